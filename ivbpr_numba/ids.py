@@ -1,0 +1,91 @@
+"""Ids of users and items: text outside, row numbers inside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from ivbpr_numba.errors import DataError, did_you_mean
+
+__all__ = ["Ids", "encode_ids"]
+
+
+def encode_ids(texts: Iterable[object]) -> np.ndarray:
+    """Turn ids into a fixed-width UTF-8 byte array, in the order given.
+
+    Integers become their decimal text; text is kept as it is, so leading zeros survive.
+
+    Raises
+    ------
+    DataError
+        For an empty id or one that holds NUL (fixed-width storage cannot keep it).
+    """
+    encoded = [t if isinstance(t, bytes) else str(t).encode() for t in texts]
+    for position, value in enumerate(encoded):
+        if not value:
+            raise DataError(f"The id at position {position} is empty.", "Give every row an id.")
+        if b"\0" in value:
+            raise DataError(f"The id {value!r} at position {position} contains NUL.", "Remove NUL bytes from ids.")
+    width = max((len(v) for v in encoded), default=1)
+    return np.array(encoded, dtype=f"S{width}")
+
+
+class Ids:
+    """A sorted set of ids and the way between ids and row numbers.
+
+    Parameters
+    ----------
+    values : ndarray of bytes, shape (n,)
+        Distinct UTF-8 ids in ascending byte order.
+    what : str
+        "user" or "item", for messages.
+    """
+
+    def __init__(self, values: np.ndarray, what: str = "id") -> None:
+        values = np.asarray(values)
+        if values.dtype.kind != "S":
+            values = encode_ids(values.tolist())
+        if len(values) > 1 and not bool(np.all(values[1:] > values[:-1])):
+            raise DataError(f"The {what} ids are not distinct and sorted by their UTF-8 bytes.", "Rebuild the file.")
+        self.values = values
+        self.what = what
+
+    @classmethod
+    def collect(cls, texts: Iterable[object], what: str = "id") -> Ids:
+        """Build from ids in any order, with repetitions."""
+        return cls(np.unique(encode_ids(texts)), what)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, row: int) -> str:
+        return self.values[row].decode()
+
+    def texts(self) -> list[str]:
+        """All ids as text, by row."""
+        return [v.decode() for v in self.values.tolist()]
+
+    def find(self, ids: np.ndarray | Iterable[object]) -> np.ndarray:
+        """Row numbers (int64) of `ids`, −1 where unknown."""
+        wanted = ids if isinstance(ids, np.ndarray) and ids.dtype.kind == "S" else encode_ids(ids)
+        if len(self.values) == 0:
+            return np.full(len(wanted), -1, dtype=np.int64)
+        # searchsorted needs one common width; numpy widens S arrays by itself.
+        rows = np.minimum(np.searchsorted(self.values, wanted), len(self.values) - 1)
+        return np.where(self.values[rows] == wanted, rows, -1).astype(np.int64)
+
+    def row(self, identifier: object) -> int:
+        """Row number of one id.
+
+        Raises
+        ------
+        DataError
+            When the id is unknown; the hint names a near miss.
+        """
+        found = int(self.find([identifier])[0])
+        if found < 0:
+            known = self.texts() if len(self) <= 200_000 else []
+            hint = did_you_mean(str(identifier), known) or f"This data knows {len(self):,} {self.what}s."
+            raise DataError(f"Unknown {self.what} '{identifier}'.", hint)
+        return found
