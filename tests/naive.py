@@ -1,0 +1,694 @@
+"""The slow, obvious reference: every rule of the models written from its equation.
+
+Plain Python and NumPy, nothing imported from the package, no cleverness: what the compiled kernels do must
+agree with this file. Everything runs in the dtype of the arrays it is given (float64 unless said otherwise).
+
+Conventions
+-----------
+params : dict of arrays, named as in the model file: item_bias (I), user_factors (U, K), item_factors (I, K);
+    visual models add user_visual (U, D), embedding (D, F), visual_bias (F); models in time add weight (N, D),
+    drift (N, D, F), bias_weight (N, F), bias_drift (N, F); with item drift item_bias_drift (N, I), which then
+    stands *in place of* item_bias, and category_bias (N, C).
+f : (I, F), the features after shift and multiplier.
+lists : for each user the ascending item rows of the training pairs, P_u.
+epoch : index t of the epoch in which both items of a triple are scored.
+category : (I,) index of each item's sub-category, -1 where unknown; only for item drift.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import math
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+# --- random numbers: pure functions of their words ---------------------------------------------------------
+
+USER, POS, NEG, ORDER, SEG, SPLIT, RAND, INIT, WORLD, SAMPLE, FOLD = range(1, 12)
+MASK = 2**64 - 1
+
+
+def mix64(*words):
+    """Mix any number of words into 64 bits: h <- finalise(h + word + golden ratio), from h = 0."""
+    h = 0
+    for word in words:
+        z = (h + int(word) + 0x9E3779B97F4A7C15) & MASK
+        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & MASK
+        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & MASK
+        h = z ^ (z >> 31)
+    return h
+
+
+def bounded(x, n):
+    """Map 64 random bits to 0..n-1 by the upper half of x (n < 2^31)."""
+    return ((x >> 32) * n) >> 32
+
+
+def keyed_shuffle(n, key):
+    """Permutation of 0..n-1 by Fisher and Yates, from the last place down to the second."""
+    p = list(range(n))
+    for r in range(n - 1, 0, -1):
+        s = bounded(mix64(key, r), r + 1)
+        p[r], p[s] = p[s], p[r]
+    return p
+
+
+def random_score(seed, u, i):
+    """Score of the RAND model: the top 24 bits as a fraction."""
+    return (mix64(seed, RAND, u, i) >> 40) * 2.0**-24
+
+
+# --- sampling ----------------------------------------------------------------------------------------------
+
+
+def eligible_users(lists, n_items):
+    """Users with 0 < |P_u| < |I|, in index order."""
+    return [u for u, items in enumerate(lists) if 0 < len(items) < n_items]
+
+
+def draws_per_user(lists, n_items, seed, t, sampling="users"):
+    """n_u(t): how many triples each user gets in iteration t."""
+    eligible = eligible_users(lists, n_items)
+    if sampling == "interactions":
+        return {u: len(lists[u]) for u in eligible}
+    assert sampling == "users"
+    n_pairs = sum(len(lists[u]) for u in eligible)
+    return Counter(eligible[bounded(mix64(seed, USER, t, m), len(eligible))] for m in range(n_pairs))
+
+
+def admissible_weights(lists, n_items, u, negatives):
+    """Weight of every item as a negative of u: 0 for P_u, else 1, or its count for "popularity"."""
+    counts = training_counts(lists, n_items)
+    weights = {
+        "uniform": np.ones(n_items, dtype=np.int64),
+        "trained": (counts > 0).astype(np.int64),
+        "popularity": counts,
+    }[negatives].copy()
+    weights[list(lists[u])] = 0
+    return weights
+
+
+def users_without_negative(lists, n_items, negatives):
+    """Eligible users whose set of negatives is empty; they draw from all items instead."""
+    if negatives == "uniform":
+        return []
+    trained = {i for items in lists for i in items}
+    return [u for u in eligible_users(lists, n_items) if trained <= set(lists[u])]
+
+
+def draw_iteration(lists, n_items, seed, t, negatives="uniform", sampling="users"):
+    """Triples (u, i, j) of iteration t (counted from 1) in the order in which they are applied."""
+    eligible = eligible_users(lists, n_items)
+    n_draws = draws_per_user(lists, n_items, seed, t, sampling)
+    candidates = {
+        "uniform": list(range(n_items)),
+        "trained": sorted({i for items in lists for i in items}),
+        "popularity": [i for items in lists for i in items],
+    }
+    no_negative = set(users_without_negative(lists, n_items, negatives))
+    triples = []
+    for place in keyed_shuffle(len(eligible), mix64(seed, ORDER, t)):
+        u = eligible[place]
+        law = "uniform" if u in no_negative else negatives
+        for k in range(n_draws[u]):
+            i = draw_positive(lists[u], seed, t, u, k)
+            triples.append((u, i, draw_negative(lists, n_items, candidates[law], law, seed, t, u, k)))
+    return triples
+
+
+def draw_positive(items, seed, t, u, k):
+    """k-th positive of u: a new order of P_u in every round, so none repeats before all were used."""
+    turn, place = divmod(k, len(items))
+    return items[keyed_shuffle(len(items), mix64(seed, POS, t, u, turn))[place]]
+
+
+def draw_negative(lists, n_items, candidates, negatives, seed, t, u, k, attempts=64):
+    """First candidate not in P_u; after `attempts` rejections one draw over the admissible items alone."""
+    positives = set(lists[u])
+    for a in range(attempts):
+        j = candidates[bounded(mix64(seed, NEG, t, u, k, a), len(candidates))]
+        if j not in positives:
+            return j
+    weights = admissible_weights(lists, n_items, u, negatives)
+    place = bounded(mix64(seed, NEG, t, u, k, attempts), int(weights.sum()))
+    return int(np.searchsorted(np.cumsum(weights), place, side="right"))
+
+
+# --- scores and losses -------------------------------------------------------------------------------------
+
+
+def sigmoid(x):
+    """1 / (1 + e^-x) without overflow."""
+    return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
+
+
+def log_sigmoid(x):
+    """ln sigma(x) without overflow."""
+    return -math.log1p(math.exp(-x)) if x >= 0 else x - math.log1p(math.exp(x))
+
+
+def visual_vector(params, vector, epoch=None):
+    """What theta_u is multiplied with: E f, in time (E f) * w(t) + dE(t) f. Shape (D,)."""
+    projected = params["embedding"] @ vector
+    if "weight" in params:
+        return projected * params["weight"][epoch] + params["drift"][epoch] @ vector
+    return projected
+
+
+def visual_bias(params, epoch=None):
+    """beta, in time beta * b(t) + dbeta(t). Shape (F,)."""
+    if "weight" in params:
+        return params["visual_bias"] * params["bias_weight"][epoch] + params["bias_drift"][epoch]
+    return params["visual_bias"]
+
+
+def item_bias(params, i, epoch=None, category=None):
+    """beta_i; with item drift beta_i(t) + beta_c(i)(t), the latter only where the category is known."""
+    if "item_bias_drift" not in params:
+        return params["item_bias"][i]
+    bias = params["item_bias_drift"][epoch, i]
+    return bias + params["category_bias"][epoch, category[i]] if category[i] >= 0 else bias
+
+
+def score(params, u, i, f=None, epoch=None, category=None):
+    """Score x_ui of MF, VBPR, TVBPR or TVBPR with item drift: whichever the parameters belong to."""
+    x = item_bias(params, i, epoch, category) + params["user_factors"][u] @ params["item_factors"][i]
+    if "embedding" in params:
+        x += visual_bias(params, epoch) @ f[i] + params["user_visual"][u] @ visual_vector(params, f[i], epoch)
+    return x
+
+
+def scores(params, u, f=None, epoch=None, category=None):
+    """Scores of all items for one user, shape (I,)."""
+    n_items = len(params["item_factors"])
+    return np.array([score(params, u, i, f, epoch, category) for i in range(n_items)])
+
+
+def difference(params, u, i, j, f=None, epoch=None, category=None):
+    """x_uij, from Delta = f_i - f_j as the gradients see it."""
+    x = item_bias(params, i, epoch, category) - item_bias(params, j, epoch, category)
+    x += params["user_factors"][u] @ (params["item_factors"][i] - params["item_factors"][j])
+    if "embedding" in params:
+        delta = f[i] - f[j]
+        x += visual_bias(params, epoch) @ delta + params["user_visual"][u] @ visual_vector(
+            params, delta, epoch
+        )
+    return x
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How one triple moves the parameters: rate, loss ("bpr" or "hinge"), penalties.
+
+    lambda_theta acts on gamma_u, gamma_i, theta_u and by a tenth on gamma_j; lambda_visual on E, beta, or in
+    time on w, b, dE, dbeta (columns with Delta_c != 0 only); lambda_bias on item and category biases.
+    reg_scope "user_visual" keeps lambda_theta on theta_u alone.
+    """
+
+    learning_rate: float = 0.05
+    lambda_theta: float = 0.0
+    lambda_visual: float = 0.0
+    lambda_bias: float = 0.0
+    reg_scope: str = "all"
+    loss: str = "bpr"
+    margin: float = 0.0
+
+    @property
+    def lambda_factors(self):
+        """What lambda_theta means for gamma."""
+        return {"all": self.lambda_theta, "user_visual": 0.0}[self.reg_scope]
+
+    def gain(self, x):
+        """The loss to maximise: ln sigma(x), or minus the hinge max(0, margin - x)."""
+        return {"bpr": log_sigmoid, "hinge": lambda x: -max(0.0, self.margin - x)}[self.loss](x)
+
+    def slope(self, x):
+        """d, the derivative of the gain: sigma(-x), or 1 where the pair is (margin 0: not above) mis-ordered."""
+        if self.loss == "bpr":
+            return sigmoid(-x)
+        return float(x <= 0 if self.margin == 0 else x < self.margin)
+
+
+# --- objective and gradient of one triple ------------------------------------------------------------------
+
+
+def objective(params, u, i, j, rule, f=None, epoch=None, category=None):
+    """Gain minus penalty of one triple: half of lambda P^2 for every parameter that takes part."""
+    p = params
+    factors, bias, visual = rule.lambda_factors, rule.lambda_bias, rule.lambda_visual
+    penalty = factors * (p["user_factors"][u] @ p["user_factors"][u])
+    penalty += factors * (p["item_factors"][i] @ p["item_factors"][i])
+    penalty += factors / 10 * (p["item_factors"][j] @ p["item_factors"][j])
+    for item in (i, j):
+        if "item_bias_drift" in p:
+            penalty += bias * p["item_bias_drift"][epoch, item] ** 2
+            if category[item] >= 0:
+                penalty += bias * p["category_bias"][epoch, category[item]] ** 2
+        else:
+            penalty += bias * p["item_bias"][item] ** 2
+    if "embedding" in p:
+        penalty += rule.lambda_theta * (p["user_visual"][u] @ p["user_visual"][u])
+        active = f[i] != f[j]
+        if "weight" in p:
+            penalty += visual * (p["weight"][epoch] ** 2).sum()
+            penalty += visual * (p["drift"][epoch][:, active] ** 2).sum()
+            penalty += visual * (p["bias_weight"][epoch][active] ** 2).sum()
+            penalty += visual * (p["bias_drift"][epoch][active] ** 2).sum()
+        else:
+            penalty += visual * (p["embedding"][:, active] ** 2).sum()
+            penalty += visual * (p["visual_bias"][active] ** 2).sum()
+    return rule.gain(difference(p, u, i, j, f, epoch, category)) - penalty / 2
+
+
+def gradient(params, u, i, j, rule, f=None, epoch=None, category=None):
+    """Gradient of `objective` by every parameter, in arrays of the parameters' shapes."""
+    p = params
+    g = {name: np.zeros_like(value) for name, value in p.items()}
+    d = rule.slope(difference(p, u, i, j, f, epoch, category))
+    factors, bias, visual = rule.lambda_factors, rule.lambda_bias, rule.lambda_visual
+    gamma_u, gamma_i, gamma_j = p["user_factors"][u], p["item_factors"][i], p["item_factors"][j]
+    g["user_factors"][u] = d * (gamma_i - gamma_j) - factors * gamma_u
+    g["item_factors"][i] = d * gamma_u - factors * gamma_i
+    g["item_factors"][j] = -d * gamma_u - factors / 10 * gamma_j
+    for item, sign in ((i, 1), (j, -1)):
+        if "item_bias_drift" in p:
+            g["item_bias_drift"][epoch, item] = sign * d - bias * p["item_bias_drift"][epoch, item]
+            if category[item] >= 0:
+                c = category[item]  # equal categories: the signs cancel, the penalty counts twice
+                g["category_bias"][epoch, c] += sign * d - bias * p["category_bias"][epoch, c]
+        else:
+            g["item_bias"][item] = sign * d - bias * p["item_bias"][item]
+    if "embedding" not in p:
+        return g
+    delta = f[i] - f[j]
+    active = delta != 0
+    theta, e_matrix = p["user_visual"][u], p["embedding"]
+    g["user_visual"][u] = d * visual_vector(p, delta, epoch) - rule.lambda_theta * theta
+    if "weight" not in p:
+        g["embedding"] = d * np.outer(theta, delta) - visual * e_matrix * active
+        g["visual_bias"] = d * delta - visual * p["visual_bias"] * active
+        return g
+    w, b, beta = p["weight"][epoch], p["bias_weight"][epoch], p["visual_bias"]
+    g["embedding"] = d * np.outer(theta * w, delta)
+    g["visual_bias"] = d * b * delta
+    g["weight"][epoch] = d * theta * (e_matrix @ delta) - visual * w
+    g["drift"][epoch] = d * np.outer(theta, delta) - visual * p["drift"][epoch] * active
+    g["bias_weight"][epoch] = d * beta * delta - visual * b * active
+    g["bias_drift"][epoch] = d * delta - visual * p["bias_drift"][epoch] * active
+    return g
+
+
+# --- stochastic gradient ascent ----------------------------------------------------------------------------
+
+
+def copy_params(params, dtype=None):
+    """A copy of the parameters, if asked in another dtype."""
+    return {name: np.array(value, dtype=dtype or value.dtype) for name, value in params.items()}
+
+
+def step_non_visual(params, u, i, j, d, rule, epoch=None, category=None):
+    """Move item biases and gamma by one triple, all from the old values, in place."""
+    p, eta, factors, bias = params, rule.learning_rate, rule.lambda_factors, rule.lambda_bias
+    gamma_u, gamma_i, gamma_j = (
+        p["user_factors"][u].copy(),
+        p["item_factors"][i].copy(),
+        p["item_factors"][j].copy(),
+    )
+    p["user_factors"][u] += eta * (d * (gamma_i - gamma_j) - factors * gamma_u)
+    p["item_factors"][i] += eta * (d * gamma_u - factors * gamma_i)
+    p["item_factors"][j] += eta * (-d * gamma_u - factors / 10 * gamma_j)
+    if "item_bias_drift" not in p:
+        p["item_bias"][i] += eta * (d - bias * p["item_bias"][i])
+        p["item_bias"][j] += eta * (-d - bias * p["item_bias"][j])
+        return
+    own = p["item_bias_drift"][epoch]
+    own[i] += eta * (d - bias * own[i])
+    own[j] += eta * (-d - bias * own[j])
+    shared, old = p["category_bias"][epoch], p["category_bias"][epoch].copy()
+    for item, sign in ((i, 1), (j, -1)):
+        if category[item] >= 0:
+            shared[category[item]] += eta * (sign * d - bias * old[category[item]])
+
+
+def sgd_mf(params, triples, rule):
+    """Apply the triples one after the other to a factor model; returns new parameters."""
+    p = copy_params(params)
+    for u, i, j in triples:
+        step_non_visual(p, u, i, j, rule.slope(difference(p, u, i, j)), rule)
+    return p
+
+
+def sgd_visual_block(params, f, triples, rule):
+    """One block of VBPR triples; returns new parameters.
+
+    E and beta stand still while the triples move item biases, gamma and theta_u one after the other. Then
+    E_c <- E_c (1 - eta lambda_visual)^{m_c} + eta sum_b d_b theta_b Delta_bc with theta_b as read before its
+    own update and m_c = number of triples with Delta_bc != 0; beta likewise.
+    """
+    p = copy_params(params)
+    eta = rule.learning_rate
+    u_sum, v_sum = np.zeros_like(p["embedding"]), np.zeros_like(p["visual_bias"])
+    m = np.zeros(len(v_sum), dtype=np.int64)
+    for u, i, j in triples:
+        delta = f[i] - f[j]
+        theta = p["user_visual"][u].copy()
+        d = rule.slope(difference(p, u, i, j, f))
+        step_non_visual(p, u, i, j, d, rule)
+        p["user_visual"][u] += eta * (d * (p["embedding"] @ delta) - rule.lambda_theta * theta)
+        u_sum += d * np.outer(theta, delta)
+        v_sum += d * delta
+        m += delta != 0
+    decay = column_decay(rule, m, v_sum.dtype)
+    p["embedding"] = p["embedding"] * decay + eta * u_sum
+    p["visual_bias"] = p["visual_bias"] * decay + eta * v_sum
+    return p
+
+
+def column_decay(rule, m, dtype):
+    """(1 - eta lambda_visual)^{m_c} for every column."""
+    return ((1 - rule.learning_rate * rule.lambda_visual) ** m.astype(np.float64)).astype(dtype)
+
+
+def sgd_visual(params, f, triples, rule, block=1):
+    """Apply the triples to VBPR in blocks of `block` consecutive ones; the last may be shorter."""
+    for start in range(0, len(triples), block):
+        params = sgd_visual_block(params, f, triples[start : start + block], rule)
+    return params
+
+
+def blocks_in_time(triples, epochs, block):
+    """Cut triples into blocks of one epoch: list of (epoch, triples).
+
+    Within each run of 64 * block consecutive triples they are sorted stably by epoch.
+    """
+    cut = []
+    for start in range(0, len(triples), 64 * block):
+        run = list(zip(epochs, triples))[start : start + 64 * block]
+        for epoch in sorted({e for e, _ in run}):
+            same = [triple for e, triple in run if e == epoch]
+            cut += [(epoch, same[k : k + block]) for k in range(0, len(same), block)]
+    return cut
+
+
+def sgd_temporal_block(params, f, triples, epoch, rule, category=None):
+    """One block of TVBPR triples of one epoch; returns new parameters.
+
+    Frozen at its start: E, beta and the epoch's w, b, dE, dbeta. They move at its end, all from frozen values,
+    by U = sum_b d_b theta_b Delta_b^T and v = sum_b d_b Delta_b.
+    """
+    p = copy_params(params)
+    eta = rule.learning_rate
+    u_sum, v_sum = np.zeros_like(p["embedding"]), np.zeros_like(p["visual_bias"])
+    m = np.zeros(len(v_sum), dtype=np.int64)
+    for u, i, j in triples:
+        delta = f[i] - f[j]
+        theta = p["user_visual"][u].copy()
+        d = rule.slope(difference(p, u, i, j, f, epoch, category))
+        step_non_visual(p, u, i, j, d, rule, epoch, category)
+        p["user_visual"][u] += eta * (d * visual_vector(p, delta, epoch) - rule.lambda_theta * theta)
+        u_sum += d * np.outer(theta, delta)
+        v_sum += d * delta
+        m += delta != 0
+    decay = column_decay(rule, m, v_sum.dtype)
+    e_matrix, beta = p["embedding"].copy(), p["visual_bias"].copy()
+    w, b = p["weight"][epoch].copy(), p["bias_weight"][epoch].copy()
+    p["embedding"] += eta * w[:, None] * u_sum
+    p["drift"][epoch] = decay * p["drift"][epoch] + eta * u_sum
+    p["weight"][epoch] = (1 - eta * rule.lambda_visual) ** len(triples) * w + eta * (e_matrix * u_sum).sum(1)
+    p["visual_bias"] += eta * b * v_sum
+    p["bias_weight"][epoch] = decay * b + eta * beta * v_sum
+    p["bias_drift"][epoch] = decay * p["bias_drift"][epoch] + eta * v_sum
+    return p
+
+
+def sgd_temporal(params, f, triples, epochs, rule, block=1, category=None):
+    """Apply the triples to TVBPR in blocks in time; `epochs` names each triple's epoch."""
+    for epoch, same in blocks_in_time(triples, epochs, block):
+        params = sgd_temporal_block(params, f, same, epoch, rule, category)
+    return params
+
+
+def feature_spread(f):
+    """M = 2 sum_k Var(f_k) over the items."""
+    return 2 * float(np.var(np.asarray(f, dtype=np.float64), axis=0).sum())
+
+
+def block_size(learning_rate, spread, theta):
+    """Largest power of two B <= 1024 with eta B M (1 + Theta) <= 260, and whether the rate is too high.
+
+    spread is M, theta the mean of |theta_u|^2 over the users at the start of the iteration.
+    """
+    load = learning_rate * spread * (1 + theta)
+    block = 1024
+    while block > 1 and block * load > 260:
+        block //= 2
+    return block, load > 8
+
+
+def average(mean, params, a):
+    """Averaged copy after an iteration: mean None (after the first) is a copy, then mean + (1-a)(P - mean)."""
+    if mean is None:
+        return copy_params(params)
+    return {name: mean[name] + (1 - a) * (params[name] - mean[name]) for name in params}
+
+
+# --- split -------------------------------------------------------------------------------------------------
+
+
+def split_random(user_id, n, seed):
+    """Places (test, valid) among a user's n >= 2 items in ascending order of their id bytes."""
+    head = hashlib.sha256(str(user_id).encode()).digest()[:8]
+    key = mix64(seed, SPLIT, int.from_bytes(head, "little"))
+    test = bounded(mix64(key, 0), n)
+    valid = bounded(mix64(key, 1), n - 1)
+    return test, valid + (valid >= test)
+
+
+def split_last(times, item_ids):
+    """Places (test, valid): the last item and the one before, equal times by id bytes."""
+    order = sorted(range(len(times)), key=lambda n: (times[n], str(item_ids[n]).encode()))
+    return order[-1], order[-2]
+
+
+# --- feature scaling ---------------------------------------------------------------------------------------
+
+
+def feature_scaling(values, kind):
+    """Shift and multiplier, each (F,), such that f = (values - shift) * multiplier."""
+    values = np.asarray(values, dtype=np.float64)
+    n_items, n_features = values.shape
+    shift, multiplier = np.zeros(n_features), np.ones(n_features)
+    if kind == "max":
+        multiplier /= np.abs(values).max() if np.any(values) else 1.0
+    elif kind == "standard":
+        varying = values.min(0) < values.max(0)
+        shift = values.mean(0)
+        target = math.sqrt(min(1.0, 10 / max(varying.sum(), 1)))
+        for k in range(n_features):
+            multiplier[k] = target / values[:, k].std() if varying[k] else 0.0
+    elif kind == "idf":
+        for k in range(n_features):
+            inside = math.log(n_items / (1 + (values[:, k] > 0).sum()))
+            multiplier[k] = math.sqrt(max(inside, 0.0))
+    else:
+        assert kind == "none"
+    return shift, multiplier
+
+
+# --- ranking questions -------------------------------------------------------------------------------------
+
+
+def training_counts(lists, n_items):
+    """Number of training pairs of every item, (I,) int64."""
+    counts = np.zeros(n_items, dtype=np.int64)
+    for items in lists:
+        for i in items:
+            counts[i] += 1
+    return counts
+
+
+def count_class(count):
+    """Class of an item by its training count: 0, 1-4, 5 and more."""
+    return 0 if count == 0 else 1 if count < 5 else 2
+
+
+def candidates(lists, valid, test, u, n_items):
+    """E(u): the items that u has in no split, ascending. `valid` and `test` hold one row a user or -1."""
+    return sorted(set(range(n_items)) - set(lists[u]) - {valid[u], test[u]})
+
+
+def count_pairs(row, i, items):
+    """How many of `items` score below i, equal to it, and how many there are."""
+    wins = sum(1 for j in items if row[i] > row[j])
+    ties = sum(1 for j in items if row[i] == row[j])
+    return wins, ties, len(items)
+
+
+def per_user(row_of, lists, valid, test, n_items, split="test", ties="strict", stratified=False):
+    """AUC of every user that has a held-out item and a candidate: list of (u, i, auc, pairs, ties).
+
+    row_of(u, i) returns the scores (I,) of u at the time of the held-out item i.
+    """
+    counts = training_counts(lists, n_items)
+    out = []
+    for u, i in enumerate(test if split == "test" else valid):
+        if i < 0:
+            continue
+        items = candidates(lists, valid, test, u, n_items)
+        if stratified:
+            items = [j for j in items if count_class(counts[j]) == count_class(counts[i])]
+        if not items:
+            continue
+        wins, equal, n = count_pairs(row_of(u, i), i, items)
+        out.append((u, i, (wins + {"strict": 0.0, "half": 0.5}[ties] * equal) / n, n, equal))
+    return out
+
+
+def summary(rows):
+    """Mean over users with its standard error, and the counts, from `per_user`."""
+    values = [row[2] for row in rows]
+    n = len(values)
+    return {
+        "auc": float(np.mean(values)) if n else None,
+        "users": n,
+        "pairs": sum(row[3] for row in rows),
+        "tied_pairs": sum(row[4] for row in rows),
+        "stderr": float(np.std(values, ddof=1) / math.sqrt(n)) if n > 1 else None,
+    }
+
+
+def auc(row_of, lists, valid, test, n_items, split="test", ties="strict", cold_below=5):
+    """All Items, Cold Start (users whose held-out item has few training pairs) and stratified AUC."""
+    counts = training_counts(lists, n_items)
+    rows = per_user(row_of, lists, valid, test, n_items, split, ties)
+    strata = per_user(row_of, lists, valid, test, n_items, split, ties, stratified=True)
+    return {
+        "all": summary(rows),
+        "cold": summary([row for row in rows if counts[row[1]] < cold_below]),
+        "stratified": summary(strata),
+    }
+
+
+def inverse_popularity(lists, n_items):
+    """Scores of the diagnostic that knows nothing but rarity; judged with half ties."""
+    return -training_counts(lists, n_items).astype(np.float64)
+
+
+def cosine_scores(lists, u, values):
+    """Mean over the user's training items of the cosine of idf-scaled feature rows; zero rows give 0."""
+    _, multiplier = feature_scaling(values, "idf")
+    g = np.asarray(values, dtype=np.float64) * multiplier
+    norms = np.sqrt((g * g).sum(1))
+    unit = np.array([row / norm if norm > 0 else row for row, norm in zip(g, norms)])
+    return np.array([np.mean([unit[h] @ row for h in lists[u]]) for row in unit])
+
+
+def rank(row, i, items):
+    """Place of i among `items` and itself, ties against it; the first place is 1."""
+    return 1 + sum(1 for j in items if j != i and row[j] >= row[i])
+
+
+def recall_and_ndcg(row_of, lists, valid, test, n_items, k, split="test"):
+    """Mean over users of 1[r <= k] and 1[r <= k] / log2(1 + r)."""
+    ranks = [
+        rank(row_of(u, i), i, candidates(lists, valid, test, u, n_items))
+        for u, i, *_ in per_user(row_of, lists, valid, test, n_items, split)
+    ]
+    return (
+        float(np.mean([r <= k for r in ranks])),
+        float(np.mean([(r <= k) / math.log2(1 + r) for r in ranks])),
+    )
+
+
+# --- epoch segmentation ------------------------------------------------------------------------------------
+
+
+def time_bin(time, first, last, n_bins):
+    """Equal-width bin of a timestamp in seconds, both ends clamped; exact integer arithmetic."""
+    if last == first:
+        return 0
+    return min(max((int(time) - first) * n_bins // (last - first), 0), n_bins - 1)
+
+
+def start_ends(n_bins, n_epochs):
+    """First segmentation: every epoch n_bins // n_epochs bins counted from the end, epoch 0 the rest."""
+    width = n_bins // n_epochs
+    return [n_bins - 1 - width * (n_epochs - 1 - e) for e in range(n_epochs)]
+
+
+def epoch_of_bin(b, ends):
+    """First epoch e with b <= ends[e]."""
+    return next(e for e, end in enumerate(ends) if b <= end)
+
+
+def epoch_edges(ends, first, last, n_bins):
+    """Edges (N + 1) such that epoch e holds edges[e] <= time < edges[e + 1]: first second of each epoch."""
+    starts = [0] + [end + 1 for end in ends]
+    return [first + -(-b * (last - first) // n_bins) for b in starts]
+
+
+def epoch_of_time(time, edges):
+    """Epoch of a timestamp, clamped to the first and the last epoch."""
+    inside = [e for e in range(len(edges) - 1) if edges[e] <= time]
+    return inside[-1] if inside else 0
+
+
+def segment_negatives(lists, n_items, seed, t, event, u, i, n):
+    """n negatives of one event: accepted draws a = 0, 1, ... that are neither in P_u nor i."""
+    blocked = {*lists[u], i}
+    assert len(blocked) < n_items
+    found, a = [], 0
+    while len(found) < n:
+        j = bounded(mix64(seed, SEG, t, event, a), n_items)
+        if j not in blocked:
+            found.append(j)
+        a += 1
+    return found
+
+
+def segment_table(params, f, events, negatives, bins, n_bins, category=None):
+    """V[b, e] = sum over the events (u, i) of bin b and their negatives j of ln sigma(x_ui(e) - x_uj(e))."""
+    n_epochs = len(params["weight"])
+    table = np.zeros((n_bins, n_epochs))
+    for (u, i), js, b in zip(events, negatives, bins):
+        for e in range(n_epochs):
+            table[b, e] += sum(log_sigmoid(difference(params, u, i, j, f, e, category)) for j in js)
+    return table
+
+
+def segmentation_value(table, ends):
+    """Sum of V over the bins, each with the parameters of its segment."""
+    return sum(table[b, epoch_of_bin(b, ends)] for b in range(len(table)))
+
+
+def segment_brute_force(table):
+    """Best ends by trying all; the first in lexicographic order among equals."""
+    n_bins, n_epochs = table.shape
+    best, best_value = None, None
+    for inner in itertools.combinations(range(n_bins - 1), n_epochs - 1):
+        ends = [*inner, n_bins - 1]
+        value = segmentation_value(table, ends)
+        if best_value is None or value > best_value:
+            best, best_value = ends, value
+    return best
+
+
+def segment(table):
+    """Best ends by S_e(m) = max_{k >= m} sum_{b=m..k} V[b, e] + S_{e+1}(k + 1); ties: the smallest k."""
+    n_bins, n_epochs = table.shape
+    best, choice = np.full((n_epochs + 1, n_bins + 1), -np.inf), np.zeros((n_epochs, n_bins), dtype=int)
+    best[n_epochs, n_bins] = 0.0
+    for e in range(n_epochs - 1, -1, -1):
+        for m in range(n_bins):
+            for k in range(m, n_bins):
+                value = table[m : k + 1, e].sum() + best[e + 1, k + 1]
+                if value > best[e, m]:
+                    best[e, m], choice[e, m] = value, k
+    ends, m = [], 0
+    for e in range(n_epochs):
+        ends.append(int(choice[e, m]))
+        m = ends[-1] + 1
+    return ends
