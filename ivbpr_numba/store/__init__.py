@@ -1,0 +1,1 @@
+"""HDF5 files: atomic writing, digests, guarded reading. `data/FORMAT.md` is the contract."""

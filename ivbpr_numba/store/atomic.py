@@ -1,0 +1,245 @@
+"""Files that appear only complete: lock, temporary file beside the target, fsync, rename.
+
+HDF5 must never write to the target disk (a disk that fills under it ends the process), and nothing may
+write through a memory map (SIGBUS): all bytes go through ``os.write`` and ``os.pwrite`` here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ivbpr_numba.errors import EnvironmentProblem, IvbprError, UsageError
+
+__all__ = ["Lock", "Temporary", "lock", "os_problem", "replacing", "write_bytes"]
+
+PathLike = str | os.PathLike[str]
+_CHUNK = 1 << 20
+_LARGEST_WRITE = 1 << 26
+
+
+@dataclass(frozen=True)
+class Lock:
+    """The right to write `path`; hand it to writers as ``keep_lock``."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
+class Temporary:
+    """An open temporary file that becomes the target.
+
+    Its methods turn an ``OSError`` into a member of our family that names the target.
+    """
+
+    fd: int
+    path: Path
+    target: PathLike
+
+    def write(self, data: bytes | memoryview, offset: int) -> None:
+        """Write all of `data` at `offset` (one system call may stop short)."""
+        view = memoryview(data).cast("B")
+        done = 0
+        try:
+            while done < len(view):
+                done += os.pwrite(self.fd, view[done : done + _LARGEST_WRITE], offset + done)
+        except OSError as problem:
+            raise os_problem(problem, self.target) from problem
+
+    def check(self, data: bytes | memoryview, offset: int) -> None:
+        """Read back what was written at `offset` and compare; EnvironmentProblem when it differs."""
+        view = memoryview(data).cast("B")
+        for start in range(0, len(view), _CHUNK):
+            part = view[start : start + _CHUNK]
+            if self.read(len(part), offset + start) != part:
+                raise EnvironmentProblem(
+                    f"'{self.target}' reads back differently from what was written.", "Check the disk."
+                )
+
+    def read(self, size: int, offset: int) -> bytes:
+        """Read up to `size` bytes at `offset`."""
+        try:
+            return os.pread(self.fd, size, offset)
+        except OSError as problem:
+            raise os_problem(problem, self.target, "read back") from problem
+
+    def reserve(self, size: int) -> None:
+        """Take `size` bytes of the disk now, so that a full disk shows before the work begins."""
+        try:
+            os.posix_fallocate(self.fd, 0, size)
+        except OSError as problem:
+            raise os_problem(problem, self.target) from problem
+
+
+def os_problem(problem: OSError, path: PathLike, doing: str = "write") -> IvbprError:
+    """Translate an OSError met while `doing` ("write", "read") something with `path`."""
+    where = f"Cannot {doing} '{path}'"
+    if problem.errno in (errno.ENOSPC, errno.EDQUOT):
+        return EnvironmentProblem(f"{where}: no space left on its disk.", "Free space or write elsewhere.")
+    if problem.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return EnvironmentProblem(f"{where}: no permission.", "Check the rights to file and folder.")
+    if problem.errno in (errno.ENOENT, errno.ENOTDIR):
+        return UsageError(f"{where}: there is no such file or folder.", "Check the name.")
+    if problem.errno == errno.EISDIR:
+        return UsageError(f"{where}: it is a folder.", "Name a file.")
+    return EnvironmentProblem(f"{where}: {problem.strerror or problem}.", "Check the disk.")
+
+
+def _target(path: PathLike) -> Path:
+    """Follow symbolic links (they stay links) and refuse what cannot be replaced by a file."""
+    target = Path(os.path.realpath(path))
+    if not target.parent.is_dir():
+        raise UsageError(f"Cannot write '{path}': its folder does not exist.", "Make it or name another.")
+    if target.exists() and not target.is_file():
+        kind = "a folder" if target.is_dir() else "not a regular file"
+        raise UsageError(f"Cannot write '{path}': it is {kind}.", "Name a file.")
+    return target
+
+
+def _remove_leftovers(target: Path) -> None:
+    """Remove temporaries of writers that died; only called by the holder of the lock."""
+    for name in os.listdir(target.parent):
+        head, _, pid = name.rpartition(".tmp-")
+        if head == target.name and pid.isdigit():
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(target.parent / name)
+
+
+def _acquire(lock_path: Path, path: PathLike) -> int:
+    while True:
+        fd = os.open(lock_path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # The former holder unlinks the file while it still holds it: make sure that ours is the one
+            # that a newcomer would open.
+            if os.fstat(fd).st_ino == os.stat(lock_path).st_ino:
+                return fd
+            os.close(fd)
+        except FileNotFoundError:
+            os.close(fd)
+        except BlockingIOError:
+            holder = os.pread(fd, 20, 0).decode("ascii", "replace").strip() or "?"
+            os.close(fd)
+            raise UsageError(
+                f"'{path}' is being written by another process (pid {holder}).",
+                "Wait for it to finish, or write to another file.",
+            ) from None
+        except BaseException:
+            os.close(fd)
+            raise
+
+
+@contextlib.contextmanager
+def lock(path: PathLike) -> Iterator[Lock]:
+    """Hold ``PATH.lock`` so that nobody else writes `path`; remove what dead writers left behind.
+
+    The lock lives in the kernel (``flock``) and dies with the process; the file is removed on release.
+
+    Raises
+    ------
+    UsageError
+        When another writer holds it, or the folder does not exist.
+    EnvironmentProblem
+        Without permission to write there.
+    """
+    target = _target(path)
+    lock_path = target.with_name(target.name + ".lock")
+    try:
+        fd = _acquire(lock_path, path)
+    except OSError as problem:
+        raise os_problem(problem, path) from problem
+    try:
+        os.ftruncate(fd, 0)
+        with contextlib.suppress(OSError):  # the pid is only a courtesy to the reader of a message
+            os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        _remove_leftovers(target)
+        yield Lock(target)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(lock_path)
+        os.close(fd)
+
+
+@contextlib.contextmanager
+def replacing(path: PathLike, keep_lock: Lock | None = None) -> Iterator[Temporary]:
+    """Give a temporary file that becomes `path` when the block ends well and vanishes when it does not.
+
+    Parameters
+    ----------
+    path : path
+        The target. An existing file stays as it is until the very end and keeps its permissions.
+    keep_lock : Lock, optional
+        A lock the caller already holds and that covers this target; without it ``PATH.lock`` is taken.
+    """
+    target = _target(path)
+    with contextlib.ExitStack() as stack:
+        if keep_lock is None:
+            stack.enter_context(lock(path))
+        else:
+            _remove_leftovers(target)
+        temporary = target.with_name(f"{target.name}.tmp-{os.getpid()}")
+        try:
+            fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        except OSError as problem:
+            raise os_problem(problem, path) from problem
+        try:
+            yield Temporary(fd, temporary, path)
+            try:
+                if target.exists():
+                    os.fchmod(fd, stat.S_IMODE(target.stat().st_mode))
+                os.fsync(fd)
+                os.replace(temporary, target)
+                _sync_folder(target.parent)
+            except OSError as problem:
+                raise os_problem(problem, path) from problem
+        except BaseException:
+            _discard(temporary)
+            raise
+        finally:
+            os.close(fd)
+
+
+def _discard(temporary: Path) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(temporary)
+
+
+def _sync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def write_bytes(path: PathLike, data: bytes | Iterable[bytes], keep_lock: Lock | None = None) -> None:
+    """Write a file atomically: it holds all of `data` or stays what it was.
+
+    Parameters
+    ----------
+    path : path
+        Target, in an existing folder.
+    data : bytes or iterable of bytes
+        The content, whole or in pieces.
+    keep_lock : Lock, optional
+        See `replacing`.
+
+    Raises
+    ------
+    UsageError
+        The folder does not exist, the target is no regular file, or another process writes it.
+    EnvironmentProblem
+        No space or no permission.
+    """
+    with replacing(path, keep_lock) as temporary:
+        written = 0
+        for piece in (data,) if isinstance(data, bytes) else data:
+            temporary.write(piece, written)
+            temporary.check(piece, written)
+            written += len(piece)

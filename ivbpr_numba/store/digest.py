@@ -1,0 +1,56 @@
+"""The digest of named values, as `data/FORMAT.md` writes it down."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+import numpy as np
+
+from ivbpr_numba.store.tree import Value, as_canonical
+
+__all__ = ["digest_objects"]
+
+
+def _length_prefixed(data: bytes) -> bytes:
+    return len(data).to_bytes(8, "little") + data
+
+
+def digest_objects(objects: Mapping[str, Value | bytes]) -> str:
+    """Digest named values.
+
+    Objects are taken in ascending order of their UTF-8 paths; each contributes
+
+    * its path,
+    * the name of its type: numpy's ``dtype.str`` (``<f4``, ``|S10``), ``text`` or ``bytes``,
+    * its shape: the number of dimensions, then each extent, as unsigned 64-bit little-endian integers,
+    * its data: little-endian C-order bytes of an array; text (UTF-8) and bytes with a length prefix.
+
+    Path and type name carry a length prefix too (unsigned 64-bit little-endian), so no two different
+    collections give the same stream.
+
+    Parameters
+    ----------
+    objects : mapping of str to ndarray, str or bytes
+        Arrays are brought to canonical form first (little-endian, C order, narrowest text).
+
+    Returns
+    -------
+    str
+        SHA-256, 64 hexadecimal digits.
+    """
+    sha = hashlib.sha256()
+    for path in sorted(objects, key=lambda p: p.encode()):
+        raw = objects[path]
+        value = raw if isinstance(raw, bytes) else as_canonical(raw)
+        sha.update(_length_prefixed(path.encode()))
+        if isinstance(value, np.ndarray):
+            sha.update(_length_prefixed(value.dtype.str.encode()))
+            sha.update(np.array((value.ndim, *value.shape), dtype="<u8").tobytes())
+            sha.update(value.reshape(-1).view(np.uint8).data)
+        else:
+            kind, data = (b"text", value.encode()) if isinstance(value, str) else (b"bytes", value)
+            sha.update(_length_prefixed(kind))
+            sha.update((0).to_bytes(8, "little"))
+            sha.update(_length_prefixed(data))
+    return sha.hexdigest()
