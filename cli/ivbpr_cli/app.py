@@ -1,0 +1,103 @@
+"""Wiring: commands, the options before them, and the one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+
+from ivbpr_cli.commands import doctor, features, inspect, verify, warmup
+from ivbpr_cli.failures import describe
+from ivbpr_cli.output import drop_stdout, say_error
+from ivbpr_cli.settings import State, add_environment, add_root_options, with_screen
+
+__all__ = ["build", "main", "run"]
+
+HELP = "Visually aware recommendation with reasons: prepare, fit, judge, recommend, explain."
+
+_COMMANDS = (inspect.inspect, verify.verify, doctor.doctor, warmup.warmup)
+_FEATURES = (features.info,)
+
+
+def _version(value: bool | None) -> None:
+    if value:
+        from importlib.metadata import version
+
+        typer.echo(f"ivbpr {version('ivbpr')}")
+        raise typer.Exit
+
+
+def _start(
+    version: Annotated[
+        bool | None, typer.Option("--version", is_eager=True, callback=_version, help="Print the version.")
+    ] = None,
+) -> None:
+    """Nothing to do before the command: the options have been remembered by their callbacks."""
+
+
+def build() -> Any:
+    """The command tree, every option with its environment names."""
+    settings: dict[str, Any] = {"no_args_is_help": True, "pretty_exceptions_enable": False}
+    app = typer.Typer(name="ivbpr", help=HELP, **settings)
+    app.callback()(add_root_options(_start))
+    for function in _COMMANDS:
+        app.command()(with_screen(function))
+    group = typer.Typer(
+        help="Feature files: from a catalogue, from a matrix, and what is in them.", **settings
+    )
+    for function in _FEATURES:
+        group.command()(with_screen(function))
+    app.add_typer(group, name="features")
+    root = typer.main.get_command(app)
+    add_environment(root)
+    return root
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code."""
+    state = State()
+    try:
+        with _terminate_like_interrupt():
+            code = build().main(list(arguments), prog_name="ivbpr", standalone_mode=False, obj=state)
+            sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except BrokenPipeError:
+        drop_stdout()
+        return 0
+    except KeyboardInterrupt as error:
+        return 128 + (error.args[0] if error.args else signal.SIGINT)
+    except Exception as error:
+        if state.debug or "--debug" in arguments:
+            traceback.print_exc()
+        code, text = describe(error)
+        if text:
+            say_error(text)
+        return code
+
+
+@contextmanager
+def _terminate_like_interrupt() -> Iterator[None]:
+    """Turn SIGTERM into an exception, so that temporary files are removed; `fit` has its own way."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: object) -> None:
+        raise KeyboardInterrupt(number)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def main() -> None:
+    """Entry point of the ``ivbpr`` script."""
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""One small file a command; each is wired in :mod:`ivbpr_cli.app`."""

@@ -1,0 +1,104 @@
+"""``ivbpr fit``: dataset → model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from ivbpr_cli.commands.options import argument, option, out
+from ivbpr_cli.output import Answer, Screen
+from ivbpr_cli.paths import input_file, output_file
+
+__all__ = ["fit"]
+
+MODEL = "The model (where not given: its preset)"
+TRAIN = "Training (where not given: the preset)"
+RUN = "The run"
+
+Text = str | None
+Whole = int | None
+Real = float | None
+
+
+def fit(
+    screen: Screen,
+    dataset: Annotated[Path, argument("A file written by 'ivbpr prepare'.")],
+    model: Annotated[str, option("rand, pop, mm-mf, bpr-mf, vbpr or i-vbpr.", show_default=False)],
+    out: Annotated[Path, out("The model file to write.")],
+    features: Annotated[Path | None, option("Feature file; i-* need the kind 'attributes'.")] = None,
+    preset: Annotated[Text, option("default, paper or mymedialite.", MODEL)] = None,
+    factors: Annotated[Whole, option("Latent factors K.", MODEL)] = None,
+    visual_factors: Annotated[Whole, option("Visual factors D.", MODEL)] = None,
+    init: Annotated[Text, option("Law of the start: normal or uniform01.", MODEL)] = None,
+    feature_scaling: Annotated[Text, option("none, max, standard or idf.", MODEL)] = None,
+    learning_rate: Annotated[Real, option("Step size η.", TRAIN)] = None,
+    lambda_theta: Annotated[Real, option("Regularisation of γ and θ.", TRAIN)] = None,
+    lambda_visual: Annotated[Real, option("Regularisation of E and β.", TRAIN)] = None,
+    lambda_bias: Annotated[Real, option("Regularisation of the item bias.", TRAIN)] = None,
+    reg_scope: Annotated[Text, option("λ_Θ acts on: all or user_visual.", TRAIN)] = None,
+    margin: Annotated[Real, option("Margin of the hinge (mm-mf).", TRAIN)] = None,
+    negatives: Annotated[Text, option("uniform, trained or popularity.", TRAIN)] = None,
+    sampling: Annotated[Text, option("Triples are uniform over users or interactions.", TRAIN)] = None,
+    average: Annotated[Real, option("Decay of the averaged parameters; 0 is off.", TRAIN)] = None,
+    block: Annotated[Text, option("Triples a visual block.", TRAIN, metavar="auto|N")] = None,
+    iterations: Annotated[Whole, option("At most so many.", TRAIN)] = None,
+    eval_every: Annotated[Whole, option("Iterations from one validation to the next.", TRAIN)] = None,
+    patience: Annotated[Whole, option("Stop so many iterations after the best one.", TRAIN)] = None,
+    update: Annotated[Text, option("ordered (always the same bits) or hogwild (faster).", TRAIN)] = None,
+    seed: Annotated[Whole, option("Seed of the start and of the sampling.", RUN)] = None,
+    threads: Annotated[Whole, option("All of the machine where not given.", RUN)] = None,
+    device: Annotated[Text, option("cpu, cuda or auto; cpu where not given.", RUN)] = None,
+    log: Annotated[Path | None, option("Training log, one JSON object a line.", RUN)] = None,
+    checkpoint_every: Annotated[Whole, option("Iterations from one checkpoint to the next.", RUN)] = None,
+    resume: Annotated[bool, option("Go on from OUT.partial.h5.", RUN)] = False,
+    overwrite: Annotated[bool, option("Throw OUT.partial.h5 away and start anew.", RUN)] = False,
+) -> None:
+    """Train a model; the parameters of the best validation AUC are kept."""
+    given = locals()
+    options = {name: given[name] for name in OPTIONS if given[name] is not None}
+    input_file(dataset, "dataset")
+    if features is not None:
+        input_file(features, "feature file")
+    output_file(out, dataset, features)
+    if log is not None:
+        output_file(log, dataset, features, out)
+
+    from ivbpr_numba.datasets.dataset import Dataset
+    from ivbpr_numba.datasets.features import Features
+
+    from ivbpr_numba.models import create
+
+    learner = create(model, **options)
+    end: dict[str, Any] = {}
+
+    def remember(event: dict[str, Any]) -> None:
+        if event["event"] == "end":
+            end.update(event)
+
+    with screen.progress(model) as observer:
+        learner.fit(
+            Dataset.read(dataset),
+            features=Features.read(features) if features is not None else None,
+            observers=[observer, remember],
+            out=out,
+            resume=resume,
+            overwrite=overwrite,
+            checkpoint_every=checkpoint_every,
+            log=log,
+        )
+    screen.show(answer(model, out, end))
+
+
+# What goes to the model; the rest concerns this run only.
+OPTIONS = (
+    *("preset", "factors", "visual_factors", "init", "feature_scaling", "learning_rate"),
+    *("lambda_theta", "lambda_visual", "lambda_bias", "reg_scope", "margin", "negatives", "sampling"),
+    *("average", "block", "iterations", "eval_every", "patience", "update", "seed", "threads", "device"),
+)
+
+
+def answer(model: str, out: Path, end: dict[str, Any]) -> Answer:
+    """What was learned: where it stopped, what it reached, how long it took."""
+    names = ("iterations", "best_iteration", "valid_auc", "seconds", "payload_sha256")
+    row = {"model": model, "out": str(out), **{name: end.get(name) for name in names}}
+    return Answer("fit", row, [row])

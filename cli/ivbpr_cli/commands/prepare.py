@@ -1,0 +1,98 @@
+"""``ivbpr prepare``: purchases → dataset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from ivbpr_cli.commands.options import argument, option, out
+from ivbpr_cli.output import Answer, Screen, Table
+from ivbpr_cli.paths import input_file, output_file
+
+if TYPE_CHECKING:
+    from ivbpr_numba.datasets.dataset import Dataset
+
+__all__ = ["prepare"]
+
+TABLES = "Tables"
+ITEMS = "Items"
+SPLIT = "Filter and split"
+
+Text = str | None
+Files = list[Path] | None
+
+
+def prepare(
+    screen: Screen,
+    inputs: Annotated[list[Path], argument("Purchases: CSV, TSV, JSONL, Parquet; gzip.", metavar="INPUT…")],
+    out: Annotated[Path, out("The dataset file to write.")],
+    source: Annotated[Text, option("Kind of input; guessed from the content where not given.")] = None,
+    user: Annotated[Text, option("Column of the user ids.", TABLES, metavar="COL")] = None,
+    item: Annotated[Text, option("Column of the item ids.", TABLES, metavar="COL")] = None,
+    time: Annotated[Text, option("Column of dates, seconds or milliseconds.", TABLES, metavar="COL")] = None,
+    meta: Annotated[Files, option("Metadata of the items; repeatable.", ITEMS)] = None,
+    category: Annotated[Text, option("Keep one category of the metadata.", ITEMS)] = None,
+    features: Annotated[Files, option("Keep what this feature file covers; repeatable.", ITEMS)] = None,
+    catalogue: Annotated[Path | None, option("Table of the items.", ITEMS)] = None,
+    catalogue_id: Annotated[Text, option("Its column of item ids.", ITEMS, metavar="COL")] = None,
+    title: Annotated[Text, option("Its column of titles.", ITEMS, metavar="COL")] = None,
+    keep: Annotated[Text, option("Its columns to keep.", ITEMS, metavar="COL,COL")] = None,
+    min_interactions: Annotated[int, option("Drop users with fewer items.", SPLIT)] = 5,
+    split: Annotated[str, option("random, last or time.", SPLIT)] = "random",
+    valid_from: Annotated[Text, option("Start of validation.", SPLIT, metavar="DATE")] = None,
+    test_from: Annotated[Text, option("Start of the test.", SPLIT, metavar="DATE")] = None,
+    seed: Annotated[int, option("Seed of the random split.", SPLIT)] = 0,
+    strict: Annotated[bool, option("A bad line is an error, not a counted drop.", SPLIT)] = False,
+) -> None:
+    """Turn purchases into a dataset: ids, filters, a split; every drop is counted."""
+    named = [*inputs, *(meta or []), *(features or []), *([catalogue] if catalogue else [])]
+    for path in named:
+        input_file(path, "input")
+    output_file(out, *named)
+
+    from ivbpr_numba.datasets.prepare import prepare as build
+
+    with screen.progress("preparing") as observer:
+        dataset = build(
+            inputs,
+            source=source,
+            user=user,
+            item=item,
+            time=time,
+            meta=meta or (),
+            category=category,
+            features=features or (),
+            catalogue=catalogue,
+            catalogue_id=catalogue_id,
+            title=title,
+            keep=names(keep),
+            min_interactions=min_interactions,
+            split=split,
+            valid_from=valid_from,
+            test_from=test_from,
+            seed=seed,
+            strict=strict,
+            progress=observer,
+        )
+        dataset.write(out)
+    screen.show(answer(dataset, out))
+
+
+def names(text: str | None) -> list[str]:
+    """The names of a list with commas."""
+    return [name.strip() for name in (text or "").split(",") if name.strip()]
+
+
+def answer(dataset: Dataset, out: Path) -> Answer:
+    """What was kept and dropped, step by step, and the sizes of the result."""
+    sizes = {
+        "out": str(out),
+        "users": len(dataset.users),
+        "items": len(dataset.items),
+        "train": len(dataset.train.indices),
+        "valid": len(dataset.valid.indices),
+        "test": len(dataset.test.indices),
+        "payload_sha256": dataset.payload_sha256,
+    }
+    report = dataset.source["report"]
+    return Answer("prepare", {**sizes, "report": report}, [sizes], [Table(report), Table([sizes])])

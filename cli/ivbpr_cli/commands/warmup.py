@@ -1,0 +1,16 @@
+"""``ivbpr warmup``: compile everything once, so that later commands start at once."""
+
+from __future__ import annotations
+
+from ivbpr_cli.output import Answer, Screen
+
+__all__ = ["warmup"]
+
+
+def warmup(screen: Screen) -> None:
+    """Compile all kernels and keep them in the cache."""
+    from ivbpr_numba import backends
+
+    with screen.progress("compiling") as observer:
+        report = backends.warmup(observer)
+    screen.show(Answer("warmup", report, [report]))

@@ -1,0 +1,84 @@
+"""From an exception to one paragraph and an exit code."""
+
+from __future__ import annotations
+
+import errno
+
+import typer
+
+from ivbpr_numba.errors import IvbprError
+
+__all__ = ["describe"]
+
+_ENVIRONMENT = {
+    errno.ENOSPC: "The disk is full. Free some space and run the command again.",
+    errno.EDQUOT: "Your disk quota is used up. Free some space and run the command again.",
+    errno.EROFS: "The file system is read-only. Choose another place for the output.",
+    errno.EACCES: "There is no permission. Check the owner and mode of the file and of its folder.",
+    errno.EPERM: "There is no permission. Check the owner and mode of the file and of its folder.",
+    errno.EMFILE: "Too many open files. Raise the limit with 'ulimit -n'.",
+    errno.ENOMEM: "The memory is not enough. Use a larger machine.",
+}
+
+_ORIGIN = {
+    "ENVIRONMENT": " The value comes from the environment.",
+    "DEFAULT_MAP": " The value comes from --config.",
+}
+
+
+def describe(error: BaseException) -> tuple[int, str]:
+    """Exit code and text of an error.
+
+    Parameters
+    ----------
+    error : BaseException
+        What ended the command.
+
+    Returns
+    -------
+    code : int
+        2 usage, 3 data, 4 environment, 5 check, 128 + signal, or 1 for a bug.
+    text : str
+        One paragraph: what, where, how to fix; empty where nothing is to be said.
+    """
+    if isinstance(error, IvbprError):
+        return error.exit_code, str(error)
+    if isinstance(error, typer.TyperException):
+        return 2, _usage(error)
+    if isinstance(error, MemoryError):
+        return 4, " ".join(f"Out of memory. {error} Use a smaller input or a larger machine.".split())
+    if isinstance(error, OSError):
+        return _operating_system(error)
+    return 1, _bug(error)
+
+
+def _usage(error: typer.TyperException) -> str:
+    text = " ".join(error.format_message().replace("Value error, ", "").split())
+    if not text:  # no arguments at all: the help has just been printed
+        return ""
+    if text and text[-1] not in ".?!)":
+        text += "."
+    context = getattr(error, "ctx", None)
+    if context is None:
+        return text
+    parameter = getattr(error, "param", None)
+    source = context.get_parameter_source(parameter.name) if parameter is not None else None
+    text += _ORIGIN.get(getattr(source, "name", ""), "")
+    return f"{text} Try '{context.command_path} --help'."
+
+
+def _operating_system(error: OSError) -> tuple[int, str]:
+    where = f"{error.filename}: " if error.filename else ""
+    if error.errno in _ENVIRONMENT:
+        return 4, where + _ENVIRONMENT[error.errno]
+    if isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError) and error.filename:
+        return 2, f"{where}{error.strerror}. Check the path."
+    return 1, _bug(error)
+
+
+def _bug(error: BaseException) -> str:
+    what = " ".join(f"{type(error).__name__}: {error}".split())
+    return (
+        f"Internal error ({what}). This is a bug in ivbpr, not a mistake of yours. Please report it with the "
+        "command and the output of 'ivbpr doctor'; --debug shows the traceback."
+    )

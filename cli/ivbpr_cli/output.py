@@ -1,0 +1,225 @@
+"""What a command shows: data on stdout in four formats, everything else on stderr."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["Answer", "Format", "Screen", "Table", "say_error"]
+
+Row = Mapping[str, Any]
+
+
+class Format(StrEnum):
+    """The formats of ``--format``."""
+
+    table = "table"
+    json = "json"
+    csv = "csv"
+    jsonl = "jsonl"
+
+
+@dataclass
+class Table:
+    """Rows for people: one column per key of the first row."""
+
+    rows: Sequence[Row]
+    title: str = ""
+
+
+@dataclass
+class Answer:
+    """The result of one command, able to appear in every format.
+
+    Parameters
+    ----------
+    command : str
+        Name in the schema: ``ivbpr.<command>/1``.
+    document : mapping
+        The JSON document without its schema.
+    rows : sequence of mappings
+        The same result as flat rows: the lines of ``csv`` and ``jsonl``.
+    tables : sequence of Table
+        What ``table`` shows; the rows where empty.
+    notes : sequence of str
+        Sentences below the tables.
+    """
+
+    command: str
+    document: Mapping[str, Any]
+    rows: Sequence[Row]
+    tables: Sequence[Table] = ()
+    notes: Sequence[str] = ()
+
+    @property
+    def schema(self) -> str:
+        """The name and version of the document's layout."""
+        return f"ivbpr.{self.command}/1"
+
+
+@dataclass
+class Screen:
+    """Where a command writes; made from ``--format`` and ``--quiet``.
+
+    Parameters
+    ----------
+    format : Format
+        Format of the data on stdout.
+    quiet : bool
+        No messages and no progress; warnings and errors stay.
+    """
+
+    format: Format = Format.table
+    quiet: bool = False
+    _err: Console | None = field(default=None, repr=False)
+
+    @property
+    def err(self) -> Console:
+        """The console of stderr; colours only on a terminal and without ``NO_COLOR``."""
+        if self._err is None:
+            self._err = _console(sys.stderr)
+        return self._err
+
+    def show(self, answer: Answer) -> None:
+        """Write the answer to stdout in the chosen format; a reader that has left is no error."""
+        try:
+            _WRITERS[self.format](answer)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            drop_stdout()
+
+    def note(self, text: str) -> None:
+        """A message on stderr; silent with ``--quiet``."""
+        if not self.quiet:
+            self.err.print(text)
+
+    def warn(self, text: str) -> None:
+        """A warning on stderr, also with ``--quiet``."""
+        self.err.print("Warning:", style="yellow", end=" ")
+        self.err.print(text)
+
+    def progress(self, what: str) -> AbstractContextManager[Callable[[dict[str, Any]], None]]:
+        """An observer of the library's events, drawn on stderr; see :mod:`ivbpr_cli.progress`."""
+        from ivbpr_cli.progress import observe
+
+        return observe(self, what)
+
+
+def say_error(text: str) -> None:
+    """Print one paragraph about a failure on stderr."""
+    try:
+        console = _console(sys.stderr)
+        console.print("Error:", style="bold red", end=" ")
+        console.print(text)
+    except BrokenPipeError:
+        pass
+
+
+def drop_stdout() -> None:
+    """Send the rest of stdout nowhere, so that neither we nor the interpreter's exit complain."""
+    try:
+        descriptor = sys.stdout.fileno()
+    except (OSError, ValueError, io.UnsupportedOperation):
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)
+
+
+def _console(stream: Any) -> Console:
+    from rich.console import Console
+
+    # Texts hold ids and paths: nothing in them is markup. Away from a terminal nothing is wrapped.
+    width = None if stream.isatty() else 100_000
+    return Console(file=stream, width=width, markup=False, highlight=False, emoji=False, soft_wrap=True)
+
+
+def _write_json(answer: Answer) -> None:
+    import orjson
+
+    document = {"schema": answer.schema, **answer.document}
+    options = orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY
+    sys.stdout.write(orjson.dumps(document, default=str, option=options).decode() + "\n")
+
+
+def _write_jsonl(answer: Answer) -> None:
+    import orjson
+
+    for row in answer.rows:
+        line = orjson.dumps({"schema": answer.schema, **row}, default=str, option=orjson.OPT_SERIALIZE_NUMPY)
+        sys.stdout.write(line.decode() + "\n")
+
+
+def _write_csv(answer: Answer) -> None:
+    names: dict[str, None] = {}
+    for row in answer.rows:
+        names.update(dict.fromkeys(row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(names), lineterminator="\n", restval="")
+    writer.writeheader()
+    writer.writerows(answer.rows)
+    sys.stdout.write(text.getvalue())
+
+
+def _write_table(answer: Answer) -> None:
+    console = _console(sys.stdout)
+    for table in answer.tables or [Table(answer.rows)]:
+        _print_table(console, table)
+    for text in answer.notes:
+        console.print(text)
+
+
+def _print_table(console: Console, table: Table) -> None:
+    from rich import box
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    if table.title:
+        console.print(Text(table.title, style="bold"))
+    if not table.rows:
+        console.print(Text("(nothing)"))
+        return
+    grid = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for name in table.rows[0]:
+        numeric = all(_is_number(row.get(name)) for row in table.rows)
+        grid.add_column(
+            Text(str(name).replace("_", " ")), justify="right" if numeric else "left", overflow="fold"
+        )
+    for row in table.rows:
+        grid.add_row(*(Text(_cell(row.get(name))) for name in table.rows[0]))
+    console.print(grid, soft_wrap=False)
+    console.print()
+
+
+def _is_number(value: object) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def _cell(value: object) -> str:
+    if value is None or value == "":
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.4f}" if abs(value) < 1000 else f"{value:,.0f}"
+    return str(value)
+
+
+_WRITERS: dict[Format, Callable[[Answer], None]] = {
+    Format.table: _write_table,
+    Format.json: _write_json,
+    Format.csv: _write_csv,
+    Format.jsonl: _write_jsonl,
+}

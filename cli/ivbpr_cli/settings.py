@@ -1,0 +1,251 @@
+"""Options that every command has, and where values come from: ``--config`` < environment < flag."""
+
+from __future__ import annotations
+
+import datetime
+import inspect
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ivbpr_cli.output import Format, Screen
+from ivbpr_numba.errors import UsageError, did_you_mean
+
+__all__ = ["State", "add_environment", "add_root_options", "with_screen"]
+
+PREFIX = "IVBPR"
+PANEL = "Every command"
+
+_STRENGTH = {"DEFAULT_MAP": 1, "ENVIRONMENT": 2, "COMMANDLINE": 3}
+
+# Options that act at once; they are no settings.
+_META = {"config", "help", "version", "install-completion", "show-completion"}
+
+
+@dataclass
+class State:
+    """What the options before and after the command's name have said so far."""
+
+    config: Path | None = None
+    format: Format | None = None
+    quiet: bool | None = None
+    debug: bool = False
+    strength: dict[str, int] = field(default_factory=dict)
+
+
+def _remember_config(context: typer.Context, value: Path | None) -> Path | None:
+    state = context.ensure_object(State)
+    state.config = value or state.config
+    if state.config is not None:
+        context.default_map = _defaults(_read_toml(state.config), context, state.config)
+    return state.config
+
+
+def _remember(name: str) -> Callable[[typer.Context, Any], Any]:
+    def remember(context: typer.Context, value: Any) -> Any:
+        state = context.ensure_object(State)
+        source = context.get_parameter_source(name)
+        strength = _STRENGTH.get(source.name if source is not None else "", 0)
+        # A flag before the command's name is still stronger than an environment variable seen after it.
+        if value is not None and strength >= state.strength.get(name, 0):
+            setattr(state, name, value)
+            state.strength[name] = strength
+        return getattr(state, name)
+
+    return remember
+
+
+_COMMON: dict[str, Any] = {
+    "config": Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            metavar="FILE",
+            envvar=f"{PREFIX}_CONFIG",
+            show_envvar=False,
+            is_eager=True,
+            callback=_remember_config,
+            help="Options as TOML, a table a command; the environment (IVBPR_*) and flags are stronger.",
+            rich_help_panel=PANEL,
+        ),
+    ],
+    "format": Annotated[
+        Format | None,
+        typer.Option(
+            "--format",
+            callback=_remember("format"),
+            help="How the data on stdout looks; table where not given.",
+            rich_help_panel=PANEL,
+        ),
+    ],
+    "quiet": Annotated[
+        bool | None,
+        typer.Option(
+            "--quiet/--no-quiet",
+            "-q",
+            callback=_remember("quiet"),
+            help="No messages.",
+            rich_help_panel=PANEL,
+        ),
+    ],
+    "debug": Annotated[
+        bool | None,
+        typer.Option(
+            "--debug/--no-debug",
+            callback=_remember("debug"),
+            help="Tracebacks of errors.",
+            rich_help_panel=PANEL,
+        ),
+    ],
+}
+
+
+def with_screen(function: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the common options; it receives them as its first argument, a `Screen`."""
+    own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
+
+    @wraps(function)
+    def run(**values: Any) -> None:
+        values.pop("config"), values.pop("debug")
+        screen = Screen(values.pop("format") or Format.table, bool(values.pop("quiet")))
+        function(screen, **values)
+
+    _set_parameters(run, own + _common_parameters())
+    return run
+
+
+def add_root_options(function: Callable[..., None]) -> Callable[..., None]:
+    """The same options before the command's name: ``ivbpr --quiet fit …``."""
+    own = list(inspect.signature(function, eval_str=True).parameters.values())
+
+    @wraps(function)
+    def run(**values: Any) -> None:
+        function(**{p.name: values[p.name] for p in own})
+
+    _set_parameters(run, own + _common_parameters())
+    return run
+
+
+def _common_parameters() -> list[inspect.Parameter]:
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return [inspect.Parameter(name, kind, default=None, annotation=a) for name, a in _COMMON.items()]
+
+
+def _set_parameters(function: Any, parameters: list[inspect.Parameter]) -> None:
+    """Show typer `parameters` instead of the wrapper's own."""
+    keyword = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters]
+    function.__signature__ = inspect.Signature(keyword)
+    function.__annotations__ = {p.name: p.annotation for p in keyword}
+
+
+def add_environment(root: Any) -> None:
+    """Let every option of every command be set by ``IVBPR_<COMMAND>_<OPTION>`` or ``IVBPR_<OPTION>``."""
+    for path, command in _commands(root):
+        for flag, parameter in _options(command).items():
+            if parameter.param_type_name == "option":
+                name = flag.upper()
+                specific = "_".join([PREFIX, *path, name]).upper().replace("-", "_")
+                parameter.envvar = [specific, f"{PREFIX}_{name}"] if path else [f"{PREFIX}_{name}"]
+                parameter.show_envvar = False  # one rule for all, said once at --config
+
+
+def _commands(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    yield path, command
+    for name, child in getattr(command, "commands", {}).items():
+        yield from _commands(child, (*path, name))
+
+
+def _options(command: Any) -> dict[str, Any]:
+    """Settings of one command: name with underscores → parameter; arguments count too."""
+    found: dict[str, Any] = {}
+    for parameter in command.params:
+        if parameter.param_type_name == "argument":
+            found[parameter.name] = parameter
+            continue
+        for flag in parameter.opts:
+            if flag.startswith("--") and flag[2:] not in _META:
+                found[flag[2:].replace("-", "_")] = parameter
+    return found
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except FileNotFoundError:
+        raise UsageError(f"The configuration {path} does not exist.", "Check --config.") from None
+    except IsADirectoryError:
+        raise UsageError(f"The configuration {path} is a folder.", "Check --config.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not valid TOML: {error}.", "Mend that place.") from None
+
+
+def _defaults(document: Mapping[str, Any], context: Any, path: Path) -> dict[str, Any]:
+    """The defaults that a configuration holds for the command of `context`, after checking every key."""
+    root = context.find_root().command
+    everywhere = {name for _, command in _commands(root) for name in _options(command)}
+    tables = {key: value for key, value in document.items() if isinstance(value, dict)}
+    shared = {key: value for key, value in document.items() if key not in tables}
+    for key in shared:
+        _check_key(key, everywhere, f"{path}", "an option of any command")
+    _check_tables(tables, root, path, ())
+    options = _options(context.command)
+    defaults = {}
+    names = context.command_path.split()[1:]
+    for table in (shared, *_tables_along(document, names)):
+        for key, value in table.items():
+            parameter = options.get(key.replace("-", "_"))
+            if parameter is not None and not isinstance(value, dict):
+                defaults[parameter.name] = _as_text(value, parameter, f"{path}: {key}")
+    return defaults
+
+
+def _tables_along(document: Mapping[str, Any], names: list[str]) -> Iterator[Mapping[str, Any]]:
+    for name in names:
+        document = document.get(name, {})
+        if not isinstance(document, dict):
+            return
+        yield document
+
+
+def _check_tables(tables: Mapping[str, Any], command: Any, path: Path, above: tuple[str, ...]) -> None:
+    known = getattr(command, "commands", {})
+    for name, table in tables.items():
+        where = f"{path}, table [{'.'.join((*above, name))}]"
+        _check_key(name, set(known), where, "a command")
+        child = known[name]
+        options = {option for _, c in _commands(child) for option in _options(c)}
+        for key, value in table.items():
+            if not isinstance(value, dict):
+                _check_key(key, options, where, f"an option of 'ivbpr {' '.join((*above, name))}'")
+        _check_tables({k: v for k, v in table.items() if isinstance(v, dict)}, child, path, (*above, name))
+
+
+def _check_key(key: str, known: set[str], where: str, what: str) -> None:
+    if key.replace("-", "_") in {k.replace("-", "_") for k in known}:
+        return
+    shown = sorted(k if what == "a command" else k.replace("_", "-") for k in known)
+    raise UsageError(f"{where}: '{key}' is not {what}.", did_you_mean(key.replace("_", "-"), shown))
+
+
+def _as_text(value: Any, parameter: Any, where: str) -> Any:
+    """A TOML value as the text that a flag would have held, so that one set of checks sees both."""
+    if isinstance(value, list):
+        texts = [_as_text(one, None, where) for one in value]
+        several = parameter is not None and (getattr(parameter, "multiple", False) or parameter.nargs == -1)
+        return texts if several else ",".join(texts)
+    if isinstance(value, dict):
+        raise UsageError(f"{where} holds a table.", "Give a single value or a list.")
+    if isinstance(value, bool):
+        text = "true" if value else "false"
+    elif isinstance(value, datetime.date | datetime.time):
+        text = value.isoformat()
+    else:
+        text = str(value)
+    several = parameter is not None and (getattr(parameter, "multiple", False) or parameter.nargs == -1)
+    return [text] if several else text
