@@ -69,6 +69,13 @@ class Temporary:
         except OSError as problem:
             raise os_problem(problem, self.target, "read back") from problem
 
+    def cut(self, size: int) -> None:
+        """Set the length of the file."""
+        try:
+            os.ftruncate(self.fd, size)
+        except OSError as problem:
+            raise os_problem(problem, self.target) from problem
+
     def reserve(self, size: int) -> None:
         """Take `size` bytes of the disk now, so that a full disk shows before the work begins."""
         try:

@@ -9,11 +9,20 @@ import numpy as np
 
 from ivbpr_numba.errors import DataError
 from ivbpr_numba.store.atomic import Lock, PathLike, replacing
-from ivbpr_numba.store.digest import digest_objects
+from ivbpr_numba.store.digest import Digested, Entry, digest_objects
 from ivbpr_numba.store.hdf5 import image_of, opened, read_attributes, read_entries
 from ivbpr_numba.store.tree import FORMAT_VERSION, Tree, Value, as_canonical, entries_of
 
-__all__ = ["Sealed", "check_format", "read_sealed", "read_tree", "seal", "write_tree"]
+__all__ = [
+    "Sealed",
+    "check_format",
+    "compare_digests",
+    "read_sealed",
+    "read_tree",
+    "refuse_changed",
+    "seal",
+    "write_tree",
+]
 
 # Part of every file: which values make up the payload, and one digest a value, so that damage has a name.
 PAYLOAD_NAMES = "/digests/payload"
@@ -27,8 +36,12 @@ Payload = Sequence[str] | Mapping[str, np.ndarray | str]
 Attributes = dict[str, str | int | float]
 
 
-def seal(tree: Tree, payload: Payload) -> tuple[dict[str, Value], Attributes]:
+def seal(
+    tree: Tree, payload: Payload, outside: Mapping[str, Digested] | None = None
+) -> tuple[dict[str, Value], Attributes]:
     """Add digests to a tree and return the objects and root attributes of its file.
+
+    `outside` names matrices of the file that are not objects of the tree.
 
     Raises
     ------
@@ -42,24 +55,25 @@ def seal(tree: Tree, payload: Payload) -> tuple[dict[str, Value], Attributes]:
         if not path.startswith("/") or path.startswith(OURS):
             raise ValueError(f"{path!r} is not a path for an object of a tree")
     attrs: Attributes = {**tree.attrs, "format": tree.format, "format_version": FORMAT_VERSION}
-    entries = entries_of(objects, attrs)
+    entries: dict[str, Entry] = {**entries_of(objects, attrs), **(outside or {})}
+    chosen: dict[str, Entry]
     if isinstance(payload, Mapping):
         chosen = {name: as_canonical(value) for name, value in payload.items()}
         for name, value in chosen.items():
             if name not in entries or digest_objects({"": entries[name]}) != digest_objects({"": value}):
-                objects[EXTRA + name.lstrip("/")] = value
+                objects[EXTRA + name.lstrip("/")] = as_canonical(payload[name])
     else:
         chosen = {name: entries[name] for name in payload}
     objects[PAYLOAD_NAMES] = _names(chosen)
-    entries = entries_of(objects, attrs)
+    entries = {**entries_of(objects, attrs), **(outside or {})}
     objects[VALUE_NAMES] = _names(entries)
     objects[VALUE_DIGESTS] = np.array([digest_objects({k: entries[k]}) for k in sorted(entries)], dtype="S64")
     attrs["payload_sha256"] = digest_objects(chosen)
-    attrs["content_sha256"] = digest_objects(entries_of(objects, attrs))
+    attrs["content_sha256"] = digest_objects({**entries_of(objects, attrs), **(outside or {})})
     return objects, attrs
 
 
-def _names(entries: Mapping[str, Value]) -> np.ndarray:
+def _names(entries: Mapping[str, Entry]) -> np.ndarray:
     return as_canonical(np.array([name.encode() for name in sorted(entries)], dtype=np.bytes_))  # type: ignore[return-value]
 
 
@@ -145,9 +159,7 @@ def check_format(attrs: Attributes, path: PathLike, expected: str | None) -> Non
         )
 
 
-def compare_digests(
-    objects: dict[str, Value], attrs: Attributes, entries: Mapping[str, Value | bytes]
-) -> list[str]:
+def compare_digests(objects: dict[str, Value], attrs: Attributes, entries: Mapping[str, Entry]) -> list[str]:
     """Return what changed since the file was written (see `Sealed`)."""
     recorded_content = attrs.get("content_sha256")
     if digest_objects(entries) == recorded_content:

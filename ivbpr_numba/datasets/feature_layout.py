@@ -1,0 +1,209 @@
+"""What a feature file holds besides its matrix: ids, names, groups, and the checks they must pass."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ivbpr_numba.errors import DataError, UsageError
+from ivbpr_numba.ids import Ids
+from ivbpr_numba.store.atomic import PathLike
+from ivbpr_numba.store.matrix import MATRIX
+from ivbpr_numba.store.tree import Tree
+
+__all__ = [
+    "DTYPES",
+    "FORMAT",
+    "PAYLOAD",
+    "Group",
+    "check_finite",
+    "default_groups",
+    "feature_tree",
+    "layout_from",
+    "sort_distinct",
+]
+
+FORMAT = "ivbpr-features"
+KINDS = ("dense", "attributes")
+DTYPES = ("float16", "float32", "uint8")
+PAYLOAD = (
+    "/ids/items",
+    "/names",
+    "/groups/name",
+    "/groups/offset",
+    "/groups/exclusive",
+    "/@kind",
+    "/@scale",
+    MATRIX,
+)
+_ATTRIBUTES = {"format", "format_version", "kind", "scale", "payload_sha256", "content_sha256"}
+
+
+@dataclass(frozen=True)
+class Group:
+    """Consecutive columns that belong together.
+
+    Attributes
+    ----------
+    name : str
+        The catalogue column, for attributes.
+    offset, size : int
+        First column and number of columns.
+    exclusive : bool
+        Whether an item has one value (one-hot, soft-max) rather than any number of tags.
+    """
+
+    name: str
+    offset: int
+    size: int
+    exclusive: bool
+
+
+def default_groups(names: Sequence[str], values: np.ndarray, kind: str, scale: float) -> list[Group]:
+    """One group of all columns; for attributes named ``column=value`` a group for each run of columns.
+
+    A group of attributes is exclusive where no item's values in it sum to more than 1 (one-hot, soft-max).
+    """
+    if kind != "attributes" or not all("=" in name for name in names):
+        return [Group(kind, 0, len(names), False)]
+    owners = [name.partition("=")[0] for name in names]
+    starts = [k for k, owner in enumerate(owners) if k == 0 or owner != owners[k - 1]]
+    groups = []
+    for start, stop in zip(starts, [*starts[1:], len(names)]):
+        sums = values[:, start:stop].sum(axis=1, dtype=np.float64) * scale
+        groups.append(Group(owners[start], start, stop - start, bool(sums.max(initial=0.0) <= 1.01)))
+    return groups
+
+
+def sort_distinct(encoded: np.ndarray, what: str) -> np.ndarray:
+    """Order of ids by their UTF-8 bytes, int64 (n,).
+
+    Raises
+    ------
+    DataError
+        When an id occurs twice; both positions are named.
+    """
+    order = np.argsort(encoded, kind="stable")
+    repeated = np.flatnonzero(encoded[order[1:]] == encoded[order[:-1]])
+    if len(repeated):
+        first, second = order[repeated[0]], order[repeated[0] + 1]
+        raise DataError(
+            f"{what}: {len(repeated):,} ids occur more than once; '{encoded[first].decode()}' "
+            f"is row {first + 1:,} and row {second + 1:,}.",
+            "Keep one row an item.",
+        )
+    return order
+
+
+def check_finite(block: np.ndarray, items: Ids, names: Sequence[str], rows: np.ndarray | None = None) -> None:
+    """Raise DataError when a value is NaN or infinite, naming its item and column."""
+    if block.dtype.kind != "f" or np.isfinite(block).all():
+        return
+    row, column = np.argwhere(~np.isfinite(block))[0].tolist()
+    item = items[int(row if rows is None else rows[row])]
+    raise DataError(
+        f"The feature '{names[column]}' (column {column + 1:,}) of item '{item}' is {block[row, column]}.",
+        "Features must be finite; mend the input or leave that item out.",
+    )
+
+
+def feature_tree(
+    items: Ids,
+    names: Sequence[str],
+    groups: Sequence[Group],
+    kind: str,
+    scale: float,
+    shape: tuple[int, ...],
+    dtype: np.dtype,
+    attrs: Mapping[str, str | int | float] | None = None,
+    source: Mapping[str, Any] | None = None,
+) -> Tree:
+    """Check the parts of a feature file against each other and return all but the matrix.
+
+    Raises
+    ------
+    UsageError
+        An unknown kind or stored type.
+    DataError
+        No items or columns, repeated names, or names, groups and shape that disagree.
+    """
+    if kind not in KINDS:
+        raise UsageError(f"Unknown kind of features '{kind}'.", f"Use {' or '.join(KINDS)}.")
+    if dtype.name not in DTYPES:
+        raise UsageError(f"Features can't be stored as {dtype}.", f"Use {', '.join(DTYPES)}.")
+    if not np.isfinite(scale) or scale <= 0:
+        raise DataError(f"The scale of features is {scale}.", "It must be a positive number.")
+    if shape[0] == 0 or shape[1] == 0:
+        raise DataError(
+            f"There is nothing to store: {shape[0]} items, {shape[1]} columns.", "Check the filters."
+        )
+    if shape != (len(items), len(names)):
+        raise DataError(f"{len(items):,} ids and {len(names):,} names for a {shape} matrix.", "One for each.")
+    if len(set(names)) != len(names):
+        repeated = next(name for k, name in enumerate(names) if name in names[:k])
+        raise DataError(f"Two features are named '{repeated}'.", "Names must be distinct.")
+    if any(not name or "\0" in name for name in names):
+        raise DataError("A feature has an empty name or a NUL in it.", "Name every column.")
+    ends = [group.offset + group.size for group in groups]
+    if [group.offset for group in groups] != [0, *ends[:-1]] or ends[-1:] != [len(names)]:
+        raise DataError(
+            "The groups do not cover the columns one after the other.", "Check offsets and sizes."
+        )
+    tree = Tree(
+        FORMAT,
+        {
+            "/ids/items": items.values,
+            "/names": np.array([name.encode() for name in names]),
+            "/groups/name": np.array([group.name.encode() for group in groups]),
+            "/groups/offset": np.array([group.offset for group in groups], dtype=np.int64),
+            "/groups/exclusive": np.array([group.exclusive for group in groups], dtype=np.uint8),
+        },
+        {**(attrs or {}), "kind": kind, "scale": float(scale)},
+    )
+    if source:
+        tree.objects["/source"] = json.dumps(source, ensure_ascii=False, sort_keys=True)
+    return tree
+
+
+def layout_from(tree: Tree, shape: tuple[int, ...], path: PathLike) -> dict[str, Any]:
+    """Read the parts back: the arguments of `Features` by name.
+
+    Raises
+    ------
+    DataError
+        A part is missing or they do not fit together.
+    """
+    try:
+        names = [name.decode() for name in tree.array("/names").tolist()]
+        offsets = tree.array("/groups/offset").tolist()
+        groups = [
+            Group(name.decode(), start, stop - start, bool(exclusive))
+            for name, start, stop, exclusive in zip(
+                tree.array("/groups/name").tolist(),
+                offsets,
+                [*offsets[1:], len(names)],
+                tree.array("/groups/exclusive").tolist(),
+                strict=True,
+            )
+        ]
+        layout = {
+            "items": Ids(tree.array("/ids/items"), "item"),
+            "scale": float(tree.attrs["scale"]),
+            "names": names,
+            "groups": groups,
+            "kind": str(tree.attrs["kind"]),
+            "payload_sha256": str(tree.attrs["payload_sha256"]),
+            "attrs": {name: value for name, value in tree.attrs.items() if name not in _ATTRIBUTES},
+            "source": json.loads(tree.text("/source")) if "/source" in tree.objects else {},
+        }
+    except (KeyError, TypeError, ValueError, AttributeError) as problem:
+        raise DataError(
+            f"'{path}' lacks a part of a feature file ({problem}).", "Make it again."
+        ) from problem
+    # The writer's checks hold for what was read as well.
+    feature_tree(layout["items"], names, groups, layout["kind"], layout["scale"], shape, np.dtype(np.float32))
+    return layout

@@ -1,0 +1,175 @@
+"""Does a file still hold what was written, and what does it hold?"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ivbpr_numba.errors import CheckFailed
+from ivbpr_numba.store.atomic import PathLike
+from ivbpr_numba.store.digest import Entry, digest_objects
+from ivbpr_numba.store.files import EXTRA, OURS, PAYLOAD_NAMES, Sealed, check_format, read_sealed
+from ivbpr_numba.store.hdf5 import opened, read_attributes
+from ivbpr_numba.store.matrix import MATRIX, MappedMatrix, as_digested, open_matrix
+from ivbpr_numba.store.tree import Value, entries_of
+
+__all__ = ["Report", "inspect", "verify"]
+
+_WITH_MATRIX = ("ivbpr-features",)
+
+
+@dataclass
+class Report:
+    """What `verify` found.
+
+    Attributes
+    ----------
+    file, format, format_version : str
+    payload_sha256, content_sha256 : str
+        As recorded in the file.
+    values, blocks : int
+        Objects and attributes checked; 8 MiB blocks of a feature matrix checked.
+    mismatches : list of str
+        What differs from its digest, in words; empty when all is well.
+    """
+
+    file: str
+    format: str
+    format_version: str
+    payload_sha256: str
+    content_sha256: str
+    values: int
+    blocks: int
+    mismatches: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Whether every digest is right."""
+        return not self.mismatches
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report as plain data."""
+        return {"ok": self.ok, **self.__dict__}
+
+    def raise_for_mismatch(self) -> None:
+        """Raise CheckFailed (exit code 5) unless every digest is right."""
+        if self.mismatches:
+            listed = "; ".join(self.mismatches[:10]) + ("; …" if len(self.mismatches) > 10 else "")
+            raise CheckFailed(
+                f"'{self.file}' changed since it was written: {listed}.",
+                "Make the file again or restore a copy.",
+            )
+
+
+def _read(path: PathLike) -> tuple[Sealed, MappedMatrix | None]:
+    with opened(path) as file:
+        attrs = read_attributes(file, path)
+        check_format(attrs, path, None)
+    found = str(attrs["format"])
+    return open_matrix(path, found) if found in _WITH_MATRIX else (read_sealed(path, found), None)
+
+
+def verify(path: PathLike) -> Report:
+    """Recompute every digest of a file: each value, each matrix block, payload and content.
+
+    Returns
+    -------
+    Report
+        Check `ok` or call `raise_for_mismatch`.
+
+    Raises
+    ------
+    UsageError
+        The file does not exist.
+    DataError
+        It can't be read: not HDF5, cut short, its structure damaged, not ours, or of a newer major version.
+    """
+    sealed, mapped = _read(path)
+    mismatches = [
+        f"{name[1:]} was added" if name.startswith("+") else f"{name} differs" for name in sealed.changed
+    ]
+    entries: dict[str, Entry] = dict(entries_of(sealed.objects, sealed.attrs))
+    blocks = 0
+    if mapped is not None:
+        entries[MATRIX] = as_digested(mapped.values.shape, mapped.values.dtype, mapped.digests)
+        blocks = len(mapped.digests)
+        mismatches += [f"{MATRIX} differs in {mapped.rows_of(block)}" for block in mapped.wrong_blocks()]
+    if not _payload_agrees(sealed, entries):
+        mismatches.append("payload_sha256 differs")
+    return Report(
+        file=os.fspath(path),
+        format=str(sealed.attrs["format"]),
+        format_version=str(sealed.attrs["format_version"]),
+        payload_sha256=str(sealed.attrs.get("payload_sha256", "")),
+        content_sha256=str(sealed.attrs.get("content_sha256", "")),
+        values=len(entries),
+        blocks=blocks,
+        mismatches=mismatches,
+    )
+
+
+def _payload_agrees(sealed: Sealed, entries: dict[str, Entry]) -> bool:
+    """Recompute the payload digest from the names that the file lists."""
+    names = sealed.objects.get(PAYLOAD_NAMES)
+    if not isinstance(names, np.ndarray) or names.dtype.kind != "S":
+        return False
+    chosen: dict[str, Entry] = {}
+    for name in (raw.decode("utf-8", "replace") for raw in names.tolist()):
+        value = entries.get(EXTRA + name.lstrip("/"), entries.get(name))
+        if value is None:
+            return False
+        chosen[name] = value
+    return digest_objects(chosen) == sealed.attrs.get("payload_sha256")
+
+
+def inspect(path: PathLike) -> dict[str, Any]:
+    """Tell what a file holds (``ivbpr inspect``); digests are compared, matrix blocks are not read.
+
+    Returns
+    -------
+    dict
+        ``file bytes format format_version`` and the digests; ``attrs`` (root attributes); ``objects``: rows
+        ``path shape dtype bytes``; ``documents``: every JSON text of the file parsed, by path
+        (``/config``, ``/provenance``, ``/source``, …); ``changed``: names that differ from their digest.
+    """
+    sealed, mapped = _read(path)
+    objects = [_row(name, value) for name, value in sealed.objects.items() if not name.startswith(OURS)]
+    if mapped is not None:
+        objects.append(_row(MATRIX, mapped.values))
+    attrs = dict(sealed.attrs)
+    return {
+        "file": os.fspath(path),
+        "bytes": os.path.getsize(path),
+        **{
+            name: attrs.pop(name, None)
+            for name in ("format", "format_version", "payload_sha256", "content_sha256")
+        },
+        "attrs": attrs,
+        "objects": sorted(objects, key=lambda row: row["path"]),
+        "documents": {
+            name: document
+            for name, value in sorted(sealed.objects.items())
+            if not name.startswith(OURS) and (document := _document(value)) is not None
+        },
+        "changed": sealed.changed,
+    }
+
+
+def _row(name: str, value: Value) -> dict[str, Any]:
+    if isinstance(value, str):
+        return {"path": name, "shape": [], "dtype": "text", "bytes": len(value.encode())}
+    return {"path": name, "shape": list(value.shape), "dtype": value.dtype.str, "bytes": value.nbytes}
+
+
+def _document(value: Value) -> dict[str, Any] | list[Any] | None:
+    if not isinstance(value, str):
+        return None
+    try:
+        document = json.loads(value)
+    except ValueError:
+        return None
+    return document if isinstance(document, (dict, list)) else None
