@@ -70,8 +70,10 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         drop_stdout()
         return 0
-    except KeyboardInterrupt as error:
-        return 128 + (error.args[0] if error.args else signal.SIGINT)
+    except _Terminated:
+        return 128 + signal.SIGTERM
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
     except Exception as error:
         if state.debug or "--debug" in arguments:
             traceback.print_exc()
@@ -79,6 +81,10 @@ def run(arguments: Sequence[str]) -> int:
         if text:
             say_error(text)
         return code
+
+
+class _Terminated(BaseException):
+    """SIGTERM has come."""
 
 
 @contextmanager
@@ -89,7 +95,7 @@ def _terminate_like_interrupt() -> Iterator[None]:
         return
 
     def stop(number: int, frame: object) -> None:
-        raise KeyboardInterrupt(number)
+        raise _Terminated
 
     before = signal.signal(signal.SIGTERM, stop)
     try:

@@ -139,9 +139,13 @@ def drop_stdout() -> None:
 def _console(stream: Any) -> Console:
     from rich.console import Console
 
+    class QuietPipe(Console):
+        def on_broken_pipe(self) -> None:
+            raise  # rich calls this while BrokenPipeError is handled; its own way exits with 1
+
     # Texts hold ids and paths: nothing in them is markup. Away from a terminal nothing is wrapped.
     width = None if stream.isatty() else 100_000
-    return Console(file=stream, width=width, markup=False, highlight=False, emoji=False, soft_wrap=True)
+    return QuietPipe(file=stream, width=width, markup=False, highlight=False, emoji=False, soft_wrap=True)
 
 
 def _write_json(answer: Answer) -> None:
