@@ -232,10 +232,11 @@ class Features:
     @cached_property
     def _by_value(self) -> dict[str, list[int]]:
         found: dict[str, list[int]] = {}
-        for k, name in enumerate(self.names):
-            _, equals, value = name.partition("=")
-            if equals:
-                found.setdefault(value, []).append(k)
+        for group in self.groups:
+            start = f"{group.name}="
+            for k in range(group.offset, group.offset + group.size):
+                if self.names[k].startswith(start):
+                    found.setdefault(self.names[k][len(start) :], []).append(k)
         return found
 
 
