@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ivbpr_numba.store.tree import Value, as_canonical
+from ivbpr_numba.store.tree import Value, as_bytes, as_canonical
 
 __all__ = ["Digested", "Entry", "digest_objects"]
 
@@ -54,16 +54,16 @@ def digest_objects(objects: Mapping[str, Entry]) -> str:
         SHA-256, 64 hexadecimal digits.
     """
     sha = hashlib.sha256()
-    for path in sorted(objects, key=lambda p: p.encode()):
+    for path in sorted(objects, key=as_bytes):
         raw = objects[path]
         value = raw if isinstance(raw, (bytes, Digested)) else as_canonical(raw)
-        sha.update(_length_prefixed(path.encode()))
+        sha.update(_length_prefixed(as_bytes(path)))
         if isinstance(value, (np.ndarray, Digested)):
             sha.update(_length_prefixed(value.dtype.str.encode()))
             sha.update(np.array((len(value.shape), *value.shape), dtype="<u8").tobytes())
             sha.update(value.data if isinstance(value, Digested) else value.reshape(-1).view(np.uint8).data)
         else:
-            kind, data = (b"text", value.encode()) if isinstance(value, str) else (b"bytes", value)
+            kind, data = (b"text", as_bytes(value)) if isinstance(value, str) else (b"bytes", value)
             sha.update(_length_prefixed(kind))
             sha.update((0).to_bytes(8, "little"))
             sha.update(_length_prefixed(data))

@@ -11,7 +11,7 @@ from ivbpr_numba.errors import DataError
 from ivbpr_numba.store.atomic import Lock, PathLike, replacing
 from ivbpr_numba.store.digest import Digested, Entry, digest_objects
 from ivbpr_numba.store.hdf5 import image_of, opened, read_attributes, read_entries
-from ivbpr_numba.store.tree import FORMAT_VERSION, Tree, Value, as_canonical, entries_of
+from ivbpr_numba.store.tree import FORMAT_VERSION, Tree, Value, as_bytes, as_canonical, as_text, entries_of
 
 __all__ = [
     "Sealed",
@@ -48,12 +48,16 @@ def seal(
     KeyError
         For a payload name that the tree does not hold.
     ValueError
-        For a path that is not absolute or belongs to the digests.
+        For a path that is not absolute or belongs to the digests, and for a text with NUL.
     """
     objects = {path: as_canonical(value) for path, value in tree.objects.items()}
     for path in objects:
         if not path.startswith("/") or path.startswith(OURS):
             raise ValueError(f"{path!r} is not a path for an object of a tree")
+    # Fixed-length storage drops NUL at the end of a text.
+    for name, text in [*objects.items(), *tree.attrs.items()]:
+        if isinstance(text, str) and "\0" in text:
+            raise ValueError(f"the text {name} contains NUL")
     attrs: Attributes = {**tree.attrs, "format": tree.format, "format_version": FORMAT_VERSION}
     entries: dict[str, Entry] = {**entries_of(objects, attrs), **(outside or {})}
     chosen: dict[str, Entry]
@@ -74,7 +78,7 @@ def seal(
 
 
 def _names(entries: Mapping[str, Entry]) -> np.ndarray:
-    return as_canonical(np.array([name.encode() for name in sorted(entries)], dtype=np.bytes_))  # type: ignore[return-value]
+    return as_canonical(np.array([as_bytes(name) for name in sorted(entries)], dtype=np.bytes_))  # type: ignore[return-value]
 
 
 def write_tree(path: PathLike, tree: Tree, *, payload: Payload, keep_lock: Lock | None = None) -> str:
@@ -166,7 +170,7 @@ def compare_digests(objects: dict[str, Value], attrs: Attributes, entries: Mappi
         return []
     table = [objects.get(path) for path in (VALUE_NAMES, VALUE_DIGESTS)]
     names, digests = [v.tolist() if isinstance(v, np.ndarray) and v.dtype.kind == "S" else [] for v in table]
-    recorded = {name.decode(): digest.decode() for name, digest in zip(names, digests)}
+    recorded = {as_text(name): as_text(digest) for name, digest in zip(names, digests)}
     recorded.update(dict.fromkeys((VALUE_NAMES, VALUE_DIGESTS), ""))
     changed = [f"+{name}" for name in entries if name not in recorded]
     for name, digest in recorded.items():

@@ -13,7 +13,7 @@ import numpy as np
 
 from ivbpr_numba.errors import DataError, IvbprError
 from ivbpr_numba.store.atomic import PathLike, os_problem
-from ivbpr_numba.store.tree import Value, as_entry
+from ivbpr_numba.store.tree import Value, as_bytes, as_entry, as_text
 
 __all__ = [
     "LIBVER",
@@ -40,7 +40,7 @@ def _utf8(length: int) -> np.dtype:
 
 def _storable(value: Value) -> np.ndarray:
     if isinstance(value, str):
-        data = value.encode()
+        data = as_bytes(value)
         return np.array(data, dtype=_utf8(max(1, len(data))))
     # Relabelling "S" as UTF-8 costs no copy: the two types differ in metadata only.
     return value.view(_utf8(value.dtype.itemsize)) if value.dtype.kind == "S" else value
@@ -145,7 +145,7 @@ def check_contiguous(dataset: h5py.Dataset, file_size: int, path: PathLike) -> i
 
 def _attribute(raw: Any, where: str) -> str | int | float:
     if isinstance(raw, bytes):
-        return raw.decode()
+        return as_text(raw)
     if isinstance(raw, str):
         return raw
     if isinstance(raw, np.ndarray) and raw.ndim == 0:
@@ -174,7 +174,7 @@ def _read_dataset(dataset: h5py.Dataset, file_size: int, path: PathLike) -> Valu
     check_contiguous(dataset, file_size, path)
     value = dataset[()]
     if isinstance(value, bytes):
-        return value.decode()
+        return as_text(value)
     array = np.asarray(value)
     return array.astype(f"S{array.dtype.itemsize}", copy=False) if array.dtype.kind == "S" else array
 

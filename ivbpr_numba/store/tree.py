@@ -8,7 +8,17 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-__all__ = ["DIGEST_ATTRIBUTES", "FORMAT_VERSION", "Tree", "Value", "as_canonical", "as_entry", "entries_of"]
+__all__ = [
+    "DIGEST_ATTRIBUTES",
+    "FORMAT_VERSION",
+    "Tree",
+    "Value",
+    "as_bytes",
+    "as_canonical",
+    "as_entry",
+    "as_text",
+    "entries_of",
+]
 
 FORMAT_VERSION = "1.0"
 DIGEST_ATTRIBUTES = ("payload_sha256", "content_sha256")
@@ -52,6 +62,16 @@ class Tree:
         return value
 
 
+def as_text(data: bytes) -> str:
+    """Decode UTF-8; bytes of a damaged file that are none survive the way back (`as_bytes`)."""
+    return data.decode("utf-8", "surrogateescape")
+
+
+def as_bytes(text: str) -> bytes:
+    """Encode to UTF-8, the inverse of `as_text`."""
+    return text.encode("utf-8", "surrogateescape")
+
+
 def as_canonical(value: object) -> Value:
     """Bring a value to the one form that is stored and digested.
 
@@ -62,14 +82,10 @@ def as_canonical(value: object) -> Value:
     ------
     TypeError
         For a value that these files don't hold (objects, unicode arrays, complex numbers, dates).
-    ValueError
-        For a text with NUL, which fixed-length storage can't keep.
     """
     if isinstance(value, bytes):
-        value = value.decode()
+        value = as_text(value)
     if isinstance(value, str):
-        if "\0" in value:
-            raise ValueError("a text to be stored contains NUL")
         return value
     array = np.asarray(value)
     if array.dtype.kind == "S":

@@ -15,7 +15,7 @@ from ivbpr_numba.store.digest import Entry, digest_objects
 from ivbpr_numba.store.files import EXTRA, OURS, PAYLOAD_NAMES, Sealed, check_format, read_sealed
 from ivbpr_numba.store.hdf5 import opened, read_attributes
 from ivbpr_numba.store.matrix import MATRIX, MappedMatrix, as_digested, open_matrix
-from ivbpr_numba.store.tree import Value, entries_of
+from ivbpr_numba.store.tree import Value, as_text, entries_of
 
 __all__ = ["Report", "inspect", "verify"]
 
@@ -118,7 +118,7 @@ def _payload_agrees(sealed: Sealed, entries: dict[str, Entry]) -> bool:
     if not isinstance(names, np.ndarray) or names.dtype.kind != "S":
         return False
     chosen: dict[str, Entry] = {}
-    for name in (raw.decode("utf-8", "replace") for raw in names.tolist()):
+    for name in map(as_text, names.tolist()):
         value = entries.get(EXTRA + name.lstrip("/"), entries.get(name))
         if value is None:
             return False
