@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from ivbpr_cli.failures import describe
 
@@ -204,3 +205,91 @@ class TestInstalledScript:
         with open("/dev/full", "w") as full:
             done = subprocess.run([self.SCRIPT, "doctor"], stdout=full, stderr=subprocess.PIPE, text=True)
         assert done.returncode == 4 and "full" in done.stderr and "Traceback" not in done.stderr
+
+
+class TestFeatureFiles:
+    """`features import`, `info`, `examples`, `inspect`, `verify` on one small file."""
+
+    @pytest.fixture
+    def matrix(self, tmp_path: Path) -> Path:
+        np.save(tmp_path / "x.npy", np.array([[0.5, 2.0], [1.5, 0.0], [0.25, 1.0]], dtype=np.float32))
+        (tmp_path / "ids.txt").write_text("007\nb\na\n")
+        return tmp_path / "x.npy"
+
+    @pytest.fixture
+    def file(self, ivbpr: Run, matrix: Path) -> Path:
+        out = matrix.parent / "f.h5"
+        done = ivbpr(
+            "features", "import", matrix, "--ids", matrix.parent / "ids.txt", "-o", out, "--format", "json"
+        )
+        assert done.code == 0, done.err
+        report = json.loads(done.out)
+        assert report["schema"] == "ivbpr.features-import/1" and report["items"] == 3
+        return out
+
+    def test_info(self, ivbpr: Run, file: Path) -> None:
+        facts = json.loads(ivbpr("features", "info", file, "--format", "json").out)
+        assert (facts["items"], facts["columns"], facts["kind"], facts["max"]) == (3, 2, "dense", 2.0)
+        assert "zero share" in ivbpr("features", "info", file).out
+
+    def test_examples_keep_leading_zeros(self, ivbpr: Run, file: Path) -> None:
+        done = ivbpr("features", "examples", file, "1", "-n", "2", "--format", "jsonl")
+        assert [json.loads(line)["item"] for line in done.out.splitlines()] == ["007", "a"]
+
+    def test_unknown_feature(self, ivbpr: Run, file: Path) -> None:
+        assert ivbpr("features", "examples", file, "no-such").code == 2
+
+    def test_inspect_and_verify(self, ivbpr: Run, file: Path) -> None:
+        objects = {
+            row["path"]: row for row in json.loads(ivbpr("inspect", file, "--format", "json").out)["objects"]
+        }
+        assert objects["/matrix"]["shape"] == [3, 2]
+        assert "/ids/items" in ivbpr("inspect", file).out
+        assert ivbpr("verify", file).code == 0
+        image = bytearray(file.read_bytes())
+        at = image.rindex(np.array([2.0], dtype="<f2").tobytes())
+        image[at] ^= 1
+        file.write_bytes(image)
+        done = ivbpr("verify", file, "--format", "json")
+        assert done.code == 5 and json.loads(done.out)["ok"] is False and "/matrix" in done.err
+        file.write_bytes(image[: len(image) // 2])
+        assert ivbpr("verify", file).code == 3
+
+    @pytest.mark.parametrize("divisor", ["0", "nan", "-1"])
+    def test_bad_divisor(self, ivbpr: Run, matrix: Path, divisor: str) -> None:
+        out, ids = matrix.parent / "f.h5", matrix.parent / "ids.txt"
+        assert ivbpr("features", "import", matrix, "--ids", ids, "--divide-by", divisor, "-o", out).code == 2
+        assert not out.exists()
+
+    def test_paths_are_checked_first(self, ivbpr: Run, matrix: Path) -> None:
+        ids, nowhere = matrix.parent / "ids.txt", matrix.parent / "nowhere"
+        for arguments in (
+            [matrix, "--ids", ids, "-o", nowhere / "f.h5"],
+            [matrix, "--ids", ids, "-o", matrix.parent],
+            [matrix, "--ids", ids, "-o", matrix],
+            [matrix, "--ids", nowhere, "-o", matrix.parent / "f.h5"],
+            [nowhere, "--ids", ids, "-o", matrix.parent / "f.h5"],
+        ):
+            before = matrix.read_bytes()
+            done = ivbpr("features", "import", *arguments)
+            assert done.code == 2 and len(done.err.splitlines()) == 1
+            assert matrix.read_bytes() == before
+            assert sorted(p.name for p in matrix.parent.iterdir()) == ["ids.txt", "x.npy"]
+
+
+class TestWorld:
+    def test_writes_what_a_user_would_have(self, ivbpr: Run, tmp_path: Path) -> None:
+        done = ivbpr("world", "tiny", "-o", tmp_path / "w", "--seed", "3", "--format", "json")
+        assert done.code == 0, done.err
+        document = json.loads(done.out)
+        assert (document["users"], document["items"], document["seed"]) == (200, 300, 3)
+        assert {p.name for p in (tmp_path / "w").iterdir()} >= {"purchases.csv", "catalogue.csv", "truth.h5"}
+
+    def test_refuses_a_folder_of_somebody_else(self, ivbpr: Run, tmp_path: Path) -> None:
+        (tmp_path / "thesis.txt").write_text("mine")
+        done = ivbpr("world", "tiny", "-o", tmp_path)
+        assert done.code == 2 and list(tmp_path.iterdir()) == [tmp_path / "thesis.txt"]
+
+    def test_unknown_size(self, ivbpr: Run, tmp_path: Path) -> None:
+        done = ivbpr("world", "tinny", "-o", tmp_path / "w")
+        assert done.code == 2 and "'tiny'" in done.err and not (tmp_path / "w").exists()

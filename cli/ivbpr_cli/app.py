@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ivbpr_cli.commands import doctor, features, inspect, verify, warmup
+from ivbpr_cli.commands import auc, doctor, features, fit, inspect, prepare, verify, warmup, world
 from ivbpr_cli.failures import describe
 from ivbpr_cli.output import drop_stdout, say_error
 from ivbpr_cli.settings import State, add_environment, add_root_options, with_screen
@@ -21,8 +21,22 @@ __all__ = ["build", "main", "run"]
 
 HELP = "Visually aware recommendation with reasons: prepare, fit, judge, recommend, explain."
 
-_COMMANDS = (inspect.inspect, verify.verify, doctor.doctor, warmup.warmup)
-_FEATURES = (features.info,)
+_COMMANDS = {
+    "prepare": prepare.prepare,
+    "fit": fit.fit,
+    "auc": auc.auc,
+    "inspect": inspect.inspect,
+    "verify": verify.verify,
+    "world": world.world,
+    "doctor": doctor.doctor,
+    "warmup": warmup.warmup,
+}
+_FEATURES = {
+    "table": features.table,
+    "import": features.import_,
+    "info": features.info,
+    "examples": features.examples,
+}
 
 
 def _version(value: bool | None) -> None:
@@ -46,13 +60,13 @@ def build() -> Any:
     settings: dict[str, Any] = {"no_args_is_help": True, "pretty_exceptions_enable": False}
     app = typer.Typer(name="ivbpr", help=HELP, **settings)
     app.callback()(add_root_options(_start))
-    for function in _COMMANDS:
-        app.command()(with_screen(function))
+    for name, function in _COMMANDS.items():
+        app.command(name)(with_screen(function))
     group = typer.Typer(
         help="Feature files: from a catalogue, from a matrix, and what is in them.", **settings
     )
-    for function in _FEATURES:
-        group.command()(with_screen(function))
+    for name, function in _FEATURES.items():
+        group.command(name)(with_screen(function))
     app.add_typer(group, name="features")
     root = typer.main.get_command(app)
     add_environment(root)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Answer", "Format", "Screen", "Table", "say_error"]
+__all__ = ["Answer", "Format", "Screen", "Table", "drop_stdout", "facts", "say_error"]
 
 Row = Mapping[str, Any]
 
@@ -35,6 +35,12 @@ class Table:
 
     rows: Sequence[Row]
     title: str = ""
+
+
+def facts(document: Row, title: str = "") -> Table:
+    """The single values of a document as two columns; what is nested is left out."""
+    plain = {key: value for key, value in document.items() if not isinstance(value, dict | list)}
+    return Table([{"what": key.replace("_", " "), "value": value} for key, value in plain.items()], title)
 
 
 @dataclass

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
-from ivbpr_cli.commands.options import argument, option
-from ivbpr_cli.commands.prepare import names
+from ivbpr_cli.commands.options import argument, names, option
 from ivbpr_cli.output import Answer, Screen, Table
 from ivbpr_cli.paths import input_file, output_file
 from ivbpr_numba.errors import CheckFailed, UsageError
@@ -46,9 +45,9 @@ def auc(
         output_file(per_user, model, data, features)
 
     from ivbpr_numba.datasets.dataset import Dataset
-    from ivbpr_numba.datasets.features import Features
 
     from ivbpr_numba import evaluation
+    from ivbpr_numba.datasets.features import Features
     from ivbpr_numba.models import load
 
     report = evaluation.auc(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from ivbpr_cli.commands.options import argument, option, out
-from ivbpr_cli.output import Answer, Screen
+from ivbpr_cli.output import Answer, Screen, facts
 from ivbpr_cli.paths import input_file, output_file
 
 __all__ = ["fit"]
@@ -64,8 +64,8 @@ def fit(
         output_file(log, dataset, features, out)
 
     from ivbpr_numba.datasets.dataset import Dataset
-    from ivbpr_numba.datasets.features import Features
 
+    from ivbpr_numba.datasets.features import Features
     from ivbpr_numba.models import create
 
     learner = create(model, **options)
@@ -101,4 +101,4 @@ def answer(model: str, out: Path, end: dict[str, Any]) -> Answer:
     """What was learned: where it stopped, what it reached, how long it took."""
     names = ("iterations", "best_iteration", "valid_auc", "seconds", "payload_sha256")
     row = {"model": model, "out": str(out), **{name: end.get(name) for name in names}}
-    return Answer("fit", row, [row])
+    return Answer("fit", row, [row], [facts(row)])

@@ -6,12 +6,12 @@ from typing import Any
 
 import typer
 
-__all__ = ["argument", "option", "out"]
+__all__ = ["argument", "names", "option", "out"]
 
 
-def option(help: str, panel: str | None = None, **more: Any) -> Any:
-    """An optional flag, named after its parameter; what it is when not given is said in `help`."""
-    return typer.Option(help=help, rich_help_panel=panel, **more)
+def option(help: str, panel: str | None = None, flags: tuple[str, ...] = (), **more: Any) -> Any:
+    """A flag, named after its parameter unless `flags` names it."""
+    return typer.Option(*flags, help=help, rich_help_panel=panel, **more)
 
 
 def argument(help: str, **more: Any) -> Any:
@@ -22,3 +22,8 @@ def argument(help: str, **more: Any) -> Any:
 def out(help: str) -> Any:
     """The required ``--out FILE`` or ``-o FILE``."""
     return typer.Option("--out", "-o", metavar="FILE", help=help, show_default=False)
+
+
+def names(text: str | None) -> list[str]:
+    """The names of a list with commas."""
+    return [name.strip() for name in (text or "").split(",") if name.strip()]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from ivbpr_cli.commands.options import argument, option, out
-from ivbpr_cli.output import Answer, Screen, Table
+from ivbpr_cli.commands.options import argument, names, option, out
+from ivbpr_cli.output import Answer, Screen, Table, facts
 from ivbpr_cli.paths import input_file, output_file
 
 if TYPE_CHECKING:
@@ -78,11 +78,6 @@ def prepare(
     screen.show(answer(dataset, out))
 
 
-def names(text: str | None) -> list[str]:
-    """The names of a list with commas."""
-    return [name.strip() for name in (text or "").split(",") if name.strip()]
-
-
 def answer(dataset: Dataset, out: Path) -> Answer:
     """What was kept and dropped, step by step, and the sizes of the result."""
     sizes = {
@@ -95,4 +90,4 @@ def answer(dataset: Dataset, out: Path) -> Answer:
         "payload_sha256": dataset.payload_sha256,
     }
     report = dataset.source["report"]
-    return Answer("prepare", {**sizes, "report": report}, [sizes], [Table(report), Table([sizes])])
+    return Answer("prepare", {**sizes, "report": report}, [sizes], [Table(report), facts(sizes)])

@@ -1,0 +1,47 @@
+"""``ivbpr world``: a generated world as the files that a real user would have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ivbpr_cli.commands.options import argument, option
+from ivbpr_cli.output import Answer, Screen, facts
+from ivbpr_cli.paths import output_folder
+
+__all__ = ["world"]
+
+
+def world(
+    screen: Screen,
+    size: Annotated[str, argument("tiny, demo, drift, no-drift, S1, S2 or paper.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="DIR", help="The folder to write.", show_default=False)
+    ],
+    seed: Annotated[int, option("Seed of everything in it.")] = 0,
+) -> None:
+    """Write a built-in world: purchases.csv, catalogue.csv and truth.h5 with what is behind them."""
+    from ivbpr_numba.datasets.world import SIZES, generate
+    from ivbpr_numba.errors import UsageError, did_you_mean
+
+    if size not in SIZES:
+        raise UsageError(
+            f"Unknown world '{size}'.", did_you_mean(size, SIZES) or f"Known: {', '.join(SIZES)}."
+        )
+    output_folder(out, "truth.h5")
+    with screen.progress("generating") as observer:
+        made = generate(size, seed, progress=lambda done, total: observer({"done": done, "total": total}))
+    paths = made.write(out)
+    document = {
+        "world": size,
+        "seed": seed,
+        "users": len(made.users),
+        "items": len(made.items),
+        "purchases": len(made.purchases.items),
+        "attributes": len(made.attributes.names),
+        "out": str(out),
+    }
+    files = {name: path.name for name, path in paths.items()}
+    screen.show(Answer("world", {**document, "files": files}, [document], [facts(document)]))
