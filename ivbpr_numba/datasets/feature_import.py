@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ivbpr_numba.datasets.feature_layout import DTYPES, Group, sort_distinct
+from ivbpr_numba.datasets.feature_layout import DTYPES, Group, all_finite, sort_distinct
 from ivbpr_numba.datasets.feature_sources import open_source
 from ivbpr_numba.datasets.features import features_sink
 from ivbpr_numba.errors import DataError, UsageError
@@ -122,24 +122,24 @@ def _stored(
     values: np.ndarray, dtype: np.dtype, start: int, ids: np.ndarray, names: list[str], path: PathLike
 ) -> np.ndarray:
     """Round to the stored type; what it can't hold is an error that names row and column."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        stored = (np.rint(values * 255) if dtype.kind == "u" else values).astype(dtype)
     if dtype.kind == "u":
+        if values.min() >= 0 and values.max() <= 1:  # also False for NaN
+            return stored
         wrong = ~((values >= 0) & (values <= 1))
-        with np.errstate(invalid="ignore"):
-            stored = np.rint(values * 255).astype(dtype)
         hint = "uint8 holds values from 0 to 1: divide by the largest value (--divide-by), or use float16."
     else:
-        with np.errstate(over="ignore", invalid="ignore"):
-            stored = values.astype(dtype)
+        if all_finite(stored):
+            return stored
         wrong = ~np.isfinite(stored)
         hint = (
             f"{dtype} holds values up to {np.finfo(dtype).max:g}: divide them (--divide-by), or use float32."
         )
-    if wrong.any():
-        row, column = np.argwhere(wrong)[0].tolist()
-        value = values[row, column]
-        where = f"row {start + row + 1:,} (item '{ids[start + row].decode()}'), column {column + 1:,}"
-        raise DataError(
-            f"'{path}', {where} ('{names[column]}'): {value}.",
-            hint if np.isfinite(value) else "Features must be finite; mend the input or leave that item out.",
-        )
-    return stored
+    row, column = np.argwhere(wrong)[0].tolist()
+    value = values[row, column]
+    where = f"row {start + row + 1:,} (item '{ids[start + row].decode()}'), column {column + 1:,}"
+    raise DataError(
+        f"'{path}', {where} ('{names[column]}'): {value}.",
+        hint if np.isfinite(value) else "Features must be finite; mend the input or leave that item out.",
+    )

@@ -20,6 +20,7 @@ __all__ = [
     "FORMAT",
     "PAYLOAD",
     "Group",
+    "all_finite",
     "check_finite",
     "default_groups",
     "feature_tree",
@@ -99,9 +100,17 @@ def sort_distinct(encoded: np.ndarray, what: str) -> np.ndarray:
     return order
 
 
+def all_finite(block: np.ndarray) -> bool:
+    """Whether no value is NaN or infinite."""
+    if block.dtype == np.float16:
+        # numpy tests halves one by one; all exponent bits set means NaN or infinity.
+        return not ((block.view(np.uint16) & 0x7C00) == 0x7C00).any()
+    return bool(np.isfinite(block).all())
+
+
 def check_finite(block: np.ndarray, items: Ids, names: Sequence[str], rows: np.ndarray | None = None) -> None:
     """Raise DataError when a value is NaN or infinite, naming its item and column."""
-    if block.dtype.kind != "f" or np.isfinite(block).all():
+    if all_finite(block):
         return
     row, column = np.argwhere(~np.isfinite(block))[0].tolist()
     item = items[int(row if rows is None else rows[row])]
