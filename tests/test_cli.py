@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ivbpr_cli.failures import describe
 
+from ivbpr_cli.failures import describe
 from ivbpr_numba import backends
 from ivbpr_numba.errors import CheckFailed, DataError, EnvironmentProblem, Interrupted, UsageError
 
