@@ -134,7 +134,7 @@ def _stored(
             return stored
         wrong = ~np.isfinite(stored)
         hint = (
-            f"{dtype} holds values up to {np.finfo(dtype).max:g}: divide them (--divide-by), or use float32."
+            f"{dtype} holds values up to {np.finfo(dtype).max:g}: divide them (--divide-by) or use float32."
         )
     row, column = np.argwhere(wrong)[0].tolist()
     value = values[row, column]
