@@ -616,3 +616,35 @@ def test_inspect_tells_what_a_file_holds(tmp_path: Path) -> None:
     assert rows["/params/x"] == {"path": "/params/x", "shape": [3, 4], "dtype": "<f4", "bytes": 48}
     assert list(rows) == sorted(sample().objects)
     assert content["changed"] == []
+
+
+# --- data/FORMAT.md ---
+
+
+def test_the_program_of_the_format_document_checks_our_files(tmp_path: Path) -> None:
+    from ivbpr_numba.datasets.features import Features
+
+    document = (ROOT / "data" / "FORMAT.md").read_text(encoding="utf-8")
+    program = document.split("```python\n")[1].split("```")[0]
+    tree = sample()
+    tree.attrs["/params@unit"] = "none"
+    write_tree(tmp_path / "m.h5", tree, payload={"/ids/users": tree.array("/ids/users"), "/config": "{}"})
+    Features.from_arrays(["a", "b"], np.eye(2)).write(tmp_path / "f.h5")
+    for name in ("m.h5", "f.h5"):
+        done = run_python(program, tmp_path / name)
+        assert done.stdout == "content True\npayload True\n", done.stderr
+    with h5py.File(tmp_path / "m.h5", "r+") as file:
+        file["params/x"][0, 0] = 5
+    assert run_python(program, tmp_path / "m.h5").stdout == "content False\npayload True\n"
+
+
+def test_the_check_values_of_the_format_document() -> None:
+    from ivbpr_numba.kernels.scalar.random import bounded, mix64
+
+    document = (ROOT / "data" / "FORMAT.md").read_text(encoding="utf-8")
+    assert f"mix64(1, 2, 3) = `0x{mix64(1, 2, 3):016X}`" in document
+    order = list(range(5))
+    for r in range(4, 0, -1):
+        s = int(bounded(np.uint64(mix64(7, r)), r + 1))
+        order[r], order[s] = order[s], order[r]
+    assert f"key 7 is {', '.join(map(str, order))}." in document
