@@ -1,0 +1,244 @@
+"""The prepared data of one experiment: ids, the three parts of the split, item columns; and its file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+from urllib.parse import unquote
+
+import numpy as np
+
+from ivbpr_numba.errors import DataError
+from ivbpr_numba.ids import Ids
+from ivbpr_numba.store.atomic import Lock, PathLike
+from ivbpr_numba.store.digest import digest_objects
+from ivbpr_numba.store.files import read_tree, write_tree
+from ivbpr_numba.store.tree import Tree, Value
+
+__all__ = ["Dataset", "Interactions", "column_path"]
+
+FORMAT = "ivbpr-dataset"
+PARTS = ("train", "valid", "test")
+COLUMNS = "/items/"
+
+
+def column_path(name: str) -> str:
+    """Path of an item column in a file; ``/``, ``%`` and ``.`` are written as ``%2F``, ``%25``, ``%2E``."""
+    return COLUMNS + name.replace("%", "%25").replace("/", "%2F").replace(".", "%2E")
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """Who interacted with what, user by user (compressed sparse rows).
+
+    Attributes
+    ----------
+    indptr : (U + 1,) int64
+        The items of user u lie at ``indptr[u]:indptr[u + 1]``.
+    indices : (n,) int32
+        Item rows, ascending within a user.
+    times : (n,) int64
+        Seconds since 1970-01-01 UTC; all 0 where the data have no times.
+    """
+
+    indptr: np.ndarray
+    indices: np.ndarray
+    times: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @property
+    def users(self) -> np.ndarray:
+        """User row of each interaction, (n,) int32."""
+        return np.repeat(np.arange(len(self.indptr) - 1, dtype=np.int32), np.diff(self.indptr))
+
+
+class Dataset:
+    """What `fit` learns from and `auc` asks about.
+
+    Attributes
+    ----------
+    users, items : Ids
+        Sorted by their UTF-8 bytes; a row number is the position here.
+    train, valid, test : Interactions
+        `valid` and `test` hold at most one item a user.
+    item_columns : dict of str to ndarray (I,) of bytes
+        Columns worth showing, UTF-8, by item row; "title" where it is known.
+    source : dict
+        Where the data come from: inputs with digests, filters, what was dropped and why, split, seed,
+        ``has_times``. Fit for JSON.
+    """
+
+    def __init__(
+        self,
+        users: Ids,
+        items: Ids,
+        train: Interactions,
+        valid: Interactions,
+        test: Interactions,
+        item_columns: dict[str, np.ndarray] | None = None,
+        source: dict[str, Any] | None = None,
+    ) -> None:
+        self.users = users
+        self.items = items
+        self.train = train
+        self.valid = valid
+        self.test = test
+        self.item_columns = dict(item_columns or {})
+        self.source = dict(source or {})
+
+    def __repr__(self) -> str:
+        return (
+            f"Dataset({len(self.users):,} users, {len(self.items):,} items, "
+            f"{len(self.train):,} / {len(self.valid):,} / {len(self.test):,} interactions)"
+        )
+
+    @cached_property
+    def train_counts(self) -> np.ndarray:
+        """Training pairs of each item, (I,) int64."""
+        return np.bincount(self.train.indices, minlength=len(self.items)).astype(np.int64)
+
+    @property
+    def has_times(self) -> bool:
+        """Whether the interactions carry times."""
+        return bool(self.source.get("has_times", False))
+
+    @cached_property
+    def payload_sha256(self) -> str:
+        """Digest of ids, split, times and item columns: equal for equal data, wherever they came from."""
+        return digest_objects(self._payload())
+
+    @classmethod
+    def from_pairs(
+        cls,
+        users: Iterable[object],
+        items: Iterable[object],
+        times: Iterable[object] | None = None,
+        split: str = "random",
+        seed: int = 0,
+        min_interactions: int = 1,
+    ) -> Dataset:
+        """Build from interactions in memory, in any order.
+
+        Parameters
+        ----------
+        users, items : iterables of text or integers
+            Ids; integers become text.
+        times : iterable, optional
+            Unix seconds or milliseconds, dates as text, or ``datetime64``.
+        split : str
+            ``random``, ``last`` or ``time``; see `split.split_pairs`.
+        seed : int
+            Of the random split.
+        min_interactions : int
+            Users with fewer distinct items are dropped; fewer than three can't be split.
+
+        Raises
+        ------
+        UsageError
+            Unknown split, or one that needs times.
+        DataError
+            Empty ids, unreadable times, lengths that differ, nobody left.
+        """
+        from ivbpr_numba.datasets.pairs import assemble, pairs_of
+
+        return assemble(
+            pairs_of(users, items, times), split=split, seed=seed, min_interactions=min_interactions
+        )
+
+    def _payload(self) -> dict[str, Value]:
+        objects: dict[str, Value] = {"/ids/users": self.users.values, "/ids/items": self.items.values}
+        for name in PARTS:
+            part: Interactions = getattr(self, name)
+            objects[f"/split/{name}/indptr"] = part.indptr
+            objects[f"/split/{name}/indices"] = part.indices
+            objects[f"/split/{name}/times"] = part.times
+        for name, column in self.item_columns.items():
+            objects[column_path(name)] = column
+        return objects
+
+    def write(self, path: PathLike, keep_lock: Lock | None = None) -> str:
+        """Write the dataset file atomically and return its ``payload_sha256``.
+
+        Raises
+        ------
+        UsageError, EnvironmentProblem
+            See `store.files.write_tree`.
+        """
+        payload = self._payload()
+        objects = {
+            **payload,
+            "/interactions/count": self.train_counts,
+            "/source": json.dumps(self.source, ensure_ascii=False, sort_keys=True),
+        }
+        return write_tree(path, Tree(FORMAT, objects), payload=list(payload), keep_lock=keep_lock)
+
+    @classmethod
+    def read(cls, path: PathLike) -> Dataset:
+        """Read a dataset file.
+
+        Raises
+        ------
+        UsageError
+            The file does not exist.
+        DataError
+            It is damaged, of another kind or version, or contradicts itself.
+        """
+        tree = read_tree(path, FORMAT)
+        try:
+            users = Ids(tree.array("/ids/users"), "user")
+            items = Ids(tree.array("/ids/items"), "item")
+            train, valid, test = (_read_part(tree, name, len(users), len(items)) for name in PARTS)
+            columns = _read_columns(tree, len(items))
+            source = json.loads(tree.text("/source"))
+            if not isinstance(source, dict):
+                raise ValueError("/source is not a JSON object")
+        except (KeyError, TypeError, ValueError) as problem:
+            what = f"{problem.args[0]} is missing" if isinstance(problem, KeyError) else str(problem)
+            raise DataError(
+                f"'{path}' is a dataset file that contradicts itself: {what}.", "Prepare the data again."
+            ) from problem
+        data = cls(users, items, train, valid, test, columns, source)
+        if data.payload_sha256 != tree.attrs["payload_sha256"]:
+            raise DataError(f"The payload digest of '{path}' is wrong.", "Prepare the data again.")
+        return data
+
+
+def _read_part(tree: Tree, name: str, n_users: int, n_items: int) -> Interactions:
+    where = f"/split/{name}"
+    indptr = tree.array(f"{where}/indptr")
+    indices = tree.array(f"{where}/indices")
+    times = tree.array(f"{where}/times")
+    wanted = {"indptr": (indptr, np.int64), "indices": (indices, np.int32), "times": (times, np.int64)}
+    for key, (array, dtype) in wanted.items():
+        if array.ndim != 1 or array.dtype != dtype:
+            raise ValueError(f"{where}/{key} is not a row of {np.dtype(dtype).name}")
+    sizes = np.diff(indptr)
+    if len(indptr) != n_users + 1 or indptr[0] != 0 or np.any(sizes < 0) or indptr[-1] != len(indices):
+        raise ValueError(f"{where}/indptr does not fit its users and indices")
+    if len(times) != len(indices):
+        raise ValueError(f"{where}/times does not fit its indices")
+    if len(indices) and (indices.min() < 0 or indices.max() >= n_items):
+        raise ValueError(f"{where}/indices names items that do not exist")
+    within = np.ones(len(indices), dtype=bool)
+    within[indptr[:-1][sizes > 0]] = False
+    if np.any(np.diff(indices, prepend=indices[:1])[within] <= 0):
+        raise ValueError(f"{where}/indices is not ascending within each user")
+    if name != "train" and np.any(sizes > 1):
+        raise ValueError(f"{where} holds more than one item of a user")
+    return Interactions(indptr, indices, times)
+
+
+def _read_columns(tree: Tree, n_items: int) -> dict[str, np.ndarray]:
+    columns = {}
+    for path in sorted(tree.objects):
+        if path.startswith(COLUMNS):
+            column = tree.array(path)
+            if column.dtype.kind != "S" or column.shape != (n_items,):
+                raise ValueError(f"{path} is not one text per item")
+            columns[unquote(path.removeprefix(COLUMNS))] = column
+    return columns
