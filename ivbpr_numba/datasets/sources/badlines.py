@@ -1,0 +1,74 @@
+"""Lines that can't be used: counted by reason, the first ones named, fatal on request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ivbpr_numba.errors import DataError
+
+__all__ = ["BadLines"]
+
+_NAMED = 5
+
+
+@dataclass
+class BadLines:
+    """What was wrong in one input.
+
+    Attributes
+    ----------
+    name : str
+        Of the input, for messages.
+    strict : bool
+        Raise DataError at the first bad line.
+    unit : str
+        What is counted: ``line``, or ``row`` where the format has no lines.
+    reasons : dict of str to (count, first line numbers)
+    """
+
+    name: str
+    strict: bool = False
+    unit: str = "line"
+    reasons: dict[str, tuple[int, list[int]]] = field(default_factory=dict)
+
+    def add(self, line: int, reason: str) -> None:
+        """Record one line.
+
+        Raises
+        ------
+        DataError
+            When strict.
+        """
+        if self.strict:
+            raise DataError(
+                f"'{self.name}', {self.unit} {line}: {reason}.", "Mend it, or leave out --strict."
+            )
+        count, first = self.reasons.get(reason, (0, []))
+        self.reasons[reason] = (count + 1, [*first, line] if len(first) < _NAMED else first)
+
+    def add_all(self, lines: Iterable[int], reason: str) -> None:
+        """Record several lines with one reason."""
+        for line in lines:
+            self.add(int(line), reason)
+
+    @property
+    def count(self) -> int:
+        """All bad lines."""
+        return sum(count for count, _ in self.reasons.values())
+
+    def rows(self) -> list[dict[str, Any]]:
+        """``reason count first`` of each reason, the most frequent first."""
+        ordered = sorted(self.reasons.items(), key=lambda entry: (-entry[1][0], entry[0]))
+        return [
+            {"reason": reason, "count": n, f"first_{self.unit}s": first} for reason, (n, first) in ordered
+        ]
+
+    def summary(self) -> str:
+        """One sentence about them, empty when there are none."""
+        parts = []
+        for reason, count, first in (row.values() for row in self.rows()):
+            more = ", …" if count > len(first) else ""
+            parts.append(f"{count:,} × {reason} ({self.unit} {', '.join(map(str, first))}{more})")
+        return "; ".join(parts)

@@ -1,0 +1,96 @@
+"""Parquet tables through pyarrow (extra ``parquet``)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ivbpr_numba.errors import DataError, EnvironmentProblem
+from ivbpr_numba.store.atomic import PathLike
+
+__all__ = ["MAGIC", "batches", "column_names"]
+
+MAGIC = b"PAR1"
+_ROWS = 1 << 16
+
+
+def _open(path: PathLike) -> Any:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise EnvironmentProblem(
+            f"'{path}' is a Parquet file, and pyarrow is not installed.", 'Run: pip install "ivbpr[parquet]".'
+        ) from None
+    try:
+        return pyarrow.parquet.ParquetFile(path, page_checksum_verification=True)
+    except (pyarrow.ArrowException, OSError, ValueError) as problem:
+        raise _damaged(path, problem) from None
+
+
+def _damaged(path: PathLike, problem: Exception) -> DataError:
+    what = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
+    return DataError(f"The Parquet file '{path}' can't be read: {what}.", "Fetch or make it again.")
+
+
+def column_names(path: PathLike) -> list[str]:
+    """Names of the columns, in order."""
+    with _open(path) as file:
+        return list(file.schema_arrow.names)
+
+
+def batches(path: PathLike, columns: list[str]) -> Iterator[tuple[int, int, list[list[Any]]]]:
+    """Read some columns, many rows at a time.
+
+    Whole numbers stay numbers, dates and times become seconds since 1970, everything else text; missing
+    values are None.
+
+    Yields
+    ------
+    first : int
+        Number of the first row, from 1.
+    total : int
+        Rows of the file.
+    values : list of lists
+        One list a column.
+
+    Raises
+    ------
+    DataError
+        The file is damaged, or a column holds something that is neither text, number nor time.
+    """
+    import pyarrow
+
+    with _open(path) as file:
+        total = file.metadata.num_rows
+        first = 1
+        try:
+            for batch in file.iter_batches(batch_size=_ROWS, columns=columns, use_threads=False):
+                values = [_values(batch.column(batch.schema.get_field_index(name)), name) for name in columns]
+                yield first, total, values
+                first += batch.num_rows
+        except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as problem:
+            if isinstance(problem, DataError):
+                raise
+            raise _damaged(path, problem) from None
+
+
+def _values(array: Any, name: str) -> list[Any]:
+    import pyarrow
+    import pyarrow.types as kinds
+
+    if kinds.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    kind = array.type
+    if kinds.is_timestamp(kind) or kinds.is_date(kind):
+        moments = np.asarray(array.cast(pyarrow.timestamp("ns")).to_numpy(zero_copy_only=False))
+        seconds = moments.astype("datetime64[s]").astype(np.int64).tolist()
+        return [None if known is False else s for known, s in zip(array.is_valid().to_pylist(), seconds)]
+    if kinds.is_binary(kind) or kinds.is_large_binary(kind):
+        array = array.cast(pyarrow.string())
+    simple = kinds.is_integer(kind) or kinds.is_floating(kind) or kinds.is_boolean(kind)
+    if simple or kinds.is_string(array.type) or kinds.is_large_string(array.type) or kinds.is_null(kind):
+        return array.to_pylist()
+    raise DataError(f"The column '{name}' holds {kind}.", "Store text, numbers or times.")

@@ -1,0 +1,240 @@
+"""Bytes of one input file: plain, gzip or zstd by content, read once, decompressed in the background."""
+
+from __future__ import annotations
+
+import codecs
+import hashlib
+import os
+import stat
+import threading
+import zlib
+from collections.abc import Iterator
+from queue import Full, Queue
+
+from ivbpr_numba.errors import DataError
+from ivbpr_numba.store.atomic import PathLike, os_problem
+
+__all__ = ["ByteStream", "line_blocks"]
+
+HEAD = 1 << 20  # bytes that are looked at to recognise the format
+BLOCK = 1 << 22
+LONGEST_LINE = 1 << 24
+_RAW = 1 << 18
+# A few bytes of zstd may stand for 128 KiB each; small bites bound what one call can return.
+_ZSTD_BITE = 1 << 12
+_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+_FOREIGN = {
+    b"\x89HDF\r\n\x1a\n": ("HDF5", "Purchases are text tables; feature files go to --features."),
+    b"PK\x03\x04": ("a zip archive", "Unpack it first."),
+    b"BZh": ("bzip2", "Unpack it, or compress with gzip or zstd."),
+    b"\xfd7zXZ\x00": ("xz", "Unpack it, or compress with gzip or zstd."),
+    codecs.BOM_UTF16_LE: ("UTF-16 text", "Convert it: iconv -f utf-16 -t utf-8."),
+    codecs.BOM_UTF16_BE: ("UTF-16 text", "Convert it: iconv -f utf-16 -t utf-8."),
+}
+
+
+class ByteStream:
+    """An input file as decompressed bytes; a pipe will do, it is read once from front to end.
+
+    Attributes
+    ----------
+    path : path
+    name : str
+        Its last part, for messages and records.
+    size : int or None
+        Bytes on disk; None for a pipe.
+    done : int
+        Bytes on disk that were read so far.
+    codec : str
+        ``plain``, ``gzip`` or ``zstd``.
+    head : bytes
+        The first `HEAD` decompressed bytes (fewer at the end of the file), without byte-order mark.
+
+    Raises
+    ------
+    UsageError
+        There is no such file.
+    EnvironmentProblem
+        It may not be read.
+    DataError
+        Its compression is damaged or of another kind; on opening or while reading.
+    """
+
+    def __init__(self, path: PathLike) -> None:
+        self.path = path
+        self.name = os.path.basename(os.fspath(path))
+        self.done = 0
+        self._sha = hashlib.sha256()
+        try:
+            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            status = os.fstat(self._fd)
+            self.size = status.st_size if stat.S_ISREG(status.st_mode) else None
+            first = self._read()
+        except OSError as problem:
+            raise os_problem(problem, path, "read") from problem
+        self.codec = "gzip" if first[:2] == _GZIP else "zstd" if first[:4] == _ZSTD else "plain"
+        raw = self._raw(first)
+        self._pieces = raw
+        if self.codec != "plain":
+            self._pieces = self._gunzip(raw) if self.codec == "gzip" else self._unzstd(raw)
+        head = bytearray()
+        for piece in self._pieces:
+            head += piece
+            if len(head) >= HEAD:
+                break
+        self.head = bytes(head)
+        if self.head.startswith(codecs.BOM_UTF8):
+            self.head = self.head[len(codecs.BOM_UTF8) :]
+        for magic, (what, hint) in _FOREIGN.items():
+            if self.head.startswith(magic):
+                raise DataError(f"'{path}' is {what}.", hint)
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the file as it lies on disk, once it was read to its end."""
+        return self._sha.hexdigest()
+
+    def blocks(self) -> Iterator[bytes]:
+        """All decompressed bytes in pieces of about `BLOCK`; a second thread reads and decompresses."""
+        yield self.head
+        queue: Queue[bytes | BaseException | None] = Queue(maxsize=3)
+        stop = threading.Event()
+        worker = threading.Thread(target=self._fill, args=(queue, stop), daemon=True)
+        worker.start()
+        try:
+            while (piece := queue.get()) is not None:
+                if isinstance(piece, BaseException):
+                    raise piece
+                yield piece
+        finally:
+            stop.set()
+            worker.join()
+            os.close(self._fd)
+
+    def _fill(self, queue: Queue[bytes | BaseException | None], stop: threading.Event) -> None:
+        def put(piece: bytes | BaseException | None) -> None:
+            while not stop.is_set():
+                try:
+                    return queue.put(piece, timeout=0.1)
+                except Full:
+                    continue
+
+        block = bytearray()
+        try:
+            for piece in self._pieces:
+                block += piece
+                if len(block) >= BLOCK:
+                    put(bytes(block))
+                    block.clear()
+                if stop.is_set():
+                    return
+            put(bytes(block))
+            put(None)
+        except BaseException as problem:  # handed to the thread that reads the blocks
+            put(problem)
+
+    def _read(self) -> bytes:
+        data = os.read(self._fd, _RAW)
+        self.done += len(data)
+        self._sha.update(data)
+        return data
+
+    def _raw(self, first: bytes) -> Iterator[bytes]:
+        data = first
+        while data:
+            yield data
+            try:
+                data = self._read()
+            except OSError as problem:
+                raise os_problem(problem, self.path, "read") from problem
+
+    def _damaged(self, what: str) -> DataError:
+        return DataError(f"The {self.codec} data of '{self.path}' {what}.", "Fetch or make the file again.")
+
+    def _gunzip(self, raw: Iterator[bytes]) -> Iterator[bytes]:
+        member = zlib.decompressobj(wbits=31)
+        fresh = True  # between members
+        for data in raw:
+            while data:
+                if member.eof:
+                    data = data.lstrip(b"\0")  # padding is allowed after a member
+                    if not data:
+                        break
+                    member, fresh = zlib.decompressobj(wbits=31), True
+                try:
+                    piece = member.decompress(data, BLOCK)
+                except zlib.error as problem:
+                    raise self._damaged(f"are damaged ({problem})") from None
+                fresh = False
+                data = member.unused_data if member.eof else member.unconsumed_tail
+                yield piece
+                # Output that did not fit may wait inside although all input is taken.
+                while not data and not member.eof and len(piece) == BLOCK:
+                    piece = member.decompress(b"", BLOCK)
+                    yield piece
+        if not member.eof and not fresh:
+            raise self._damaged("end too early")
+
+    def _unzstd(self, raw: Iterator[bytes]) -> Iterator[bytes]:
+        import zstandard
+
+        make = zstandard.ZstdDecompressor().decompressobj
+        frame = make()
+        for data in raw:
+            view = memoryview(data)
+            for start in range(0, len(view), _ZSTD_BITE):
+                bite = bytes(view[start : start + _ZSTD_BITE])
+                while bite:
+                    if frame.eof:
+                        frame = make()
+                    try:
+                        yield frame.decompress(bite)
+                    except zstandard.ZstdError as problem:
+                        raise self._damaged(f"are damaged ({problem})") from None
+                    bite = frame.unused_data if frame.eof else b""
+        if not frame.eof:
+            raise self._damaged("end too early")
+
+
+def line_blocks(stream: ByteStream, too_long: list[int]) -> Iterator[tuple[int, bytes]]:
+    r"""Whole lines of a stream, many at a time.
+
+    Parameters
+    ----------
+    stream : ByteStream
+    too_long : list of int
+        Receives the numbers of lines above `LONGEST_LINE` bytes, which are left out (as empty lines).
+
+    Yields
+    ------
+    first : int
+        Number of the first line, from 1.
+    block : bytes
+        Lines separated by ``\n`` (also where the file has ``\r\n``), without the last ``\n``.
+    """
+    first, rest, skipping = 1, b"", False
+    for piece in stream.blocks():
+        if skipping:
+            end = piece.find(b"\n")
+            if end < 0:
+                continue
+            piece, skipping = piece[end:], False
+        end = piece.rfind(b"\n")
+        if end < 0:
+            rest += piece
+        else:
+            block = rest + piece[:end]
+            rest = piece[end + 1 :]
+            yield first, _unix(block)
+            first += block.count(b"\n") + 1
+        if len(rest) > LONGEST_LINE:
+            too_long.append(first)
+            rest, skipping = b"", True
+    if rest:
+        yield first, _unix(rest)
+
+
+def _unix(block: bytes) -> bytes:
+    if b"\r" not in block:
+        return block
+    return block.replace(b"\r\n", b"\n").removesuffix(b"\r")
