@@ -205,7 +205,7 @@ def assemble(
     pairs.note("kept", 0, f"{len(train):,} train, {len(valid):,} validate, {len(test):,} test")
     source = {
         "has_times": pairs.times is not None,
-        "min_interactions": min_interactions,
+        "filters": {"min_interactions": min_interactions},
         "split": split,
         **chosen.settings,
         "report": pairs.report,

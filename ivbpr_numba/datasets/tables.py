@@ -64,6 +64,12 @@ class Table:
         """What bad lines are called here."""
         return "row" if self.kind == "Parquet" else "line"
 
+    def without_header(self) -> Table:
+        """The same table, its first line taken as data; columns are called "1", "2", …"""
+        first = [self.columns] if self.has_header else []
+        names = [str(k + 1) for k in range(len(self.columns))]
+        return Table(self.stream, self.kind, names, False, [*first, *self.sample], self._delimiter)
+
     def position(self, name: str) -> int:
         """Position of the column `name`.
 
@@ -89,6 +95,7 @@ class Table:
             for first, total, values in parquet.batches(self.stream.path, list(names)):
                 n = len(values[0])
                 self.stream.done = (self.stream.size or 0) * (first - 1 + n) // max(1, total)
+                self.stream.lines = first - 1 + n
                 yield Chunk(np.arange(first, first + n), values)
         elif self.kind == "JSON lines":
             for lines, objects in jsonl.json_records(self.stream, bad):

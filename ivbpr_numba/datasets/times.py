@@ -16,6 +16,7 @@ __all__ = ["LATEST", "MISSING", "are_compact_dates", "parse_moment", "parse_time
 
 LATEST = 4_102_444_800  # 2100-01-01; a purchase after that is a mistake
 MILLISECONDS_ABOVE = 100_000_000_000  # seconds would be in the year 5138
+_FRACTIONS_ABOVE = 100_000_000
 MISSING = np.iinfo(np.int64).min  # stands for a time that could not be read
 
 _DATE = re.compile(r"(\d{4})[-/](\d{1,2})[-/](\d{1,2})(.*)", re.ASCII | re.DOTALL)
@@ -51,8 +52,9 @@ def _parse_text(text: str, compact: bool) -> int:
     except ValueError:
         number = _parse_date(text)
         return MISSING if number is None else number
-    # float() also reads "nan", "inf" and numbers beyond int64
-    return math.floor(value) if abs(value) < 2**62 else MISSING
+    # float() also reads "nan", "inf" and numbers beyond int64; a small number with a fraction is a price.
+    is_time = abs(value) < 2**62 and (value == math.floor(value) or value >= _FRACTIONS_ABOVE)
+    return math.floor(value) if is_time else MISSING
 
 
 def parse_times(values: Sequence[Any], compact: bool = False) -> np.ndarray:

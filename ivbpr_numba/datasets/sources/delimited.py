@@ -12,7 +12,7 @@ import numpy as np
 from ivbpr_numba.datasets.sources.badlines import BadLines
 from ivbpr_numba.datasets.sources.streams import ByteStream, line_blocks
 
-__all__ = ["DELIMITERS", "delimiter_of", "first_records", "records"]
+__all__ = ["DELIMITERS", "decode_lines", "delimiter_of", "first_records", "records"]
 
 DELIMITERS = {"\t": "TSV", ",": "CSV", ";": "CSV with semicolons", "|": "CSV with bars"}
 # A line of its own: an open quote swallows it, so its absence betrays one.
@@ -82,7 +82,7 @@ def records(
     for first, block in line_blocks(stream, too_long):
         bad.add_all(too_long, "too long")
         too_long.clear()
-        text = _decoded(first, block, bad)
+        text = decode_lines(first, block, bad)
         if waiting:
             text, first = waiting + text, start
         numbers, rows, waiting = _parse(first, text, delimiter, bad, final=False)
@@ -94,7 +94,8 @@ def records(
     bad.add_all(too_long, "too long")
 
 
-def _decoded(first: int, block: bytes, bad: BadLines) -> str:
+def decode_lines(first: int, block: bytes, bad: BadLines) -> str:
+    """Text of a block of lines; lines that are not UTF-8 are bad and become empty."""
     try:
         return block.decode()
     except UnicodeDecodeError:

@@ -45,6 +45,8 @@ class ByteStream:
         Bytes on disk; None for a pipe.
     done : int
         Bytes on disk that were read so far.
+    lines : int
+        Lines (in Parquet: rows) that were read so far.
     codec : str
         ``plain``, ``gzip`` or ``zstd``.
     head : bytes
@@ -64,10 +66,11 @@ class ByteStream:
         self.path = path
         self.name = os.path.basename(os.fspath(path))
         self.done = 0
+        self.lines = 0
         self._sha = hashlib.sha256()
         try:
-            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            status = os.fstat(self._fd)
+            self._file = open(path, "rb", buffering=0)  # closed by `close`
+            status = os.fstat(self._file.fileno())
             self.size = status.st_size if stat.S_ISREG(status.st_mode) else None
             first = self._read()
         except OSError as problem:
@@ -87,6 +90,7 @@ class ByteStream:
             self.head = self.head[len(codecs.BOM_UTF8) :]
         for magic, (what, hint) in _FOREIGN.items():
             if self.head.startswith(magic):
+                self.close()
                 raise DataError(f"'{path}' is {what}.", hint)
 
     @property
@@ -109,7 +113,11 @@ class ByteStream:
         finally:
             stop.set()
             worker.join()
-            os.close(self._fd)
+            self.close()
+
+    def close(self) -> None:
+        """Close the file; `blocks` does it at its end."""
+        self._file.close()
 
     def _fill(self, queue: Queue[bytes | BaseException | None], stop: threading.Event) -> None:
         def put(piece: bytes | BaseException | None) -> None:
@@ -134,7 +142,7 @@ class ByteStream:
             put(problem)
 
     def _read(self) -> bytes:
-        data = os.read(self._fd, _RAW)
+        data = self._file.read(_RAW)
         self.done += len(data)
         self._sha.update(data)
         return data
@@ -225,12 +233,15 @@ def line_blocks(stream: ByteStream, too_long: list[int]) -> Iterator[tuple[int, 
         else:
             block = rest + piece[:end]
             rest = piece[end + 1 :]
+            after = first + block.count(b"\n") + 1
+            stream.lines = after - 1
             yield first, _unix(block)
-            first += block.count(b"\n") + 1
+            first = after
         if len(rest) > LONGEST_LINE:
             too_long.append(first)
             rest, skipping = b"", True
     if rest:
+        stream.lines = first
         yield first, _unix(rest)
 
 

@@ -1,0 +1,147 @@
+"""A table of items beside the purchases: titles to show and columns to filter by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ivbpr_numba.datasets.dataset import Dataset
+from ivbpr_numba.datasets.idindex import IdIndex
+from ivbpr_numba.datasets.sources.badlines import BadLines
+from ivbpr_numba.datasets.tables import Table, cell_text, open_table
+from ivbpr_numba.errors import DataError, UsageError
+from ivbpr_numba.store.atomic import PathLike
+
+__all__ = ["CELL_LIMIT", "Catalogue", "column_of"]
+
+# Characters of a title or kept cell. Every row of a fixed-length text column is as wide as its widest cell.
+CELL_LIMIT = 200
+TITLE = "title"
+
+
+def column_of(texts: Sequence[str]) -> np.ndarray:
+    """Fixed-width UTF-8 of some texts, cut to `CELL_LIMIT` characters; NUL becomes a blank."""
+    cells = [text[:CELL_LIMIT].replace("\0", " ").encode("utf-8", "replace") for text in texts]
+    return np.array(cells, dtype=f"S{max(map(len, cells), default=0) or 1}")
+
+
+class Catalogue:
+    """A catalogue that was asked for, with its columns checked; `read_into` reads it."""
+
+    def __init__(self, table: Table, id_column: str | None, columns: dict[str, str]) -> None:
+        self._table = table
+        self._id = id_column
+        self._columns = columns
+
+    @classmethod
+    def open(
+        cls,
+        path: PathLike | None,
+        id_column: str | None,
+        item_column: str | None,
+        title: str | None,
+        keep: Sequence[str],
+    ) -> Catalogue | None:
+        """Open the catalogue, None when there is none, and check the options before the long work begins.
+
+        Raises
+        ------
+        UsageError
+            Options without a catalogue, a catalogue without use, unknown columns, names that clash.
+        DataError
+            It is no table.
+        """
+        if path is None:
+            if id_column or title or keep:
+                raise UsageError(
+                    "Catalogue columns were named, but no catalogue.", "Give it with --catalogue."
+                )
+            return None
+        columns = ({TITLE: title} if title else {}) | {name: name for name in keep if name != title}
+        if title and TITLE in keep and title != TITLE:
+            raise UsageError(
+                "Two columns would be called 'title'.", f"Leave 'title' out of the kept ones, or '{title}'."
+            )
+        if not columns:
+            raise UsageError(f"Nothing of '{path}' is wanted.", "Name columns with --title or --keep.")
+        table = open_table(path)
+        for name in columns.values():
+            table.position(name)
+        catalogue = cls(table, id_column, columns)
+        if id_column is not None:
+            table.position(id_column)
+        elif item_column is not None and item_column in table.columns:
+            catalogue._id = item_column
+        return catalogue
+
+    def choose_id(self, item_column: str) -> None:
+        """Take the column named like the item column of the purchases, unless one was given.
+
+        Raises
+        ------
+        UsageError
+            There is none.
+        """
+        if self._id is None and item_column in self._table.columns:
+            self._id = item_column
+        if self._id is None:
+            known = ", ".join(self._table.columns[:30])
+            raise UsageError(
+                f"Which column of '{self._table.stream.path}' holds the item ids? It has {known}.",
+                "Name it with --catalogue-id.",
+            )
+
+    def read_into(self, data: Dataset, strict: bool = False, progress: Any = None) -> dict[str, Any]:
+        """Read the columns into ``data.item_columns``, by item row, and return what to record.
+
+        The first row of an item counts; other rows of it are counted.
+
+        Raises
+        ------
+        DataError
+            A bad line, or no item of the data is in the catalogue.
+        """
+        assert self._id is not None
+        table, stream = self._table, self._table.stream
+        if progress is not None:
+            progress({"step": f"reading {stream.name}"})
+        rows_of, seen = IdIndex.of(data.items.values), IdIndex()
+        cells = {name: [""] * len(data.items) for name in self._columns}
+        described = np.zeros(len(data.items), dtype=bool)
+        n_rows, n_cut = 0, 0
+        bad = BadLines(stream.name, strict, table.unit)
+        for chunk in table.chunks([self._id, *self._columns.values()], bad):
+            ids, *values = chunk.values
+            seen.add(ids)
+            n_rows += len(ids)
+            for k, row in enumerate(rows_of.find(ids).tolist()):
+                if row >= 0 and not described[row]:
+                    described[row] = True
+                    for column, source in zip(cells.values(), values):
+                        column[row] = cell_text(source[k])
+                        n_cut += len(column[row]) > CELL_LIMIT
+            if progress is not None:
+                progress({"done": stream.done, "total": stream.size, "lines": stream.lines})
+        found = int(np.count_nonzero(described))
+        if not found:
+            raise DataError(
+                f"No item of the data is in '{stream.path}' (its column '{self._id}').",
+                "Name the column of the item ids with --catalogue-id.",
+            )
+        for name, texts in cells.items():
+            data.item_columns[name] = column_of(texts)
+        about = {
+            "name": stream.name,
+            "bytes": stream.done,
+            "sha256": stream.sha256,
+            "id": self._id,
+            "columns": self._columns,
+            "rows": n_rows,
+            "rows_of_an_item_seen_before": n_rows - len(seen),
+            "items_without_row": len(data.items) - found,
+            "cells_cut": n_cut,
+            "bad_lines": bad.rows(),
+        }
+        return {"catalogue": about, "items_in_catalogue": len(seen)}

@@ -1,0 +1,146 @@
+"""Ids numbered in the order in which they come, for files too large to keep their ids as Python text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+__all__ = ["LONGEST_ID", "REASONS", "IdIndex"]
+
+LONGEST_ID = 1024  # bytes
+# What is wrong with an id, by the negative number it gets instead of a code.
+REASONS = {
+    -1: "empty",
+    -2: f"longer than {LONGEST_ID} bytes",
+    -3: "with NUL",
+    -4: "neither text nor a whole number",
+    -5: "no valid text",
+}
+
+
+class IdIndex:
+    """A growing table of distinct ids; about 40 bytes an id, besides its own bytes.
+
+    Codes are 0, 1, … in the order of first appearance.
+    """
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._arena = np.zeros(1 << 12, np.uint8)
+        self._offsets = np.zeros(1 << 8, np.int64)
+        self._hashes = np.zeros(1 << 8, np.uint32)
+        self._slots = np.full(1 << 9, -1, np.int32)
+
+    @classmethod
+    def of(cls, values: np.ndarray) -> IdIndex:
+        """Number distinct ids, fixed-width UTF-8, by their position."""
+        index = cls()
+        index._number_text(b"\0".join(values.tolist()) + b"\0", len(values), add=True)
+        return index
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, values: Sequence[Any]) -> np.ndarray:
+        """Number the ids of `values`, text or whole numbers.
+
+        Returns
+        -------
+        (n,) int32
+            Codes; negative for unusable ids, see `REASONS`.
+        """
+        return self._number(values, add=True)
+
+    def find(self, values: Sequence[Any]) -> np.ndarray:
+        """Codes (int32) of `values`, negative where unknown or unusable."""
+        return self._number(values, add=False)
+
+    def find_bytes(self, values: np.ndarray) -> np.ndarray:
+        """Codes (int32) of ids given as fixed-width UTF-8, negative where unknown."""
+        if not len(values):
+            return np.zeros(0, np.int32)
+        return self._number_text(b"\0".join(values.tolist()) + b"\0", len(values), add=False)
+
+    def take(self, codes: np.ndarray) -> np.ndarray:
+        """Ids of these codes as fixed-width UTF-8."""
+        from ivbpr_numba.kernels.cpu.idtable import gather_ids
+
+        codes = np.asarray(codes, dtype=np.int64)
+        lengths = np.diff(self._offsets[: self._count + 1])[codes]
+        width = int(lengths.max(initial=1))
+        out = np.zeros((len(codes), width), np.uint8)
+        gather_ids(self._arena, self._offsets, codes, out)
+        return out.reshape(-1).view(f"S{width}")
+
+    def _number(self, values: Sequence[Any], add: bool) -> np.ndarray:
+        if not len(values):
+            return np.zeros(0, np.int32)
+        try:
+            text = "\0".join(values).encode() + b"\0"
+        except (TypeError, UnicodeEncodeError):
+            return self._number_one_by_one(values, add)
+        if text.count(b"\0") != len(values):
+            return self._number_one_by_one(values, add)
+        return self._number_text(text, len(values), add)
+
+    def _number_one_by_one(self, values: Sequence[Any], add: bool) -> np.ndarray:
+        good: list[bytes] = []
+        wrong = np.zeros(len(values), np.int32)
+        for k, value in enumerate(values):
+            data, wrong[k] = _encode(value)
+            good.append(data)
+        codes = self._number_text(b"\0".join(good) + b"\0", len(good), add)
+        return np.where(wrong < 0, wrong, codes).astype(np.int32)
+
+    def _number_text(self, text: bytes, n: int, add: bool) -> np.ndarray:
+        from ivbpr_numba.kernels.cpu.idtable import number_ids
+
+        out = np.empty(n, np.int32)
+        if add:
+            self._make_room(n, len(text))
+        self._count = number_ids(
+            np.frombuffer(text, np.uint8),
+            n,
+            LONGEST_ID,
+            add,
+            self._arena,
+            self._offsets,
+            self._hashes,
+            self._slots,
+            self._count,
+            out,
+        )
+        return out
+
+    def _make_room(self, n: int, size: int) -> None:
+        from ivbpr_numba.kernels.cpu.idtable import rebuild_slots
+
+        used = int(self._offsets[self._count])
+        # resize() extends in place: no second copy of a large table.
+        if used + size > len(self._arena):
+            self._arena.resize(max(used + size, len(self._arena) * 3 // 2), refcheck=False)
+        if self._count + n + 1 > len(self._offsets):
+            larger = max(self._count + n + 1, len(self._offsets) * 3 // 2)
+            self._offsets.resize(larger, refcheck=False)
+            self._hashes.resize(larger, refcheck=False)
+        if 2 * (self._count + n) > len(self._slots):
+            self._slots = np.empty(0, np.int32)  # gone before its successor comes
+            self._slots = np.full(1 << (2 * (self._count + n)).bit_length(), -1, np.int32)
+            rebuild_slots(self._hashes, self._count, self._slots)
+
+
+def _encode(value: Any) -> tuple[bytes, int]:
+    """UTF-8 of an id and 0, or nothing and the negative number of what is wrong with it."""
+    if value is None:
+        return b"", -1
+    if isinstance(value, bool) or not isinstance(value, (int, str)):
+        return b"", -4
+    try:
+        data = str(value).encode()
+    except UnicodeEncodeError:
+        return b"", -5
+    except ValueError:  # Python refuses to print whole numbers of thousands of digits
+        return b"", -2
+    return (b"", -3) if b"\0" in data else (data, 0)

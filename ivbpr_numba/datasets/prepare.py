@@ -1,0 +1,206 @@
+"""Purchases → dataset: recognise, read, filter, split, add what is worth showing about the items."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ivbpr_numba.datasets.catalogue import CELL_LIMIT, Catalogue, column_of
+from ivbpr_numba.datasets.dataset import Dataset
+from ivbpr_numba.datasets.idindex import IdIndex
+from ivbpr_numba.datasets.pairs import Pairs, assemble, check_options
+from ivbpr_numba.datasets.reading import Progress, read_pairs
+from ivbpr_numba.datasets.sources.metadata import Metadata, check_category, read_metadata
+from ivbpr_numba.datasets.sources.recognise import check_source, recognise
+from ivbpr_numba.datasets.times import parse_moment
+from ivbpr_numba.errors import UsageError
+from ivbpr_numba.store.atomic import PathLike
+
+__all__ = ["prepare", "prepare_report_lines"]
+
+
+def prepare(
+    inputs: PathLike | Sequence[PathLike],
+    *,
+    source: str | None = None,
+    user: str | None = None,
+    item: str | None = None,
+    time: str | None = None,
+    meta: Sequence[PathLike] = (),
+    category: str | None = None,
+    features: Sequence[PathLike] = (),
+    catalogue: PathLike | None = None,
+    catalogue_id: str | None = None,
+    title: str | None = None,
+    keep: Sequence[str] = (),
+    min_interactions: int = 5,
+    split: str = "random",
+    valid_from: object = None,
+    test_from: object = None,
+    seed: int = 0,
+    strict: bool = False,
+    progress: Progress | None = None,
+) -> Dataset:
+    """Prepare the data of an experiment (model specification 4).
+
+    The steps, in this order: read all inputs; keep items of the category; keep items that every feature
+    file covers; merge repeated pairs of user and item, with the latest time; keep users with enough
+    different items, counted once; split; keep the items that still have an interaction.
+
+    Parameters
+    ----------
+    inputs : path or sequence of paths
+        Purchases, ratings or reviews; see `sources.recognise.recognise`.
+    source : str, optional
+        ``amazon-2014``, ``amazon-2018``, ``amazon-2023``, ``simple`` or ``table``; otherwise recognised.
+    user, item, time : str, optional
+        Columns of a table; positions "1", "2", … where it has no header.
+    meta : sequence of paths
+        Amazon metadata: categories, and titles unless `catalogue` gives them.
+    category : str, optional
+        ``clothing``, ``women``, ``men``, ``girls``, ``boys`` or ``baby``.
+    features : sequence of paths
+        Feature files; items that one of them lacks are left out, so that all models see the same items.
+    catalogue : path, optional
+        A table of items.
+    catalogue_id, title : str, optional
+        Its columns of item ids (by default named like the item column) and of titles.
+    keep : sequence of str
+        Its columns to keep, for filters.
+    min_interactions : int
+        Users with fewer different items are dropped.
+    split : str
+        ``random``, ``last`` or ``time``; see `split.split_pairs`.
+    valid_from, test_from : date, text or seconds, optional
+        For the split by time.
+    seed : int
+        Of the random split.
+    strict : bool
+        A bad line is an error instead of a counted drop.
+    progress : callable, optional
+        Called with ``{"step"}`` and with ``{"done", "total", "lines"}``: bytes read, in all, lines read.
+
+    Returns
+    -------
+    Dataset
+        ``source`` tells where everything comes from; ``source["report"]`` each step with what is left
+        after it (``interactions users items``), how many interactions it ``dropped``, and ``why``.
+
+    Raises
+    ------
+    UsageError
+        A missing file, unknown source, column, category or split, options that contradict.
+    DataError
+        Malformed input, another format than named, nothing left; with `strict` the first bad line.
+    EnvironmentProblem
+        A file may not be read, or Parquet without pyarrow.
+    """
+    paths = _as_paths(inputs)
+    moments = [None if m is None else parse_moment(m) for m in (valid_from, test_from)]
+    check_options(split, seed, min_interactions, *moments)
+    check_source(source, user, item, time)
+    check_category(category, meta)
+    described = Catalogue.open(catalogue, catalogue_id, item, title, keep)
+    coverage = [_covered_items(path) for path in features]
+    readers = [recognise(path, source, user, item, time) for path in paths]
+    if described is not None:
+        described.choose_id(readers[0].columns["item"])
+
+    pairs, about_inputs = read_pairs(readers, strict, progress)
+    items = pairs.item_ids
+    assert isinstance(items, IdIndex)
+    record: dict[str, Any] = {
+        "inputs": about_inputs,
+        "recognised": _one_or_many([row["recognised"] for row in about_inputs]),
+        "why": _one_or_many([row["why"] for row in about_inputs]),
+    }
+    metadata = read_metadata(meta, category, items, CELL_LIMIT, strict, progress) if meta else None
+    if metadata is not None:
+        record |= _filter_by_category(pairs, metadata, category)
+    about_features = _filter_by_coverage(pairs, items, features, coverage)
+    if progress is not None:
+        progress({"step": "filtering and splitting"})
+    # `items` must outlive the renumbering: titles of the metadata are known by its codes.
+    data = assemble(
+        pairs,
+        split=split,
+        seed=seed,
+        min_interactions=min_interactions,
+        valid_from=moments[0],
+        test_from=moments[1],
+    )
+    if described is not None:
+        record |= described.read_into(data, strict, progress)
+    if metadata is not None and "title" not in data.item_columns and metadata.titles:
+        codes = items.find_bytes(data.items.values).tolist()
+        data.item_columns["title"] = column_of([metadata.titles.get(code, "") for code in codes])
+    data.source = {**record, **data.source}
+    data.source["filters"] |= {"category": category, "features": about_features}
+    return data
+
+
+def _as_paths(inputs: PathLike | Sequence[PathLike]) -> list[PathLike]:
+    paths = [inputs] if isinstance(inputs, (str, os.PathLike)) else list(inputs)
+    if not paths:
+        raise UsageError("There is no input.", "Name one or more files of purchases.")
+    real = [os.path.realpath(path) for path in paths]
+    for path, where in zip(paths, real):
+        if real.count(where) > 1 and os.path.isfile(where):
+            raise UsageError(f"'{path}' is named twice.", "Name each input once.")
+    return paths
+
+
+def _covered_items(path: PathLike) -> np.ndarray:
+    from ivbpr_numba.datasets.features import Features
+
+    return Features.read(path).items.values
+
+
+def _one_or_many(texts: list[str]) -> str:
+    return "; ".join(dict.fromkeys(texts))
+
+
+def _filter_by_category(pairs: Pairs, metadata: Metadata, category: str | None) -> dict[str, Any]:
+    counts = {"items_described": metadata.described, "metadata": metadata.inputs}
+    if category is None:
+        return counts
+    present = np.bincount(pairs.items, minlength=len(metadata.known)) > 0
+    unknown = int(np.count_nonzero(present & ~metadata.known))
+    why = (
+        f"items not under '{category}' ({unknown:,} items are not in the metadata); "
+        f"the metadata hold {metadata.members:,} items of it"
+    )
+    pairs.keep_items(metadata.member, "category", why)
+    return {**counts, "items_in_category": metadata.members}
+
+
+def _filter_by_coverage(
+    pairs: Pairs, items: IdIndex, paths: Sequence[PathLike], coverage: list[np.ndarray]
+) -> list[dict[str, Any]]:
+    about = []
+    for path, covered in zip(paths, coverage):
+        codes = items.find_bytes(covered)
+        known = np.zeros(len(items), dtype=bool)
+        known[codes[codes >= 0]] = True
+        name = os.path.basename(os.fspath(path))
+        pairs.keep_items(
+            known, f"features {name}", f"items without a row in {name}, which has {len(covered):,}"
+        )
+        about.append({"name": name, "items": len(covered)})
+    return about
+
+
+def prepare_report_lines(data: Dataset) -> list[str]:
+    """The report of a prepared dataset for people: one line a step."""
+    lines = []
+    for row in data.source.get("report", []):
+        lost = f", dropped {row['dropped']:,}" if row["dropped"] else ""
+        why = f" ({row['why']})" if row["why"] else ""
+        lines.append(
+            f"{row['step']}: {row['interactions']:,} interactions, {row['users']:,} users, "
+            f"{row['items']:,} items{lost}{why}"
+        )
+    return lines

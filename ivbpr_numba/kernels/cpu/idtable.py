@@ -1,0 +1,99 @@
+"""Numbering ids as they come: a hash table over bytes that keeps no Python object."""
+
+import numpy as np
+
+from ivbpr_numba.kernels.compiling import kernel
+
+__all__ = ["EMPTY", "TOO_LONG", "gather_ids", "number_ids", "rebuild_slots"]
+
+EMPTY, TOO_LONG = -1, -2
+
+
+@kernel
+def hash_bytes(text, begin, end):
+    """FNV-1a over the bytes begin … end−1, mixed and cut to 32 bits."""
+    h = np.uint64(0xCBF29CE484222325)
+    for k in range(begin, end):
+        h = (h ^ np.uint64(text[k])) * np.uint64(0x100000001B3)
+    h = (h ^ (h >> np.uint64(32))) * np.uint64(0xBF58476D1CE4E5B9)
+    return np.uint32(h >> np.uint64(32))
+
+
+@kernel
+def number_ids(text, n, longest, add, arena, offsets, hashes, slots, count, out):
+    """Number the ids of one block and return how many distinct ones there are now.
+
+    Parameters
+    ----------
+    text : (b,) uint8, the n ids, each followed by NUL
+    n : int64
+    longest : int64, ids with more bytes get TOO_LONG; ids of blanks only get EMPTY
+    add : bool, whether unknown ids get a new number; otherwise they stay EMPTY
+    arena : uint8, bytes of the known ids one after the other; room for b more
+    offsets : int64, id c lies at offsets[c] … offsets[c + 1] of the arena; room for n more
+    hashes : uint32, hash of each id; room for n more
+    slots : (power of two,) int32, −1 where free; at most half full afterwards
+    count : int64, known ids
+    out : (n,) int32, number of each id
+    """
+    mask = np.uint32(slots.shape[0] - 1)
+    begin = 0
+    for row in range(n):
+        end = begin
+        blank = True
+        while text[end] != 0:
+            blank = blank and text[end] <= 32
+            end += 1
+        size = end - begin
+        if blank:
+            out[row] = EMPTY
+        elif size > longest:
+            out[row] = TOO_LONG
+        else:
+            h = hash_bytes(text, begin, end)
+            slot = h & mask
+            found = -1
+            while slots[slot] >= 0:
+                c = slots[slot]
+                if hashes[c] == h and offsets[c + 1] - offsets[c] == size:
+                    same = True
+                    for k in range(size):
+                        if arena[offsets[c] + k] != text[begin + k]:
+                            same = False
+                            break
+                    if same:
+                        found = c
+                        break
+                slot = (slot + np.uint32(1)) & mask
+            if found < 0 and add:
+                found = count
+                start = offsets[count]
+                for k in range(size):
+                    arena[start + k] = text[begin + k]
+                offsets[count + 1] = start + size
+                hashes[count] = h
+                slots[slot] = count
+                count += 1
+            out[row] = found
+        begin = end + 1
+    return count
+
+
+@kernel
+def rebuild_slots(hashes, count, slots):
+    """Enter the known ids into a new, larger table whose slots are all −1."""
+    mask = np.uint32(slots.shape[0] - 1)
+    for c in range(count):
+        slot = hashes[c] & mask
+        while slots[slot] >= 0:
+            slot = (slot + np.uint32(1)) & mask
+        slots[slot] = c
+
+
+@kernel
+def gather_ids(arena, offsets, codes, out):
+    """Copy the ids `codes` into the rows of `out`, (n, width) uint8 filled with 0."""
+    for row in range(codes.shape[0]):
+        start = offsets[codes[row]]
+        for k in range(offsets[codes[row] + 1] - start):
+            out[row, k] = arena[start + k]
