@@ -49,9 +49,9 @@ class Catalogue:
         Raises
         ------
         UsageError
-            Options without a catalogue, a catalogue without use, unknown columns, names that clash.
+            Options without a catalogue, a catalogue without use, names that clash.
         DataError
-            It is no table.
+            It is no table, or has not the columns.
         """
         if path is None:
             if id_column or title or keep:
@@ -81,14 +81,14 @@ class Catalogue:
 
         Raises
         ------
-        UsageError
+        DataError
             There is none.
         """
         if self._id is None and item_column in self._table.columns:
             self._id = item_column
         if self._id is None:
             known = ", ".join(self._table.columns[:30])
-            raise UsageError(
+            raise DataError(
                 f"Which column of '{self._table.stream.path}' holds the item ids? It has {known}.",
                 "Name it with --catalogue-id.",
             )

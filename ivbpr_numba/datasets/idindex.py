@@ -21,7 +21,7 @@ REASONS = {
 
 
 class IdIndex:
-    """A growing table of distinct ids; about 40 bytes an id, besides its own bytes.
+    """A growing table of distinct ids; 20 to 45 bytes an id, besides its own bytes.
 
     Codes are 0, 1, … in the order of first appearance.
     """
@@ -30,8 +30,7 @@ class IdIndex:
         self._count = 0
         self._arena = np.zeros(1 << 12, np.uint8)
         self._offsets = np.zeros(1 << 8, np.int64)
-        self._hashes = np.zeros(1 << 8, np.uint32)
-        self._slots = np.full(1 << 9, -1, np.int32)
+        self._slots = np.full(1 << 9, -1, np.int64)
 
     @classmethod
     def of(cls, values: np.ndarray) -> IdIndex:
@@ -107,7 +106,6 @@ class IdIndex:
             add,
             self._arena,
             self._offsets,
-            self._hashes,
             self._slots,
             self._count,
             out,
@@ -124,11 +122,10 @@ class IdIndex:
         if self._count + n + 1 > len(self._offsets):
             larger = max(self._count + n + 1, len(self._offsets) * 3 // 2)
             self._offsets.resize(larger, refcheck=False)
-            self._hashes.resize(larger, refcheck=False)
-        if 2 * (self._count + n) > len(self._slots):
-            self._slots = np.empty(0, np.int32)  # gone before its successor comes
-            self._slots = np.full(1 << (2 * (self._count + n)).bit_length(), -1, np.int32)
-            rebuild_slots(self._hashes, self._count, self._slots)
+        if 3 * (self._count + n) > 2 * len(self._slots):
+            slots = np.full(1 << (3 * (self._count + n) // 2).bit_length(), -1, np.int64)
+            rebuild_slots(self._slots, slots)
+            self._slots = slots
 
 
 def _encode(value: Any) -> tuple[bytes, int]:

@@ -92,9 +92,10 @@ def prepare(
     Raises
     ------
     UsageError
-        A missing file, unknown source, column, category or split, options that contradict.
+        A missing file, unknown source, category or split, options that contradict.
     DataError
-        Malformed input, another format than named, nothing left; with `strict` the first bad line.
+        Malformed input, another format than named, a missing column, nothing left; with `strict` the first
+        bad line.
     EnvironmentProblem
         A file may not be read, or Parquet without pyarrow.
     """

@@ -12,7 +12,7 @@ from ivbpr_numba.datasets.sources import delimited, jsonl, parquet
 from ivbpr_numba.datasets.sources.badlines import BadLines
 from ivbpr_numba.datasets.sources.streams import ByteStream
 from ivbpr_numba.datasets.times import parse_times, settle_times
-from ivbpr_numba.errors import DataError, UsageError, did_you_mean
+from ivbpr_numba.errors import DataError, did_you_mean
 from ivbpr_numba.store.atomic import PathLike
 
 if TYPE_CHECKING:
@@ -75,12 +75,12 @@ class Table:
 
         Raises
         ------
-        UsageError
+        DataError
             There is none; the hint names a near miss.
         """
         if name not in self.columns:
             hint = did_you_mean(name, self.columns) or f"It has {', '.join(self.columns[:30])}."
-            raise UsageError(f"'{self.stream.path}' has no column '{name}'.", hint)
+            raise DataError(f"'{self.stream.path}' has no column '{name}'.", hint)
         return self.columns.index(name)
 
     def sampled(self, name: str) -> list[Any]:
@@ -102,8 +102,8 @@ class Table:
                 yield Chunk(lines, [jsonl.column(objects, name) for name in names])
         else:
             width, skip = len(self.columns), int(self.has_header)
-            for lines, rows in delimited.records(self.stream, self._delimiter, width, bad, skip):
-                yield Chunk(lines, [[row[k] for row in rows] for k in positions])
+            for lines, values in delimited.columns(self.stream, self._delimiter, width, positions, bad, skip):
+                yield Chunk(lines, values)
 
 
 def open_table(path: PathLike | ByteStream) -> Table:
@@ -204,9 +204,9 @@ def read_table(path: PathLike, columns: Sequence[str] | None = None) -> pd.DataF
     Raises
     ------
     UsageError
-        There is no such file or column.
+        There is no such file.
     DataError
-        It is empty or no table, names a column twice, or has a line that can't be read.
+        It is empty or no table, has not the columns, has one twice, or has a line that can't be read.
     EnvironmentProblem
         It may not be read, or is Parquet and pyarrow is missing.
     """

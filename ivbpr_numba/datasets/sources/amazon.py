@@ -16,9 +16,9 @@ from ivbpr_numba.errors import DataError
 
 __all__ = ["LOOKS_LIKE_ITEM", "LOOKS_LIKE_USER", "ratings", "reviews"]
 
-# Ten characters: B and nine more, or an ISBN. Users of 2014 and 2018 begin with A and are longer.
+# Ten characters: B and nine more, or an ISBN. Users begin with A and have longer names.
 LOOKS_LIKE_ITEM = re.compile(r"B[0-9A-Z]{9}|[0-9]{9}[0-9X]", re.ASCII).fullmatch
-LOOKS_LIKE_USER = re.compile(r"A[0-9A-Z]{10,24}|AG[0-9A-Z]{26,34}|AE[0-9A-Z]{26,34}", re.ASCII).fullmatch
+LOOKS_LIKE_USER = re.compile(r"A[0-9A-Z]{10,35}", re.ASCII).fullmatch
 _MOSTLY = 0.8
 _OLD = {"user": "reviewerID", "item": "asin", "time": "unixReviewTime"}
 _NEW = {"user": "user_id", "item": "parent_asin", "time": "timestamp"}
@@ -137,8 +137,7 @@ def _ratings_reader(stream: ByteStream, source: str, why: str, width: int, heade
 def _read_ratings(
     stream: ByteStream, width: int, positions: list[int], skip: int, bad: BadLines
 ) -> Iterator[Rows]:
-    for lines, records in delimited.records(stream, ",", width, bad, skip):
-        users, items, times = ([record[k] for record in records] for k in positions)
+    for lines, (users, items, times) in delimited.columns(stream, ",", width, positions, bad, skip):
         yield Rows(lines, users, items, times)
 
 

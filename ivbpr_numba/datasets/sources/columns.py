@@ -34,9 +34,10 @@ def purchases(table: Table, user: str | None, item: str | None, time: str | None
     Raises
     ------
     UsageError
-        A given column does not exist, one is given twice, or user and item can't be guessed.
+        One column is given twice.
     DataError
-        The columns look swapped, or the column of times holds none.
+        A given column does not exist, user and item can't be guessed, the columns look swapped, or the
+        column of times holds none.
     """
     given = {"user": user, "item": item, "time": time}
     if _by_number(table, given):

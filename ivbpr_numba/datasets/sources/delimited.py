@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator, Sequence
 from io import StringIO
 from itertools import chain
 
@@ -12,7 +12,7 @@ import numpy as np
 from ivbpr_numba.datasets.sources.badlines import BadLines
 from ivbpr_numba.datasets.sources.streams import ByteStream, line_blocks
 
-__all__ = ["DELIMITERS", "decode_lines", "delimiter_of", "first_records", "records"]
+__all__ = ["DELIMITERS", "columns", "decode_lines", "delimiter_of", "first_records"]
 
 DELIMITERS = {"\t": "TSV", ",": "CSV", ";": "CSV with semicolons", "|": "CSV with bars"}
 # A line of its own: an open quote swallows it, so its absence betrays one.
@@ -52,10 +52,10 @@ def delimiter_of(head: bytes) -> str | None:
     return best
 
 
-def records(
-    stream: ByteStream, delimiter: str, width: int, bad: BadLines, skip: int = 0
-) -> Iterator[tuple[np.ndarray, list[Record]]]:
-    """Records of `width` fields, block by block.
+def columns(
+    stream: ByteStream, delimiter: str, width: int, positions: Sequence[int], bad: BadLines, skip: int = 0
+) -> Iterator[tuple[np.ndarray, list[list[str]]]]:
+    """Some fields of all records of `width` fields, block by block.
 
     Quotes work as in the standard ``csv`` module: a quoted field may hold delimiters, line ends and doubled
     quotes. A quote that is never closed costs its own line only.
@@ -66,6 +66,8 @@ def records(
     delimiter : str
     width : int
         Records with another number of fields are bad lines; empty lines are passed over.
+    positions : sequence of int
+        Of the fields wanted, from 0.
     bad : BadLines
     skip : int
         Records at the beginning to leave out (a header).
@@ -74,7 +76,8 @@ def records(
     ------
     lines : (n,) int64
         Number of the line on which each record starts.
-    rows : list of n lists of `width` texts
+    values : list of lists of n texts
+        One list a position.
     """
     waiting = ""  # lines of a record whose end has not come yet
     start = 1
@@ -83,15 +86,38 @@ def records(
         bad.add_all(too_long, "too long")
         too_long.clear()
         text = decode_lines(first, block, bad)
+        if not waiting and not skip and _is_plain(text, delimiter, width):
+            fields = text.replace("\n", delimiter).split(delimiter)
+            yield (
+                np.arange(first, first + len(fields) // width),
+                [fields[position::width] for position in positions],
+            )
+            continue
         if waiting:
             text, first = waiting + text, start
         numbers, rows, waiting = _parse(first, text, delimiter, bad, final=False)
         start = first + text.count("\n") + 1 - waiting.count("\n")
-        skip = yield from _checked(numbers, rows, width, bad, skip)
+        numbers, rows, skip = _checked(numbers, rows, width, bad, skip)
+        if rows:
+            yield numbers, [[row[position] for row in rows] for position in positions]
     if waiting:
         numbers, rows, _ = _parse(start, waiting.removesuffix("\n"), delimiter, bad, final=True)
-        skip = yield from _checked(numbers, rows, width, bad, skip)
+        numbers, rows, _ = _checked(numbers, rows, width, bad, skip)
+        if rows:
+            yield numbers, [[row[position] for row in rows] for position in positions]
     bad.add_all(too_long, "too long")
+
+
+def _is_plain(text: str, delimiter: str, width: int) -> bool:
+    """Whether there is no quote, no lone carriage return, and every line has `width` fields."""
+    if '"' in text or "\r" in text:
+        return False
+    data = np.frombuffer(text.encode(), np.uint8)  # the marks are ASCII, in UTF-8 too
+    marks = data[(data == ord("\n")) | (data == ord(delimiter))]
+    if width < 2 or (len(marks) + 1) % width:
+        return False
+    ends = np.arange(len(marks)) % width == width - 1
+    return bool(np.array_equal(marks == ord("\n"), ends))
 
 
 def decode_lines(first: int, block: bytes, bad: BadLines) -> str:
@@ -111,8 +137,8 @@ def decode_lines(first: int, block: bytes, bad: BadLines) -> str:
 
 def _checked(
     numbers: np.ndarray, rows: list[Record], width: int, bad: BadLines, skip: int
-) -> Generator[tuple[np.ndarray, list[Record]], None, int]:
-    """Leave out records of another width; returns how many are still to be skipped."""
+) -> tuple[np.ndarray, list[Record], int]:
+    """Leave out records of another width and those to be skipped; how many are still to be skipped."""
     if set(map(len, rows)) - {width}:
         good = []
         for k, row in enumerate(rows):
@@ -121,12 +147,8 @@ def _checked(
             elif row not in ([], [""]):
                 bad.add(int(numbers[k]), f"not {width} fields")
         numbers, rows = numbers[good], [rows[k] for k in good]
-    if skip:
-        cut = min(skip, len(rows))
-        numbers, rows, skip = numbers[cut:], rows[cut:], skip - cut
-    if rows:
-        yield numbers, rows
-    return skip
+    cut = min(skip, len(rows))
+    return numbers[cut:], rows[cut:], skip - cut
 
 
 def _parse(

@@ -48,9 +48,9 @@ def recognise(
     Raises
     ------
     UsageError
-        No such file, unknown source or column.
+        No such file, unknown source.
     DataError
-        Empty, of no known format, or not what `source` says.
+        Empty, of no known format, without the columns, or not what `source` says.
     """
     check_source(source, user, item, time)
     stream = ByteStream(path)

@@ -17,9 +17,10 @@ from ivbpr_numba.store.atomic import PathLike, os_problem
 __all__ = ["ByteStream", "line_blocks"]
 
 HEAD = 1 << 20  # bytes that are looked at to recognise the format
-BLOCK = 1 << 22
+PIECE = 1 << 22  # bytes that the reading thread hands over at once
+BLOCK = 1 << 17  # bytes of lines parsed at once: what becomes of them should fit into the CPU's cache
 LONGEST_LINE = 1 << 24
-_RAW = 1 << 18
+_RAW = 1 << 20
 # A few bytes of zstd may stand for 128 KiB each; small bites bound what one call can return.
 _ZSTD_BITE = 1 << 12
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
@@ -99,7 +100,7 @@ class ByteStream:
         return self._sha.hexdigest()
 
     def blocks(self) -> Iterator[bytes]:
-        """All decompressed bytes in pieces of about `BLOCK`; a second thread reads and decompresses."""
+        """All decompressed bytes in pieces of about `PIECE`; a second thread reads and decompresses."""
         yield self.head
         queue: Queue[bytes | BaseException | None] = Queue(maxsize=3)
         stop = threading.Event()
@@ -127,16 +128,16 @@ class ByteStream:
                 except Full:
                     continue
 
-        block = bytearray()
+        waiting: list[bytes] = []
         try:
             for piece in self._pieces:
-                block += piece
-                if len(block) >= BLOCK:
-                    put(bytes(block))
-                    block.clear()
+                waiting.append(piece)
+                if sum(map(len, waiting)) >= PIECE:
+                    put(b"".join(waiting))
+                    waiting.clear()
                 if stop.is_set():
                     return
-            put(bytes(block))
+            put(b"".join(waiting))
             put(None)
         except BaseException as problem:  # handed to the thread that reads the blocks
             put(problem)
@@ -170,15 +171,15 @@ class ByteStream:
                         break
                     member, fresh = zlib.decompressobj(wbits=31), True
                 try:
-                    piece = member.decompress(data, BLOCK)
+                    piece = member.decompress(data, PIECE)
                 except zlib.error as problem:
                     raise self._damaged(f"are damaged ({problem})") from None
                 fresh = False
                 data = member.unused_data if member.eof else member.unconsumed_tail
                 yield piece
                 # Output that did not fit may wait inside although all input is taken.
-                while not data and not member.eof and len(piece) == BLOCK:
-                    piece = member.decompress(b"", BLOCK)
+                while not data and not member.eof and len(piece) == PIECE:
+                    piece = member.decompress(b"", PIECE)
                     yield piece
         if not member.eof and not fresh:
             raise self._damaged("end too early")
@@ -227,22 +228,27 @@ def line_blocks(stream: ByteStream, too_long: list[int]) -> Iterator[tuple[int, 
             if end < 0:
                 continue
             piece, skipping = piece[end:], False
-        end = piece.rfind(b"\n")
-        if end < 0:
-            rest += piece
-        else:
-            block = rest + piece[:end]
-            rest = piece[end + 1 :]
+        begin = 0
+        while (end := _cut(piece, begin)) >= 0:
+            block = rest + piece[begin:end]
+            begin, rest = end + 1, b""
             after = first + block.count(b"\n") + 1
             stream.lines = after - 1
             yield first, _unix(block)
             first = after
+        rest += piece[begin:]
         if len(rest) > LONGEST_LINE:
             too_long.append(first)
             rest, skipping = b"", True
     if rest:
         stream.lines = first
         yield first, _unix(rest)
+
+
+def _cut(piece: bytes, begin: int) -> int:
+    """Position of the line end that closes a block of about `BLOCK` bytes, −1 where there is none."""
+    end = piece.rfind(b"\n", begin, begin + BLOCK)
+    return end if end >= 0 else piece.find(b"\n", begin + BLOCK)
 
 
 def _unix(block: bytes) -> bytes:

@@ -7,20 +7,21 @@ from ivbpr_numba.kernels.compiling import kernel
 __all__ = ["EMPTY", "TOO_LONG", "gather_ids", "number_ids", "rebuild_slots"]
 
 EMPTY, TOO_LONG = -1, -2
+LOWER = (1 << 32) - 1
 
 
 @kernel
 def hash_bytes(text, begin, end):
-    """FNV-1a over the bytes begin … end−1, mixed and cut to 32 bits."""
+    """FNV-1a over the bytes begin … end−1, mixed and cut to 31 bits, as int64."""
     h = np.uint64(0xCBF29CE484222325)
     for k in range(begin, end):
         h = (h ^ np.uint64(text[k])) * np.uint64(0x100000001B3)
     h = (h ^ (h >> np.uint64(32))) * np.uint64(0xBF58476D1CE4E5B9)
-    return np.uint32(h >> np.uint64(32))
+    return np.int64(h >> np.uint64(33))
 
 
 @kernel
-def number_ids(text, n, longest, add, arena, offsets, hashes, slots, count, out):
+def number_ids(text, n, longest, add, arena, offsets, slots, count, out):
     """Number the ids of one block and return how many distinct ones there are now.
 
     Parameters
@@ -31,12 +32,12 @@ def number_ids(text, n, longest, add, arena, offsets, hashes, slots, count, out)
     add : bool, whether unknown ids get a new number; otherwise they stay EMPTY
     arena : uint8, bytes of the known ids one after the other; room for b more
     offsets : int64, id c lies at offsets[c] … offsets[c + 1] of the arena; room for n more
-    hashes : uint32, hash of each id; room for n more
-    slots : (power of two,) int32, −1 where free; at most half full afterwards
+    slots : (power of two,) int64, upper half the hash, lower half the id's number; −1 where free.
+        One look at memory tells most strangers from known ids. Not full afterwards.
     count : int64, known ids
     out : (n,) int32, number of each id
     """
-    mask = np.uint32(slots.shape[0] - 1)
+    mask = slots.shape[0] - 1
     begin = 0
     for row in range(n):
         end = begin
@@ -54,25 +55,25 @@ def number_ids(text, n, longest, add, arena, offsets, hashes, slots, count, out)
             slot = h & mask
             found = -1
             while slots[slot] >= 0:
-                c = slots[slot]
-                if hashes[c] == h and offsets[c + 1] - offsets[c] == size:
-                    same = True
-                    for k in range(size):
-                        if arena[offsets[c] + k] != text[begin + k]:
-                            same = False
-                            break
+                if slots[slot] >> 32 == h:
+                    c = slots[slot] & LOWER
+                    start = offsets[c]
+                    same = offsets[c + 1] - start == size
+                    k = 0
+                    while same and k < size:
+                        same = arena[start + k] == text[begin + k]
+                        k += 1
                     if same:
                         found = c
                         break
-                slot = (slot + np.uint32(1)) & mask
+                slot = (slot + 1) & mask
             if found < 0 and add:
                 found = count
                 start = offsets[count]
                 for k in range(size):
                     arena[start + k] = text[begin + k]
                 offsets[count + 1] = start + size
-                hashes[count] = h
-                slots[slot] = count
+                slots[slot] = (h << 32) | count
                 count += 1
             out[row] = found
         begin = end + 1
@@ -80,14 +81,15 @@ def number_ids(text, n, longest, add, arena, offsets, hashes, slots, count, out)
 
 
 @kernel
-def rebuild_slots(hashes, count, slots):
-    """Enter the known ids into a new, larger table whose slots are all −1."""
-    mask = np.uint32(slots.shape[0] - 1)
-    for c in range(count):
-        slot = hashes[c] & mask
-        while slots[slot] >= 0:
-            slot = (slot + np.uint32(1)) & mask
-        slots[slot] = c
+def rebuild_slots(old, slots):
+    """Enter the ids of one table into a larger one whose slots are all −1."""
+    mask = slots.shape[0] - 1
+    for k in range(old.shape[0]):
+        if old[k] >= 0:
+            slot = (old[k] >> 32) & mask
+            while slots[slot] >= 0:
+                slot = (slot + 1) & mask
+            slots[slot] = old[k]
 
 
 @kernel
