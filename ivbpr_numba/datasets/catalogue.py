@@ -87,7 +87,7 @@ class Catalogue:
         if self._id is None and item_column in self._table.columns:
             self._id = item_column
         if self._id is None:
-            known = ", ".join(self._table.columns[:30])
+            known = self._table.listing
             raise DataError(
                 f"Which column of '{self._table.stream.path}' holds the item ids? It has {known}.",
                 "Name it with --catalogue-id.",

@@ -18,7 +18,7 @@ from ivbpr_numba.store.atomic import PathLike
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Chunk", "Table", "cell_text", "open_table", "read_table"]
+__all__ = ["Chunk", "Table", "cell_text", "open_table", "read_table", "shown"]
 
 
 class Chunk(NamedTuple):
@@ -26,6 +26,11 @@ class Chunk(NamedTuple):
 
     lines: np.ndarray
     values: list[list[Any]]
+
+
+def shown(text: str, limit: int = 40) -> str:
+    """Text fit for a message, whatever a damaged file may hold."""
+    return text if text.isprintable() and len(text) <= limit else repr(text[:limit])
 
 
 class Table:
@@ -64,6 +69,12 @@ class Table:
         """What bad lines are called here."""
         return "row" if self.kind == "Parquet" else "line"
 
+    @property
+    def listing(self) -> str:
+        """Names of the columns for a message; long and unprintable ones shortened, at most thirty."""
+        names = [shown(name) for name in self.columns[:30]]
+        return ", ".join(names) + (", …" if len(self.columns) > 30 else "")
+
     def without_header(self) -> Table:
         """The same table, its first line taken as data; columns are called "1", "2", …"""
         first = [self.columns] if self.has_header else []
@@ -79,7 +90,7 @@ class Table:
             There is none; the hint names a near miss.
         """
         if name not in self.columns:
-            hint = did_you_mean(name, self.columns) or f"It has {', '.join(self.columns[:30])}."
+            hint = did_you_mean(name, self.columns) or f"It has {self.listing}."
             raise DataError(f"'{self.stream.path}' has no column '{name}'.", hint)
         return self.columns.index(name)
 
@@ -124,7 +135,7 @@ def open_table(path: PathLike | ByteStream) -> Table:
         return _open_parquet(stream)
     if not head.strip():
         raise DataError(f"'{stream.path}' is empty.", "Check how it was made.")
-    if head.lstrip()[:1] in (b"{", b"["):
+    if jsonl.looks_like_json(head):
         return _open_json(stream)
     delimiter = delimited.delimiter_of(head) or ","
     sample = delimited.first_records(head, delimiter)
@@ -152,7 +163,8 @@ def _is_header(records: list[list[str]]) -> bool:
 def _refuse_repeated(columns: list[str], stream: ByteStream) -> None:
     for name in columns:
         if columns.count(name) > 1:
-            raise DataError(f"'{stream.path}' has the column '{name}' twice.", "Give each its own name.")
+            what = f"'{stream.path}' has the column {shown(name)} twice"
+            raise DataError(f"{what}.", "Give each its own name.")
 
 
 def _open_parquet(stream: ByteStream) -> Table:

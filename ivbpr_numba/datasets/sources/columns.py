@@ -10,7 +10,7 @@ from typing import Any
 from ivbpr_numba.datasets.sources.amazon import LOOKS_LIKE_ITEM, LOOKS_LIKE_USER
 from ivbpr_numba.datasets.sources.badlines import BadLines
 from ivbpr_numba.datasets.sources.rows import Reader, Rows, matching
-from ivbpr_numba.datasets.tables import Table
+from ivbpr_numba.datasets.tables import Table, shown
 from ivbpr_numba.datasets.times import are_compact_dates, parse_times, settle_times
 from ivbpr_numba.errors import DataError, UsageError
 
@@ -112,10 +112,10 @@ def _times_share(values: list[Any], above: int = 0) -> float:
 
 
 def _check(table: Table, chosen: dict[str, str]) -> None:
-    where, known = f"'{table.stream.path}'", ", ".join(table.columns[:30])
+    where, known = f"'{table.stream.path}'", table.listing
     for role in ("user", "item"):
         if role not in chosen:
-            raise UsageError(
+            raise DataError(
                 f"Which column of {where} is the {role}? It has {known}.", f"Name it with --{role}."
             )
     if len(set(chosen.values())) < len(chosen):
@@ -135,7 +135,7 @@ def _check_times(table: Table, name: str) -> bool:
     texts = [value for value in table.sampled(name) if value not in (None, "")]
     if texts and _times_share(texts) == 0.0:
         raise DataError(
-            f"The column '{name}' of '{table.stream.path}' holds no times, but {str(texts[0])[:40]!r}.",
+            f"The column '{name}' of '{table.stream.path}' holds no times, but {shown(str(texts[0]))}.",
             "Times are ISO dates (2020-09-01), unix seconds or milliseconds.",
         )
     return are_compact_dates([str(value).strip() for value in texts])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ import orjson
 from ivbpr_numba.datasets.sources.badlines import BadLines
 from ivbpr_numba.datasets.sources.streams import ByteStream, line_blocks
 
-__all__ = ["column", "first_objects", "json_records", "parse_literal"]
+__all__ = ["column", "first_objects", "json_records", "looks_like_json", "parse_literal"]
 
 Record = dict[str, Any]
 _LONGEST_LITERAL = 1 << 20  # the parser of Python literals takes some hundred times this
@@ -43,20 +45,38 @@ def parse_literal(line: bytes) -> Any:
         raise ValueError("no literal") from problem
 
 
+def looks_like_json(head: bytes) -> bool:
+    """Whether most of the first lines begin like an object (or the file like an array)."""
+    lines = [line.lstrip() for line in head.split(b"\n")[:200]]
+    lines = [line for line in lines if line]
+    objects = sum(line.startswith(b"{") for line in lines)
+    return head.lstrip().startswith(b"[") or 2 * objects > len(lines)
+
+
 def first_objects(head: bytes, literal: bool = True, count: int = 200) -> list[Record]:
     """The objects among the first lines of a file, for a look at them; the end of a cut head is left out."""
     lines = head.split(b"\n")[: 2 * count]
     found: list[Record] = []
-    for line in lines:
-        try:
-            record = _parse(line, literal)
-        except ValueError:
-            continue
-        if isinstance(record, dict):
-            found.append(record)
-        if len(found) == count:
-            break
+    with _quiet():
+        for line in lines:
+            try:
+                record = _parse(line, literal)
+            except ValueError:
+                continue
+            if isinstance(record, dict):
+                found.append(record)
+            if len(found) == count:
+                break
     return found
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the warnings that Python's parser prints about odd literals."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SyntaxWarning)
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield
 
 
 def _parse(line: bytes, literal: bool) -> Any:
@@ -92,7 +112,8 @@ def json_records(
         try:
             records = list(map(orjson.loads, lines))
         except orjson.JSONDecodeError:
-            numbers, records = _parse_one_by_one(first, lines, literal, bad)
+            with _quiet():
+                numbers, records = _parse_one_by_one(first, lines, literal, bad)
         if set(map(type, records)) - {dict}:
             for k, record in enumerate(records):
                 if not isinstance(record, dict):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ivbpr_numba.datasets.sources.amazon import ratings, reviews
 from ivbpr_numba.datasets.sources.columns import purchases
+from ivbpr_numba.datasets.sources.jsonl import looks_like_json
 from ivbpr_numba.datasets.sources.rows import SOURCES, Reader
 from ivbpr_numba.datasets.sources.simple import simple
 from ivbpr_numba.datasets.sources.streams import ByteStream
@@ -68,7 +69,7 @@ def _choose(
         raise DataError(f"'{stream.path}' is empty.", "Check how it was made.")
     found = None
     if source != "table" and not (user or item or time):
-        json = stream.head.lstrip()[:1] == b"{"
+        json = looks_like_json(stream.head)
         wanted = None if source == "simple" else source
         if source == "simple" or (source is None and not json):
             found = simple(stream)
