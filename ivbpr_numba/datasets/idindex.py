@@ -108,6 +108,7 @@ class IdIndex:
             self._offsets,
             self._slots,
             self._count,
+            np.empty((4, n), np.int64),
             out,
         )
         return out

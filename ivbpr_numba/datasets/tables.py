@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -103,9 +104,9 @@ class Table:
         """Read some columns, block by block; values are text, in JSON and Parquet also numbers and None."""
         positions = [self.position(name) for name in names]
         if self.kind == "Parquet":
-            for first, total, values in parquet.batches(self.stream.path, list(names)):
+            self.stream.drain()
+            for first, values in parquet.batches(self.stream.path, list(names)):
                 n = len(values[0])
-                self.stream.done = (self.stream.size or 0) * (first - 1 + n) // max(1, total)
                 self.stream.lines = first - 1 + n
                 yield Chunk(np.arange(first, first + n), values)
         elif self.kind == "JSON lines":
@@ -182,7 +183,8 @@ def _open_json(stream: ByteStream) -> Table:
         if stream.head.lstrip().startswith(b"["):
             hint = "A JSON array must become one object a line: jq -c '.[]' FILE."
         raise DataError(f"No line of '{stream.path}' is a JSON object.", hint)
-    columns = list(dict.fromkeys(key for record in objects for key in record))
+    # The most frequent first: a damaged key must not come before the true one.
+    columns = [name for name, _ in Counter(key for record in objects for key in record).most_common()]
     sample = [[record.get(name) for name in columns] for record in objects]
     return Table(stream, "JSON lines", columns, True, sample)
 

@@ -41,7 +41,7 @@ def column_names(path: PathLike) -> list[str]:
         return list(file.schema_arrow.names)
 
 
-def batches(path: PathLike, columns: list[str]) -> Iterator[tuple[int, int, list[list[Any]]]]:
+def batches(path: PathLike, columns: list[str]) -> Iterator[tuple[int, list[list[Any]]]]:
     """Read some columns, many rows at a time.
 
     Whole numbers stay numbers, dates and times become seconds since 1970, everything else text; missing
@@ -51,8 +51,6 @@ def batches(path: PathLike, columns: list[str]) -> Iterator[tuple[int, int, list
     ------
     first : int
         Number of the first row, from 1.
-    total : int
-        Rows of the file.
     values : list of lists
         One list a column.
 
@@ -64,12 +62,11 @@ def batches(path: PathLike, columns: list[str]) -> Iterator[tuple[int, int, list
     import pyarrow
 
     with _open(path) as file:
-        total = file.metadata.num_rows
         first = 1
         try:
             for batch in file.iter_batches(batch_size=_ROWS, columns=columns, use_threads=False):
                 values = [_values(batch.column(batch.schema.get_field_index(name)), name) for name in columns]
-                yield first, total, values
+                yield first, values
                 first += batch.num_rows
         except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as problem:
             if isinstance(problem, DataError):

@@ -21,8 +21,11 @@ def hash_bytes(text, begin, end):
 
 
 @kernel
-def number_ids(text, n, longest, add, arena, offsets, slots, count, out):
+def number_ids(text, n, longest, add, arena, offsets, slots, count, scratch, out):
     """Number the ids of one block and return how many distinct ones there are now.
+
+    The table is far larger than any cache. So the block is passed over three times, each pass loading what
+    the next one needs for all ids: these loads don't wait for each other, as a search id by id would.
 
     Parameters
     ----------
@@ -35,9 +38,11 @@ def number_ids(text, n, longest, add, arena, offsets, slots, count, out):
     slots : (power of two,) int64, upper half the hash, lower half the id's number; −1 where free.
         One look at memory tells most strangers from known ids. Not full afterwards.
     count : int64, known ids
+    scratch : (4, n) int64
     out : (n,) int32, number of each id
     """
     mask = slots.shape[0] - 1
+    begins, hashes, likely, touched = scratch[0], scratch[1], scratch[2], scratch[3]
     begin = 0
     for row in range(n):
         end = begin
@@ -45,38 +50,47 @@ def number_ids(text, n, longest, add, arena, offsets, slots, count, out):
         while text[end] != 0:
             blank = blank and text[end] <= 32
             end += 1
-        size = end - begin
-        if blank:
-            out[row] = EMPTY
-        elif size > longest:
-            out[row] = TOO_LONG
-        else:
-            h = hash_bytes(text, begin, end)
-            slot = h & mask
-            found = -1
-            while slots[slot] >= 0:
-                if slots[slot] >> 32 == h:
-                    c = slots[slot] & LOWER
-                    start = offsets[c]
-                    same = offsets[c + 1] - start == size
-                    k = 0
-                    while same and k < size:
-                        same = arena[start + k] == text[begin + k]
-                        k += 1
-                    if same:
-                        found = c
-                        break
-                slot = (slot + 1) & mask
-            if found < 0 and add:
-                found = count
-                start = offsets[count]
-                for k in range(size):
-                    arena[start + k] = text[begin + k]
-                offsets[count + 1] = start + size
-                slots[slot] = (h << 32) | count
-                count += 1
-            out[row] = found
+        hashes[row] = EMPTY if blank else TOO_LONG if end - begin > longest else hash_bytes(text, begin, end)
+        begins[row] = begin
         begin = end + 1
+    for row in range(n):
+        likely[row] = slots[hashes[row] & mask]
+    for row in range(n):
+        known = likely[row] >= 0 and likely[row] >> 32 == hashes[row]
+        touched[row] = offsets[likely[row] & LOWER] if known else 0
+    for row in range(n):
+        likely[row] = arena[touched[row]]
+    for row in range(n):
+        h = hashes[row]
+        if h < 0:
+            out[row] = h
+            continue
+        begin = begins[row]
+        size = (begins[row + 1] if row + 1 < n else text.shape[0]) - 1 - begin
+        slot = h & mask
+        found = -1
+        while slots[slot] >= 0:
+            if slots[slot] >> 32 == h:
+                c = slots[slot] & LOWER
+                start = offsets[c]
+                same = offsets[c + 1] - start == size
+                k = 0
+                while same and k < size:
+                    same = arena[start + k] == text[begin + k]
+                    k += 1
+                if same:
+                    found = c
+                    break
+            slot = (slot + 1) & mask
+        if found < 0 and add:
+            found = count
+            start = offsets[count]
+            for k in range(size):
+                arena[start + k] = text[begin + k]
+            offsets[count + 1] = start + size
+            slots[slot] = (h << 32) | count
+            count += 1
+        out[row] = found
     return count
 
 
