@@ -166,8 +166,12 @@ def test_time_split_by_quantiles() -> None:
         build([(u, i, LATER) for u, i, _ in rows], split="time")
 
 
-@given(st.lists(IDS, min_size=3, max_size=12, unique=True), st.lists(IDS, min_size=1, max_size=4, unique=True))
-def test_any_ids_and_times_come_back(tmp_path_factory: pytest.TempPathFactory, items: list, users: list) -> None:
+@given(
+    st.lists(IDS, min_size=3, max_size=12, unique=True), st.lists(IDS, min_size=1, max_size=4, unique=True)
+)
+def test_any_ids_and_times_come_back(
+    tmp_path_factory: pytest.TempPathFactory, items: list, users: list
+) -> None:
     path = tmp_path_factory.mktemp("round") / "data.h5"
     rows = [(u, i, LATER + 7 * k) for u in users for k, i in enumerate(items)]
     data = build(rows, seed=2)
@@ -274,7 +278,9 @@ def test_refusals(arguments: tuple, options: dict, problem: type[Exception]) -> 
         ("/split/valid/indices", None),
     ],
 )
-def test_a_file_that_contradicts_itself_is_refused(tmp_path: Path, path: str, change: Callable | None) -> None:
+def test_a_file_that_contradicts_itself_is_refused(
+    tmp_path: Path, path: str, change: Callable | None
+) -> None:
     """Written with right digests by another program, so that only our own checks can find it."""
     data = build([(u, i, 1) for u in "abc" for i in "uvwxyz"])
     data.item_columns["title"] = np.array([b"t"] * 6)
@@ -287,7 +293,7 @@ def test_a_file_that_contradicts_itself_is_refused(tmp_path: Path, path: str, ch
         tree.objects[path] = change(tree.objects[path])
     payload = [name for name in tree.objects if name.startswith(("/ids", "/split", "/items"))]
     write_tree(file, tree, payload=payload)
-    with pytest.raises(DataError, match="contradicts itself|not distinct and sorted"):
+    with pytest.raises(DataError, match=r"contradicts itself|not distinct and sorted"):
         Dataset.read(file)
 
 

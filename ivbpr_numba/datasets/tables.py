@@ -140,7 +140,7 @@ def open_table(path: PathLike | ByteStream) -> Table:
         return _open_json(stream)
     delimiter = delimited.delimiter_of(head) or ","
     sample = delimited.first_records(head, delimiter)
-    if not sample or b"\0" in head[:4096]:
+    if not sample or head[:4096].count(b"\0") > 40:
         raise DataError(f"'{stream.path}' is no table of text.", "Give CSV, TSV, JSON lines or Parquet.")
     kind = delimited.DELIMITERS[delimiter]
     if not _is_header(sample):

@@ -44,7 +44,7 @@ def _parse_date(text: str) -> int | None:
 
 def _parse_text(text: str, compact: bool) -> int:
     text = text.strip()
-    if compact and _COMPACT.fullmatch(text):
+    if compact and len(text) == 8 and text.isdecimal():
         number = _parse_date(f"{text[:4]}-{text[4:6]}-{text[6:]}")
         return MISSING if number is None else number
     try:

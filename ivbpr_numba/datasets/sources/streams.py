@@ -70,12 +70,23 @@ class ByteStream:
         self.lines = 0
         self._sha = hashlib.sha256()
         try:
-            self._file = open(path, "rb", buffering=0)  # closed by `close`
+            self._file = open(path, "rb", buffering=0)
+        except OSError as problem:
+            raise os_problem(problem, path, "read") from problem
+        try:
+            self._begin()
+        except BaseException:
+            self.close()
+            raise
+
+    def _begin(self) -> None:
+        """Find out about size and compression, and take the head."""
+        try:
             status = os.fstat(self._file.fileno())
             self.size = status.st_size if stat.S_ISREG(status.st_mode) else None
             first = self._read()
         except OSError as problem:
-            raise os_problem(problem, path, "read") from problem
+            raise os_problem(problem, self.path, "read") from problem
         self.codec = "gzip" if first[:2] == _GZIP else "zstd" if first[:4] == _ZSTD else "plain"
         raw = self._raw(first)
         self._pieces = raw
@@ -86,13 +97,10 @@ class ByteStream:
             head += piece
             if len(head) >= HEAD:
                 break
-        self.head = bytes(head)
-        if self.head.startswith(codecs.BOM_UTF8):
-            self.head = self.head[len(codecs.BOM_UTF8) :]
+        self.head = bytes(head.removeprefix(codecs.BOM_UTF8))
         for magic, (what, hint) in _FOREIGN.items():
             if self.head.startswith(magic):
-                self.close()
-                raise DataError(f"'{path}' is {what}.", hint)
+                raise DataError(f"'{self.path}' is {what}.", hint)
 
     @property
     def sha256(self) -> str:
@@ -113,7 +121,7 @@ class ByteStream:
                 yield piece
         finally:
             stop.set()
-            worker.join()
+            worker.join(timeout=2)  # a pipe may keep it waiting; it is a daemon
             self.close()
 
     def drain(self) -> None:
@@ -123,8 +131,13 @@ class ByteStream:
         self.close()
 
     def close(self) -> None:
-        """Close the file; `blocks` does it at its end."""
+        """Close the file; `blocks` and `drain` do it at their end."""
         self._file.close()
+
+    def __del__(self) -> None:
+        # An input that was opened, but not read because another one was refused.
+        if hasattr(self, "_file"):
+            self._file.close()
 
     def _fill(self, queue: Queue[bytes | BaseException | None], stop: threading.Event) -> None:
         def put(piece: bytes | BaseException | None) -> None:
