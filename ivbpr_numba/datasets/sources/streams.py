@@ -21,8 +21,10 @@ PIECE = 1 << 22  # bytes that the reading thread hands over at once
 BLOCK = 1 << 17  # bytes of lines parsed at once: what becomes of them should fit into the CPU's cache
 LONGEST_LINE = 1 << 24
 _RAW = 1 << 20
-# A few bytes of zstd may stand for 128 KiB each; small bites bound what one call can return.
-_ZSTD_BITE = 1 << 12
+# Four bytes of zstd may stand for 128 KiB: the size of a bite bounds what one call can return. Bites grow
+# while the data are dense, and shrink when they are not.
+_ZSTD_BITES = (1 << 8, 1 << 12)
+_ZSTD_DENSE = 64
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _FOREIGN = {
     b"\x89HDF\r\n\x1a\n": ("HDF5", "Purchases are text tables; feature files go to --features."),
@@ -97,7 +99,8 @@ class ByteStream:
             head += piece
             if len(head) >= HEAD:
                 break
-        self.head = bytes(head.removeprefix(codecs.BOM_UTF8))
+        whole = bytes(head.removeprefix(codecs.BOM_UTF8))
+        self.head, self._behind_head = whole[:HEAD], whole[HEAD:]
         for magic, (what, hint) in _FOREIGN.items():
             if self.head.startswith(magic):
                 raise DataError(f"'{self.path}' is {what}.", hint)
@@ -110,6 +113,7 @@ class ByteStream:
     def blocks(self) -> Iterator[bytes]:
         """All decompressed bytes in pieces of about `PIECE`; a second thread reads and decompresses."""
         yield self.head
+        yield self._behind_head
         queue: Queue[bytes | BaseException | None] = Queue(maxsize=3)
         stop = threading.Event()
         worker = threading.Thread(target=self._fill, args=(queue, stop), daemon=True)
@@ -208,18 +212,20 @@ class ByteStream:
 
         make = zstandard.ZstdDecompressor().decompressobj
         frame = make()
+        size = _ZSTD_BITES[0]
         for data in raw:
-            view = memoryview(data)
-            for start in range(0, len(view), _ZSTD_BITE):
-                bite = bytes(view[start : start + _ZSTD_BITE])
-                while bite:
-                    if frame.eof:
-                        frame = make()
-                    try:
-                        yield frame.decompress(bite)
-                    except zstandard.ZstdError as problem:
-                        raise self._damaged(f"are damaged ({problem})") from None
-                    bite = frame.unused_data if frame.eof else b""
+            begin = 0
+            while begin < len(data):
+                if frame.eof:
+                    frame = make()
+                bite = data[begin : begin + size]
+                try:
+                    piece = frame.decompress(bite)
+                except zstandard.ZstdError as problem:
+                    raise self._damaged(f"are damaged ({problem})") from None
+                begin += len(bite) - (len(frame.unused_data) if frame.eof else 0)
+                size = min(2 * size, _ZSTD_BITES[1]) if len(piece) < _ZSTD_DENSE * size else _ZSTD_BITES[0]
+                yield piece
         if not frame.eof:
             raise self._damaged("end too early")
 
