@@ -110,7 +110,7 @@ class Dataset:
     @cached_property
     def payload_sha256(self) -> str:
         """Digest of ids, split, times and item columns: equal for equal data, wherever they came from."""
-        return digest_objects(self._payload())
+        return digest_objects(self.objects())
 
     @classmethod
     def from_pairs(
@@ -150,7 +150,8 @@ class Dataset:
             pairs_of(users, items, times), split=split, seed=seed, min_interactions=min_interactions
         )
 
-    def _payload(self) -> dict[str, Value]:
+    def objects(self) -> dict[str, Value]:
+        """Ids, split, times and item columns as a file of any kind holds them, by path."""
         objects: dict[str, Value] = {"/ids/users": self.users.values, "/ids/items": self.items.values}
         for name in PARTS:
             part: Interactions = getattr(self, name)
@@ -169,7 +170,7 @@ class Dataset:
         UsageError, EnvironmentProblem
             See `store.files.write_tree`.
         """
-        payload = self._payload()
+        payload = self.objects()
         objects = {
             **payload,
             "/interactions/count": self.train_counts,
@@ -190,22 +191,32 @@ class Dataset:
         """
         tree = read_tree(path, FORMAT)
         try:
-            users = Ids(tree.array("/ids/users"), "user")
-            items = Ids(tree.array("/ids/items"), "item")
-            train, valid, test = (_read_part(tree, name, len(users), len(items)) for name in PARTS)
-            columns = _read_columns(tree, len(items))
             source = json.loads(tree.text("/source"))
             if not isinstance(source, dict):
                 raise ValueError("/source is not a JSON object")
+            data = cls.from_tree(tree, source)
         except (KeyError, TypeError, ValueError) as problem:
             what = f"{problem.args[0]} is missing" if isinstance(problem, KeyError) else str(problem)
             raise DataError(
                 f"'{path}' is a dataset file that contradicts itself: {what}.", "Prepare the data again."
             ) from problem
-        data = cls(users, items, train, valid, test, columns, source)
         if data.payload_sha256 != tree.attrs["payload_sha256"]:
             raise DataError(f"The payload digest of '{path}' is wrong.", "Prepare the data again.")
         return data
+
+    @classmethod
+    def from_tree(cls, tree: Tree, source: dict[str, Any]) -> Dataset:
+        """Take what `objects` gave out of a tree and check that it fits together.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            A part is missing, of another type, or contradicts another; also a DataError of the ids.
+        """
+        users = Ids(tree.array("/ids/users"), "user")
+        items = Ids(tree.array("/ids/items"), "item")
+        train, valid, test = (_read_part(tree, name, len(users), len(items)) for name in PARTS)
+        return cls(users, items, train, valid, test, _read_columns(tree, len(items)), source)
 
 
 def _read_part(tree: Tree, name: str, n_users: int, n_items: int) -> Interactions:
