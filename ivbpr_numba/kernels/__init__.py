@@ -1,0 +1,1 @@
+"""The arithmetic: `scalar` (one triple, written once), `cpu` (loops for numba's CPU target)."""

@@ -1,0 +1,77 @@
+"""Compilation: where compiled code is kept, and how one scalar body serves every target."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import sys
+from collections.abc import Callable
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from types import FunctionType, ModuleType
+
+# Threads that wait must sleep: with OpenMP's default policy they spin and stall when another
+# process holds a core. Only effective before numba starts its threads.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+import llvmlite.binding as llvm
+import numba
+from numba import njit
+
+__all__ = ["cache_directory", "compile_scalars", "kernel"]
+
+
+@cache
+def cache_directory() -> Path:
+    """Folder of compiled kernels, keyed by our sources, numba and the CPU.
+
+    numba invalidates a cached function only when its own file changes, not when a function it calls
+    does; a key over all kernel sources closes that hole.
+    """
+    digest = hashlib.sha256()
+    for source in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(source.read_bytes())
+    digest.update(
+        f"{numba.__version__} {sys.version_info} {platform.machine()} {llvm.get_host_cpu_name()}".encode()
+    )
+    root = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(root) / "ivbpr" / digest.hexdigest()[:16]
+
+
+@contextmanager
+def _our_cache():
+    """Let numba pick our folder for the functions decorated inside, and only for those."""
+    before = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = str(cache_directory())
+    try:
+        yield
+    finally:
+        numba.config.CACHE_DIR = before
+
+
+def kernel(function: Callable | None = None, **options: object) -> Callable:
+    """Compile lazily on first call, cached on disk, with NumPy's rules for division."""
+    if function is None:
+        return lambda f: kernel(f, **options)
+    with _our_cache():
+        return njit(cache=True, error_model="numpy", nogil=True, **options)(function)
+
+
+def compile_scalars(
+    modules: list[ModuleType], decorate: Callable[[Callable], Callable]
+) -> dict[str, Callable]:
+    """Compile every public function of the scalar modules for one target.
+
+    Each body is bound to the compiled versions of the functions defined before it, so that one
+    plain Python source serves CPU and CUDA alike.
+    """
+    compiled: dict[str, Callable] = {}
+    for module in modules:
+        ours = {n: f for n, f in vars(module).items() if isinstance(f, FunctionType) and n in module.__all__}
+        for name, function in sorted(ours.items(), key=lambda entry: entry[1].__code__.co_firstlineno):
+            bound = FunctionType(function.__code__, {**vars(module), **compiled}, name, function.__defaults__)
+            bound.__module__, bound.__qualname__ = module.__name__, name
+            compiled[name] = decorate(bound)
+    return compiled

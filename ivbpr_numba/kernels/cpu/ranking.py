@@ -1,0 +1,135 @@
+"""Scores and counts over all items without a score matrix (model specification 5).
+
+Item vectors are laid out in tiles of `TILE` items: (tiles, L + 1, TILE), row 0 the biases, L a
+multiple of four. A tile is scored into a small buffer and counted at once. Every score, of
+a candidate, of the target, or shown to a user, comes from `score_tile` on a full tile, so equal
+items get equal bits and ties are exact. Padding has bias NaN, which neither < nor == counts.
+"""
+
+import numpy as np
+from numba import prange
+
+from ivbpr_numba.kernels.compiling import kernel
+
+__all__ = ["TILE", "count_ranks", "count_row", "score_items"]
+
+TILE = 256
+GROUP = 16  # users that share one pass over the item tiles
+
+
+# Elementwise multiply–adds in a written order; NaN and infinities keep their meaning.
+@kernel(fastmath={"contract"})
+def score_tile(user, tile, out):
+    """out[c] = bias_c + user · item_c for the items of one tile."""
+    bias = tile[0]
+    for c in range(TILE):
+        out[c] = bias[c]
+    for k in range(0, user.shape[0], 4):
+        u0, u1, u2, u3 = user[k], user[k + 1], user[k + 2], user[k + 3]
+        v0, v1, v2, v3 = tile[k + 1], tile[k + 2], tile[k + 3], tile[k + 4]
+        for c in range(TILE):
+            out[c] += u0 * v0[c] + u1 * v1[c] + u2 * v2[c] + u3 * v3[c]
+
+
+@kernel
+def count_tile(scores, target):
+    """Number of scores below and equal to `target`."""
+    less = 0
+    equal = 0
+    for c in range(scores.shape[0]):
+        less += scores[c] < target
+        equal += scores[c] == target
+    return less, equal
+
+
+@kernel
+def gather_tile(tiles, slots, lo, hi, out):
+    """Copy the items slots[lo:hi] into one tile; the rest of it is padding."""
+    out[0] = np.nan
+    for n in range(lo, hi):
+        tile, lane = slots[n] // TILE, slots[n] % TILE
+        for row in range(out.shape[0]):
+            out[row, n - lo] = tiles[tile, row, lane]
+
+
+@kernel
+def score_own(user, tiles, slots, lo, hi, gathered, out):
+    """Scores of one user's own items slots[lo:hi] into out[0:hi−lo]."""
+    buffer = np.empty(TILE, np.float32)
+    for first in range(lo, hi, TILE):
+        last = min(first + TILE, hi)
+        gather_tile(tiles, slots, first, last, gathered)
+        score_tile(user, gathered, buffer)
+        for n in range(first, last):
+            out[n - lo] = buffer[n - first]
+
+
+@kernel(parallel=True)
+def count_ranks(users, tiles, tile_class, own_indptr, own_slots, slot_class, less, equal):
+    """Count, for every user and item class, candidates scored below and equal to the target.
+
+    Parameters
+    ----------
+    users : (n, L) float32
+    tiles : (tiles, L + 1, TILE) float32
+    tile_class : (tiles,) int64, class of all items of a tile
+    own_indptr, own_slots : CSR of the users' own items as slots (tile · TILE + lane)
+        The first of each user is the target; all of them are no candidates.
+    slot_class : (tiles · TILE,) int8
+    less, equal : (n, classes) int64, filled
+    """
+    n = users.shape[0]
+    for group in prange((n + GROUP - 1) // GROUP):
+        start = group * GROUP
+        stop = min(start + GROUP, n)
+        targets = np.empty(GROUP, np.float32)
+        gathered = np.zeros((tiles.shape[1], TILE), np.float32)
+        buffer = np.empty(TILE, np.float32)
+        for u in range(start, stop):
+            lo, hi = own_indptr[u], own_indptr[u + 1]
+            own = np.empty(hi - lo, np.float32)
+            score_own(users[u], tiles, own_slots, lo, hi, gathered, own)
+            targets[u - start] = own[0]
+            less[u] = 0
+            equal[u] = 0
+            for k in range(hi - lo):
+                where = slot_class[own_slots[lo + k]]
+                less[u, where] -= own[k] < own[0]
+                equal[u, where] -= own[k] == own[0]
+        for t in range(tiles.shape[0]):
+            where = tile_class[t]
+            tile = tiles[t]
+            for u in range(start, stop):
+                score_tile(users[u], tile, buffer)
+                below, same = count_tile(buffer, targets[u - start])
+                less[u, where] += below
+                equal[u, where] += same
+
+
+@kernel(parallel=True)
+def count_row(scores, item_class, own_indptr, own_items, less, equal):
+    """The same counts from finished score rows (n, I), for scorers that aren't vectors."""
+    for u in prange(scores.shape[0]):
+        row = scores[u]
+        lo, hi = own_indptr[u], own_indptr[u + 1]
+        target = row[own_items[lo]]
+        less[u] = 0
+        equal[u] = 0
+        for i in range(row.shape[0]):
+            less[u, item_class[i]] += row[i] < target
+            equal[u, item_class[i]] += row[i] == target
+        for k in range(lo, hi):
+            score = row[own_items[k]]
+            less[u, item_class[own_items[k]]] -= score < target
+            equal[u, item_class[own_items[k]]] -= score == target
+
+
+@kernel(parallel=True)
+def score_items(users, tiles, item_slot, out):
+    """Scores of all items for some users: out (n, I) float32 in item order."""
+    for u in prange(users.shape[0]):
+        scored = np.empty(tiles.shape[0] * TILE, np.float32)
+        for t in range(tiles.shape[0]):
+            score_tile(users[u], tiles[t], scored[t * TILE : (t + 1) * TILE])
+        for i in range(item_slot.shape[0]):
+            out[u, i] = scored[item_slot[i]]

@@ -1,0 +1,177 @@
+"""Drawing the triples of one iteration (model specification 2.4) in parallel over users."""
+
+import numpy as np
+from numba import prange
+
+from ivbpr_numba.kernels.compiling import kernel
+from ivbpr_numba.kernels.cpu.scalars import absorb, bounded
+from ivbpr_numba.kernels.scalar.random import MAX_ATTEMPTS, NEG, ORDER, POS, USER
+
+__all__ = ["NEGATIVES", "count_draws", "draw_triples", "keyed_shuffle", "user_order"]
+
+# Codes of the --negatives options inside kernels.
+NEGATIVES = {"uniform": 0, "trained": 1, "popularity": 2}
+
+
+@kernel
+def stream(seed, name, iteration):
+    """Hash state shared by all numbers of one stream in one iteration."""
+    return absorb(absorb(absorb(np.uint64(0), seed), np.uint64(name)), np.uint64(iteration))
+
+
+@kernel
+def keyed_shuffle(key, out):
+    """Fisher–Yates permutation of 0 … n−1 into `out`, a pure function of `key`."""
+    n = out.shape[0]
+    state = absorb(np.uint64(0), key)
+    for r in range(n):
+        out[r] = r
+    for r in range(n - 1, 0, -1):
+        s = bounded(absorb(state, np.uint64(r)), r + 1)
+        held = out[r]
+        out[r] = out[s]
+        out[s] = held
+
+
+@kernel
+def user_order(seed, iteration, eligible, out):
+    """Order in which the users of one iteration are visited."""
+    keyed_shuffle(stream(seed, ORDER, iteration), out)
+    for n in range(out.shape[0]):
+        out[n] = eligible[out[n]]
+
+
+@kernel(parallel=True)
+def count_draws(seed, iteration, eligible, n_draws, counts):
+    """Distribute `n_draws` draws over the eligible users; `counts` (chunks, U) is summed by the caller."""
+    state = stream(seed, USER, iteration)
+    chunks = counts.shape[0]
+    for chunk in prange(chunks):
+        for u in range(counts.shape[1]):
+            counts[chunk, u] = 0
+        for m in range(chunk * n_draws // chunks, (chunk + 1) * n_draws // chunks):
+            u = eligible[bounded(absorb(state, np.uint64(m)), eligible.shape[0])]
+            counts[chunk, u] += 1
+
+
+@kernel
+def contains(indices, lo, hi, item):
+    """Whether the sorted slice indices[lo:hi] holds `item`."""
+    while lo < hi:
+        mid = (lo + hi) >> 1
+        value = indices[mid]
+        if value == item:
+            return True
+        if value < item:
+            lo = mid + 1
+        else:
+            hi = mid
+    return False
+
+
+@kernel
+def nth_admissible(x, lo, hi, indices, pool, weights, n_items):
+    """The negative chosen by counting through the admissible items, for users who own almost all.
+
+    `pool` lists candidate items in index order (empty: all items), `weights` their popularity
+    (empty: all alike).
+    """
+    size = n_items if pool.shape[0] == 0 else pool.shape[0]
+    total = np.int64(0)
+    for c in range(size):
+        item = np.int64(c) if pool.shape[0] == 0 else np.int64(pool[c])
+        if not contains(indices, lo, hi, item):
+            total += np.int64(1) if weights.shape[0] == 0 else np.int64(weights[item])
+    left = bounded(x, total)
+    chosen = np.int64(-1)
+    for c in range(size):
+        item = np.int64(c) if pool.shape[0] == 0 else np.int64(pool[c])
+        if not contains(indices, lo, hi, item):
+            left -= np.int64(1) if weights.shape[0] == 0 else np.int64(weights[item])
+            if left < 0:
+                chosen = item
+                break
+    return chosen
+
+
+@kernel(parallel=True)
+def draw_triples(
+    seed,
+    iteration,
+    order,
+    offsets,
+    indptr,
+    indices,
+    n_items,
+    law,
+    trained,
+    counts,
+    scratch,
+    users,
+    positives,
+    negatives,
+):
+    """Draw all triples of an iteration, in order of application.
+
+    Parameters
+    ----------
+    seed : uint64
+    iteration : int64, from 1
+    order : (n,) int64, users in visiting order
+    offsets : (n + 1,) int64, first triple of each visited user
+    indptr, indices : training pairs by user, items ascending
+    law : int64, a code of `NEGATIVES`
+    trained : (T,) int32, items with a training pair, ascending
+    counts : (I,) int64, training pairs per item
+    scratch : (len(indices),) int32, aligned with `indices`
+    users, positives, negatives : (offsets[-1],) int32, filled
+
+    Returns
+    -------
+    int64
+        Triples whose user had no admissible negative under `law` and used the uniform one.
+    """
+    positive_state = stream(seed, POS, iteration)
+    negative_state = stream(seed, NEG, iteration)
+    everything = np.empty(0, np.int32)
+    alike = np.empty(0, np.int64)
+    fallbacks = 0
+    for n in prange(order.shape[0]):
+        u = order[n]
+        lo, hi = indptr[u], indptr[u + 1]
+        size = hi - lo
+        permutation = scratch[lo:hi]
+        user_positive = absorb(positive_state, np.uint64(u))
+        user_negative = absorb(negative_state, np.uint64(u))
+        user_law = law
+        if law != 0 and size == trained.shape[0]:
+            user_law = 0
+            fallbacks += offsets[n + 1] - offsets[n]
+        for k in range(offsets[n + 1] - offsets[n]):
+            within = k % size
+            if within == 0:
+                keyed_shuffle(absorb(user_positive, np.uint64(k // size)), permutation)
+            draw = absorb(user_negative, np.uint64(k))
+            item = np.int64(-1)
+            for attempt in range(MAX_ATTEMPTS):
+                x = absorb(draw, np.uint64(attempt))
+                if user_law == 0:
+                    candidate = bounded(x, n_items)
+                elif user_law == 1:
+                    candidate = np.int64(trained[bounded(x, trained.shape[0])])
+                else:
+                    # A uniform training pair's item is popular exactly in proportion to its count.
+                    candidate = np.int64(indices[bounded(x, indices.shape[0])])
+                if not contains(indices, lo, hi, candidate):
+                    item = candidate
+                    break
+            if item < 0:
+                x = absorb(draw, np.uint64(MAX_ATTEMPTS))
+                pool = everything if user_law == 0 else trained
+                weights = counts if user_law == 2 else alike
+                item = nth_admissible(x, lo, hi, indices, pool, weights, n_items)
+            t = offsets[n] + k
+            users[t] = u
+            positives[t] = indices[lo + permutation[within]]
+            negatives[t] = item
+    return fallbacks

@@ -1,0 +1,8 @@
+"""The scalar functions compiled for the CPU; LLVM inlines them into the loops that call them."""
+
+from numba import njit
+
+from ivbpr_numba.kernels.compiling import compile_scalars
+from ivbpr_numba.kernels.scalar import bpr, random
+
+globals().update(compile_scalars([random, bpr], njit(error_model="numpy")))

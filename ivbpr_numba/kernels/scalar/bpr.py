@@ -1,0 +1,68 @@
+"""Losses, gradients and penalties of one triple (model specification 2.1–2.3), per coordinate.
+
+A triple is (user u, positive i, negative j), its score difference x = x̂_ui − x̂_uj. Training
+*ascends*: P ← P + rate · (slope · ∂x/∂P − decay · P), every right-hand side from old values.
+Types follow the arguments: float32 in kernels, float64 in the gradient tests.
+"""
+
+import math
+
+__all__ = [
+    "bias_difference",
+    "factor_difference",
+    "hinge_loss",
+    "hinge_slope",
+    "item_gradient",
+    "logistic_loss",
+    "logistic_slope",
+    "stepped",
+    "user_gradient",
+]
+
+
+def logistic_slope(x):
+    """d ln σ(x)/dx = σ(−x), without overflow for any finite x."""
+    e = math.exp(-abs(x))
+    return e / (1 + e) if x >= 0 else 1 / (1 + e)
+
+
+def logistic_loss(x):
+    """−ln σ(x), without overflow."""
+    return math.log1p(math.exp(-abs(x))) + (0 if x >= 0 else -x)
+
+
+def hinge_slope(x, margin):
+    """1 where the pair violates the margin: x ≤ 0 at margin 0, x < margin above it."""
+    if margin > 0:
+        return 1 if x < margin else 0
+    return 1 if x <= 0 else 0
+
+
+def hinge_loss(x, margin):
+    """max(0, margin − x)."""
+    return max(margin - x, 0)
+
+
+def bias_difference(bias_i, bias_j):
+    """Part of x from the item biases; its gradient is +1 for i and −1 for j."""
+    return bias_i - bias_j
+
+
+def factor_difference(user, item_i, item_j):
+    """Part of x from one latent coordinate: γ_u (γ_i − γ_j)."""
+    return user * (item_i - item_j)
+
+
+def user_gradient(item_i, item_j):
+    """∂x/∂γ_u of one coordinate; with projected features E f in place of γ also ∂x/∂θ_u."""
+    return item_i - item_j
+
+
+def item_gradient(user, sign):
+    """∂x/∂γ_i (sign +1) or ∂x/∂γ_j (sign −1) of one coordinate."""
+    return sign * user
+
+
+def stepped(value, slope, gradient, rate, decay):
+    """One ascent step of one coordinate with its penalty ½ · decay · value²."""
+    return value + rate * (slope * gradient - decay * value)

@@ -1,0 +1,263 @@
+"""What one iteration does to the parameters: draw, update, and the tables in the kernels' layout.
+
+A learner owns `tables`, a dict of float32 arrays packed for the kernels. Everything the fit loop
+keeps (averages, best values, checkpoints) is a copy of that dict; `parameters(tables)` and
+`scorer(tables)` turn such a dict into the model's named arrays or into rankings.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from ivbpr_numba.arrays import padded
+from ivbpr_numba.kernels.scalar.random import INIT, mix64
+from ivbpr_numba.models.feature_input import FeatureInput, Scaling, project
+from ivbpr_numba.models.triples import TripleSampler
+from ivbpr_numba.parameters import FactorParameters, Parameters, VisualParameters
+from ivbpr_numba.ranking import Scorer, VectorScorer
+
+__all__ = ["FactorLearner", "Iteration", "Learner", "Tables", "VisualLearner", "block_size"]
+
+Tables = dict[str, np.ndarray]
+
+NORMAL_SD = 0.1
+# Initial values of each group come from a stream of their own, so no group shifts another.
+GROUPS = {"user_factors": 1, "item_factors": 2, "user_visual": 3, "embedding": 4}
+MAX_BLOCK = 1024
+BLOCK_LIMIT = 260.0  # η · B · M · (1 + Θ) up to which a block learns like single triples
+RATE_LIMIT = 8.0  # η · M · (1 + Θ) above which even single triples are unstable
+
+
+@dataclass(frozen=True)
+class Iteration:
+    """What happened: triples applied, their summed loss, negatives' fall-backs, warnings."""
+
+    triples: int
+    loss: float
+    fallbacks: int
+    warning: str = ""
+
+
+class Learner(Protocol):
+    """What the fit loop needs to know of a model."""
+
+    tables: Tables
+
+    def iterate(self, iteration: int) -> Iteration: ...
+
+    def parameters(self, tables: Tables) -> Parameters: ...
+
+    def scorer(self, tables: Tables) -> Scorer: ...
+
+
+def draw_initial(options: dict[str, Any], group: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Starting values of one group: N(0, 0.1²) or U[0, 1], float32."""
+    generator = np.random.Generator(np.random.PCG64(mix64(options["seed"], INIT, GROUPS[group])))
+    if options["init"] == "normal":
+        return generator.normal(0.0, NORMAL_SD, shape).astype(np.float32)
+    return generator.random(shape).astype(np.float32)
+
+
+def block_size(rate: float, variance: float, theta: float) -> int:
+    """Largest stable power of two of triples in a block (specification 2.6).
+
+    Parameters
+    ----------
+    rate : float
+        η.
+    variance : float
+        Σ_k Var(f_k) over the items; M is twice that.
+    theta : float
+        Mean ‖θ_u‖² over the users.
+    """
+    block = MAX_BLOCK
+    while block > 1 and rate * block * 2.0 * variance * (1.0 + theta) > BLOCK_LIMIT:
+        block //= 2
+    return block
+
+
+def _sampler(options: dict[str, Any], indptr: np.ndarray, indices: np.ndarray, n_items: int) -> TripleSampler:
+    return TripleSampler(
+        indptr,
+        indices,
+        n_items,
+        seed=options["seed"],
+        negatives=options["negatives"],
+        sampling=options["sampling"],
+    )
+
+
+class FactorLearner:
+    """MM-MF (hinge) and BPR-MF (logistic).
+
+    Parameters
+    ----------
+    options : dict
+        Resolved options.
+    indptr, indices : training CSR by user
+    n_items : int
+    """
+
+    def __init__(
+        self, options: dict[str, Any], indptr: np.ndarray, indices: np.ndarray, n_items: int
+    ) -> None:
+        self.options = options
+        self.sampler = _sampler(options, indptr, indices, n_items)
+        self.size = k = options["factors"]
+        n_users = len(indptr) - 1
+        users = np.zeros((n_users, padded(k)), np.float32)
+        items = np.zeros((n_items, padded(k + 1)), np.float32)
+        users[:, :k] = draw_initial(options, "user_factors", (n_users, k))
+        items[:, :k] = draw_initial(options, "item_factors", (n_items, k))
+        self.tables: Tables = {"users": users, "items": items}
+
+    def iterate(self, iteration: int) -> Iteration:
+        """Apply the triples of one iteration to `tables`."""
+        import numba
+
+        from ivbpr_numba.kernels.cpu.factor import factor_epoch
+
+        o, drawn = self.options, self.sampler.draw(iteration)
+        loss = factor_epoch(
+            drawn.users,
+            drawn.positives,
+            drawn.negatives,
+            self.tables["users"],
+            self.tables["items"],
+            self.size,
+            np.float32(o.get("margin", -1.0)),
+            np.float32(o["learning_rate"]),
+            np.float32(o["lambda_theta"]),
+            np.float32(o["lambda_bias"]),
+            numba.get_num_threads() if o["update"] == "hogwild" else 1,
+        )
+        return Iteration(len(drawn.users), loss, drawn.fallbacks)
+
+    def parameters(self, tables: Tables) -> FactorParameters:
+        """Unpack."""
+        k = self.size
+        return FactorParameters(
+            tables["items"][:, k].copy(), tables["users"][:, :k].copy(), tables["items"][:, :k].copy()
+        )
+
+    def scorer(self, tables: Tables) -> VectorScorer:
+        """Rank by β_i + γ_u · γ_i."""
+        k = self.size
+        return VectorScorer(tables["users"][:, :k], tables["items"][:, :k], tables["items"][:, k])
+
+
+class VisualLearner:
+    """VBPR and I-VBPR on blocks of triples.
+
+    Parameters
+    ----------
+    options, indptr, indices, n_items :
+        As `FactorLearner`.
+    source : FeatureInput
+    scaling : Scaling
+    """
+
+    def __init__(
+        self,
+        options: dict[str, Any],
+        indptr: np.ndarray,
+        indices: np.ndarray,
+        n_items: int,
+        source: FeatureInput,
+        scaling: Scaling,
+    ) -> None:
+        self.options, self.source, self.scaling = options, source, scaling
+        self.sampler = _sampler(options, indptr, indices, n_items)
+        self.latent, self.visual = k, d = options["factors"], options["visual_factors"]
+        self.columns = source.matrix.shape[1]
+        n_users, width = len(indptr) - 1, padded(self.columns)
+        self.multiplier = np.zeros(width, np.float32)
+        self.multiplier[: self.columns] = scaling.multiplier.astype(np.float64) * source.scale
+        users = np.zeros((n_users, padded(k)), np.float32)
+        items = np.zeros((n_items, padded(k + 1)), np.float32)
+        visual = np.zeros((n_users, padded(d)), np.float32)
+        embedding = np.zeros((padded(d + 1, 4), width), np.float32)
+        users[:, :k] = draw_initial(options, "user_factors", (n_users, k))
+        items[:, :k] = draw_initial(options, "item_factors", (n_items, k))
+        visual[:, :d] = draw_initial(options, "user_visual", (n_users, d))
+        embedding[:d, : self.columns] = draw_initial(options, "embedding", (d, self.columns))
+        self.tables: Tables = {"users": users, "items": items, "visual": visual, "embedding": embedding}
+        self.block = 0
+
+    def iterate(self, iteration: int) -> Iteration:
+        """Apply the triples of one iteration to `tables`."""
+        import numba
+
+        from ivbpr_numba.kernels.cpu.visual import visual_epoch, visual_epoch_racing
+
+        o, t = self.options, self.tables
+        theta = float(np.square(t["visual"], dtype=np.float64).sum() / len(t["visual"]))
+        rate, variance = o["learning_rate"], self.scaling.variance
+        self.block = block_size(rate, variance, theta) if o["block"] == "auto" else o["block"]
+        strength = rate * 2.0 * variance * (1.0 + theta)
+        warning = ""
+        if strength > RATE_LIMIT:
+            warning = (
+                f"The learning rate {rate:g} is too high for these features (rate × spread = {strength:.3g}, "
+                f"stable up to {RATE_LIMIT:g}); lower --learning-rate or use --feature-scaling standard."
+            )
+        drawn = self.sampler.draw(iteration)
+        latent_decay = o["lambda_theta"] if o["reg_scope"] == "all" else 0.0
+        arguments = (
+            drawn.users,
+            drawn.positives,
+            drawn.negatives,
+            self.block,
+            self.source.matrix,
+            self.source.rows,
+            self.multiplier,
+            t["users"],
+            t["items"],
+            t["visual"],
+            t["embedding"],
+            t["embedding"] * self.multiplier,
+            self.latent,
+            self.visual,
+            np.float32(rate),
+            np.float32(latent_decay),
+            np.float32(o["lambda_theta"]),
+            np.float32(o["lambda_bias"]),
+            np.float32(o["lambda_visual"]),
+        )
+        if o["update"] == "hogwild":
+            loss = visual_epoch_racing(*arguments, numba.get_num_threads())
+        else:
+            loss = visual_epoch(*arguments)
+        return Iteration(len(drawn.users), loss, drawn.fallbacks, warning)
+
+    def parameters(self, tables: Tables) -> VisualParameters:
+        """Unpack."""
+        k, d, f = self.latent, self.visual, self.columns
+        return VisualParameters(
+            tables["items"][:, k].copy(),
+            tables["users"][:, :k].copy(),
+            tables["items"][:, :k].copy(),
+            tables["visual"][:, :d].copy(),
+            tables["embedding"][:d, :f].copy(),
+            tables["embedding"][d, :f].copy(),
+        )
+
+    def scorer(self, tables: Tables) -> VectorScorer:
+        """Rank by equation (1)."""
+        return visual_scorer(self.parameters(tables), self.source, self.scaling)
+
+
+def visual_scorer(parameters: VisualParameters, source: FeatureInput, scaling: Scaling) -> VectorScorer:
+    """Scorer of equation (1): user [γ_u, θ_u], item [γ_i, E f_i], bias β_i + β · f_i."""
+    projected = project(
+        source, scaling.shift, scaling.multiplier, [parameters.embedding, parameters.visual_bias]
+    )
+    d = len(parameters.embedding)
+    return VectorScorer(
+        np.concatenate([parameters.user_factors, parameters.user_visual], axis=1),
+        np.concatenate([parameters.item_factors, projected[:, :d]], axis=1),
+        parameters.item_bias + projected[:, d],
+    )

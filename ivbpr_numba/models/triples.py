@@ -1,0 +1,113 @@
+"""The triples of one iteration as arrays; the law is model specification 2.4."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ivbpr_numba.errors import DataError
+
+__all__ = ["TripleSampler", "Triples"]
+
+COUNT_CHUNKS = 8
+
+
+@dataclass(frozen=True)
+class Triples:
+    """(user, positive, negative) rows in order of application, each (T,) int32.
+
+    Attributes
+    ----------
+    fallbacks : int
+        Triples whose user had no admissible negative under the chosen law.
+    """
+
+    users: np.ndarray
+    positives: np.ndarray
+    negatives: np.ndarray
+    fallbacks: int
+
+
+class TripleSampler:
+    """Draws iteration t as a pure function of (seed, t), whatever ran before.
+
+    Parameters
+    ----------
+    indptr : (U + 1,) int64
+    indices : (n,) int32
+        Training pairs by user, items ascending.
+    n_items : int
+    seed : int
+    negatives : str
+        "uniform", "trained" or "popularity".
+    sampling : str
+        "users" (every user alike) or "interactions" (every pair alike).
+    """
+
+    def __init__(
+        self,
+        indptr: np.ndarray,
+        indices: np.ndarray,
+        n_items: int,
+        *,
+        seed: int,
+        negatives: str,
+        sampling: str,
+    ) -> None:
+        from ivbpr_numba.kernels.cpu.sampling import NEGATIVES
+
+        sizes = np.diff(indptr)
+        self.eligible = np.nonzero((sizes > 0) & (sizes < n_items))[0].astype(np.int64)
+        if not len(self.eligible):
+            raise DataError(
+                "No user has both a training item and an item to compare it with.", "Prepare more data."
+            )
+        self.n_draws = int(sizes[self.eligible].sum())
+        if self.n_draws >= 2**31 or n_items >= 2**31:
+            raise DataError(
+                f"{self.n_draws:,} training pairs exceed the sampler's 2,147,483,647.", "Split the data."
+            )
+        self.indptr = indptr.astype(np.int64)
+        self.indices = indices.astype(np.int32)
+        self.n_items = n_items
+        self.seed = np.uint64(seed)
+        self.law = NEGATIVES[negatives]
+        self.by_users = sampling == "users"
+        self.counts = np.bincount(indices, minlength=n_items).astype(np.int64)
+        self.trained = np.nonzero(self.counts)[0].astype(np.int32)
+        self._scratch = np.empty(len(indices), np.int32)
+        self._triples = np.empty((3, self.n_draws), np.int32)
+
+    def draw(self, iteration: int) -> Triples:
+        """Triples of one iteration (from 1); the arrays are reused by the next call."""
+        from ivbpr_numba.kernels.cpu.sampling import count_draws, draw_triples, user_order
+
+        order = np.empty(len(self.eligible), np.int64)
+        user_order(self.seed, iteration, self.eligible, order)
+        if self.by_users:
+            chunks = np.empty((COUNT_CHUNKS, len(self.indptr) - 1), np.int32)
+            count_draws(self.seed, iteration, self.eligible, self.n_draws, chunks)
+            draws = chunks.sum(axis=0)
+        else:
+            draws = np.diff(self.indptr)
+        offsets = np.zeros(len(order) + 1, np.int64)
+        np.cumsum(draws[order], out=offsets[1:])
+        users, positives, negatives = self._triples
+        fallbacks = draw_triples(
+            self.seed,
+            iteration,
+            order,
+            offsets,
+            self.indptr,
+            self.indices,
+            self.n_items,
+            self.law,
+            self.trained,
+            self.counts,
+            self._scratch,
+            users,
+            positives,
+            negatives,
+        )
+        return Triples(users, positives, negatives, int(fallbacks))
