@@ -26,7 +26,9 @@ def encode_ids(texts: Iterable[object]) -> np.ndarray:
         if not value:
             raise DataError(f"The id at position {position} is empty.", "Give every row an id.")
         if b"\0" in value:
-            raise DataError(f"The id {value!r} at position {position} contains NUL.", "Remove NUL bytes from ids.")
+            raise DataError(
+                f"The id {value!r} at position {position} contains NUL.", "Remove NUL bytes from ids."
+            )
     width = max((len(v) for v in encoded), default=1)
     return np.array(encoded, dtype=f"S{width}")
 
@@ -47,7 +49,9 @@ class Ids:
         if values.dtype.kind != "S":
             values = encode_ids(values.tolist())
         if len(values) > 1 and not bool(np.all(values[1:] > values[:-1])):
-            raise DataError(f"The {what} ids are not distinct and sorted by their UTF-8 bytes.", "Rebuild the file.")
+            raise DataError(
+                f"The {what} ids are not distinct and sorted by their UTF-8 bytes.", "Rebuild the file."
+            )
         self.values = values
         self.what = what
 

@@ -25,6 +25,7 @@ __all__ = [
     "Scorer",
     "VectorScorer",
     "count",
+    "count_by_epoch",
     "item_classes",
     "questions",
     "scores",
@@ -266,6 +267,27 @@ def count(scorer: Scorer, asked: Questions, classes: np.ndarray) -> Counts:
             count_row(rows, classes, part.indptr, part.items, less[where], equal[where])
     pairs = np.tile(np.bincount(classes, minlength=CLASSES).astype(np.int64), (n, 1))
     np.subtract.at(pairs, (np.repeat(np.arange(n), np.diff(asked.indptr)), classes[asked.items]), 1)
+    return Counts(less, equal, pairs, classes[asked.targets])
+
+
+def count_by_epoch(
+    scorer_of: Callable[[int], Scorer], epochs: np.ndarray, asked: Questions, classes: np.ndarray
+) -> Counts:
+    """Count with another scorer in every epoch: a held-out item and its candidates share its epoch.
+
+    Parameters
+    ----------
+    scorer_of : callable
+        From an epoch to its scorer; called once an epoch.
+    epochs : (n,) int64, epoch of each question
+    asked, classes : as for `count`
+    """
+    n = len(asked.users)
+    less, equal, pairs = (np.zeros((n, CLASSES), np.int64) for _ in range(3))
+    for epoch in np.unique(epochs).tolist():
+        chosen = np.flatnonzero(epochs == epoch)
+        found = count(scorer_of(epoch), asked.part(chosen), classes)
+        less[chosen], equal[chosen], pairs[chosen] = found.less, found.equal, found.pairs
     return Counts(less, equal, pairs, classes[asked.targets])
 
 

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
 
-from ivbpr_cli.commands import auc, doctor, features, fit, inspect, prepare, verify, warmup, world
+from ivbpr_cli.commands import auc, demo, doctor, features, fit, inspect, prepare, verify, warmup, world
 from ivbpr_cli.failures import describe
 from ivbpr_cli.output import drop_stdout, say_error
 from ivbpr_cli.settings import State, add_environment, add_root_options, with_screen
+from ivbpr_numba.errors import Interrupted
 
 __all__ = ["build", "main", "run"]
 
 HELP = "Visually aware recommendation with reasons: prepare, fit, judge, recommend, explain."
 
-_COMMANDS = {
+_COMMANDS: dict[str, Callable[..., None]] = {
+    "demo": demo.demo,
     "prepare": prepare.prepare,
     "fit": fit.fit,
     "auc": auc.auc,
@@ -31,7 +34,7 @@ _COMMANDS = {
     "doctor": doctor.doctor,
     "warmup": warmup.warmup,
 }
-_FEATURES = {
+_FEATURES: dict[str, Callable[..., None]] = {
     "table": features.table,
     "import": features.import_,
     "info": features.info,
@@ -92,9 +95,17 @@ def run(arguments: Sequence[str]) -> int:
         if state.debug or "--debug" in arguments:
             traceback.print_exc()
         code, text = describe(error)
+        if isinstance(error, Interrupted):
+            text = f"{text} Go on with: {_resuming(arguments)}"
         if text:
             say_error(text)
         return code
+
+
+def _resuming(arguments: Sequence[str]) -> str:
+    """The command line that goes on where this one was interrupted."""
+    kept = [a for a in arguments if a not in ("--overwrite", "--resume")]
+    return shlex.join(["ivbpr", *kept, "--resume"])
 
 
 class _Terminated(BaseException):

@@ -9,10 +9,10 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from ivbpr_numba.datasets.tables import read_table
 
 from ivbpr_numba.datasets.feature_layout import Group
 from ivbpr_numba.datasets.features import write_features
+from ivbpr_numba.datasets.tables import read_table
 from ivbpr_numba.errors import DataError, UsageError, did_you_mean
 from ivbpr_numba.ids import Ids, encode_ids
 from ivbpr_numba.store.atomic import PathLike

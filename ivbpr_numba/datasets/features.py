@@ -188,6 +188,24 @@ class Features:
         """Row of each item, int64, −1 where the file has none."""
         return self.items.find(item_ids.values)
 
+    def rows_of_all(self, item_ids: Ids) -> np.ndarray:
+        """Row of each item, (n,) int64.
+
+        Raises
+        ------
+        DataError
+            The file lacks some of them.
+        """
+        rows = self.rows(item_ids)
+        missing = np.flatnonzero(rows < 0)
+        if len(missing):
+            raise DataError(
+                f"{len(missing):,} of {len(item_ids):,} items have no row in the features "
+                f"{self.path or '(in memory)'}, the first is '{item_ids[int(missing[0])]}'.",
+                "Prepare the dataset with --features so that it keeps covered items only.",
+            )
+        return rows
+
     def take(self, rows: np.ndarray) -> np.ndarray:
         """Stored rows, (n, F) contiguous; their blocks are checked when first touched.
 

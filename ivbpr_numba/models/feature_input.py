@@ -145,14 +145,7 @@ def align(features: Features, items: Ids) -> FeatureInput:
     DataError
         When an item has no features, or stored rows don't match their digest.
     """
-    rows = features.rows(items)
-    missing = np.nonzero(rows < 0)[0]
-    if len(missing):
-        raise DataError(
-            f"{len(missing):,} of {len(items):,} items have no row in the features "
-            f"{features.path or '(in memory)'}, the first is '{items[int(missing[0])]}'.",
-            "Prepare the dataset with --features so that it keeps covered items only.",
-        )
+    rows = features.rows_of_all(items)
     row_bytes = max(1, features.matrix.shape[1] * features.matrix.dtype.itemsize)
     if len(rows) * row_bytes <= IN_MEMORY_BYTES:
         return FeatureInput(stored_bits(features.take(rows)), np.arange(len(rows)), float(features.scale))

@@ -15,7 +15,7 @@ import numpy as np
 from ivbpr_numba.arrays import padded
 from ivbpr_numba.kernels.scalar.random import INIT, mix64
 from ivbpr_numba.models.feature_input import FeatureInput, Scaling, project
-from ivbpr_numba.models.triples import TripleSampler
+from ivbpr_numba.models.triples import Triples, TripleSampler
 from ivbpr_numba.parameters import FactorParameters, Parameters, VisualParameters
 from ivbpr_numba.ranking import Scorer, VectorScorer
 
@@ -45,6 +45,8 @@ class Learner(Protocol):
     """What the fit loop needs to know of a model."""
 
     tables: Tables
+
+    def compile(self) -> None: ...
 
     def iterate(self, iteration: int) -> Iteration: ...
 
@@ -90,7 +92,24 @@ def _sampler(options: dict[str, Any], indptr: np.ndarray, indices: np.ndarray, n
     )
 
 
-class FactorLearner:
+class _Sampled:
+    """Learners that draw triples and apply them."""
+
+    sampler: TripleSampler
+
+    def compile(self) -> None:
+        """Compile what `iterate` needs, so that it is not counted as computing."""
+        self._apply(self.sampler.draw(1).first(0))
+
+    def iterate(self, iteration: int) -> Iteration:
+        """Apply the triples of one iteration, from 1, to `tables`."""
+        return self._apply(self.sampler.draw(iteration))
+
+    def _apply(self, drawn: Triples) -> Iteration:
+        raise NotImplementedError
+
+
+class FactorLearner(_Sampled):
     """MM-MF (hinge) and BPR-MF (logistic).
 
     Parameters
@@ -114,13 +133,12 @@ class FactorLearner:
         items[:, :k] = draw_initial(options, "item_factors", (n_items, k))
         self.tables: Tables = {"users": users, "items": items}
 
-    def iterate(self, iteration: int) -> Iteration:
-        """Apply the triples of one iteration to `tables`."""
+    def _apply(self, drawn: Triples) -> Iteration:
         import numba
 
         from ivbpr_numba.kernels.cpu.factor import factor_epoch
 
-        o, drawn = self.options, self.sampler.draw(iteration)
+        o = self.options
         loss = factor_epoch(
             drawn.users,
             drawn.positives,
@@ -149,7 +167,7 @@ class FactorLearner:
         return VectorScorer(tables["users"][:, :k], tables["items"][:, :k], tables["items"][:, k])
 
 
-class VisualLearner:
+class VisualLearner(_Sampled):
     """VBPR and I-VBPR on blocks of triples.
 
     Parameters
@@ -187,8 +205,7 @@ class VisualLearner:
         self.tables: Tables = {"users": users, "items": items, "visual": visual, "embedding": embedding}
         self.block = 0
 
-    def iterate(self, iteration: int) -> Iteration:
-        """Apply the triples of one iteration to `tables`."""
+    def _apply(self, drawn: Triples) -> Iteration:
         import numba
 
         from ivbpr_numba.kernels.cpu.visual import visual_epoch, visual_epoch_racing
@@ -204,7 +221,6 @@ class VisualLearner:
                 f"The learning rate {rate:g} is too high for these features (rate × spread = {strength:.3g}, "
                 f"stable up to {RATE_LIMIT:g}); lower --learning-rate or use --feature-scaling standard."
             )
-        drawn = self.sampler.draw(iteration)
         latent_decay = o["lambda_theta"] if o["reg_scope"] == "all" else 0.0
         arguments = (
             drawn.users,

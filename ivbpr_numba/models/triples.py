@@ -28,6 +28,10 @@ class Triples:
     negatives: np.ndarray
     fallbacks: int
 
+    def first(self, n: int) -> Triples:
+        """The first `n` of them."""
+        return Triples(self.users[:n], self.positives[:n], self.negatives[:n], 0)
+
 
 class TripleSampler:
     """Draws iteration t as a pure function of (seed, t), whatever ran before.

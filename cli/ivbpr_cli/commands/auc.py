@@ -20,8 +20,9 @@ Texts = list[str] | None
 
 def auc(
     screen: Screen,
-    model: Annotated[Path, argument("A file written by 'ivbpr fit'.")],
-    data: Annotated[Path | None, option("Dataset whose ids and split must be the model's.")] = None,
+    model: Annotated[Path | None, argument("A file written by 'ivbpr fit'.")] = None,
+    scores: Annotated[Path | None, option("Instead of a model: scores of any program, .npy or .csv.")] = None,
+    data: Annotated[Path | None, option("The dataset: for scores; or a model's, to be compared.")] = None,
     features: Annotated[Path | None, option("Feature file, if it is not where the model says.")] = None,
     setting: Annotated[Texts, option("all or cold; repeatable; both where not given.")] = None,
     split: Annotated[str, option("test or valid.")] = "test",
@@ -37,36 +38,44 @@ def auc(
     """The AUC over all candidates, All Items and Cold Start, with standard errors."""
     if fail_under is not None and not 0 <= fail_under <= 1:
         raise UsageError(f"--fail-under {fail_under}: an AUC is between 0 and 1.", "Name such a number.")
-    input_file(model, "model")
-    for path, what in ((data, "dataset"), (features, "feature file")):
+    if (model is None) == (scores is None):
+        raise UsageError("Judge a model or --scores.", "Name one of them.")
+    if scores is not None and data is None:
+        raise UsageError("--scores needs the dataset.", "Name it with --data.")
+    named = ((model, "model"), (scores, "scores"), (data, "dataset"), (features, "feature file"))
+    for path, what in named:
         if path is not None:
             input_file(path, what)
     if per_user is not None:
-        output_file(per_user, model, data, features)
-
-    from ivbpr_numba.datasets.dataset import Dataset
+        output_file(per_user, *(path for path, _ in named))
 
     from ivbpr_numba import evaluation
+    from ivbpr_numba.datasets.dataset import Dataset
     from ivbpr_numba.datasets.features import Features
     from ivbpr_numba.models import load
 
-    report = evaluation.auc(
-        load(model),
-        Dataset.read(data) if data is not None else None,
-        features=Features.read(features) if features is not None else None,
-        settings=tuple(setting) if setting else ("all", "cold"),
-        split=split,
-        cold_below=cold_below,
-        ties=ties,
-        per_user=per_user,
-        metrics=names(metrics),
-        baselines=tuple(baseline or ()),
-    )
+    options: dict[str, Any] = {
+        "features": Features.read(features) if features is not None else None,
+        "settings": tuple(setting) if setting else ("all", "cold"),
+        "split": split,
+        "cold_below": cold_below,
+        "ties": ties,
+        "per_user": per_user,
+        "metrics": names(metrics),
+        "baselines": tuple(baseline or ()),
+    }
+    dataset = Dataset.read(data) if data is not None else None
+    if model is not None:
+        report = evaluation.auc(load(model), dataset, **options)
+    else:
+        assert scores is not None and dataset is not None
+        report = evaluation.auc_of_scores(scores, dataset, **options)
     for text in report.pop("warnings", []):
         screen.warn(text)
     rows = list(rows_of(report))
     title = f"{report['split']} items, ties {report['ties']}"
-    screen.show(Answer("auc", report, rows, [Table(rows, title)]))
+    notes = [f"{name}: {value:.4f}" for name, value in report.get("metrics", {}).items() if value is not None]
+    screen.show(Answer("auc", report, rows, [Table(rows, title)], notes))
     if fail_under is not None:
         _check(report, "cold" if setting and set(setting) == {"cold"} else "all", fail_under)
 

@@ -64,7 +64,6 @@ def fit(
         output_file(log, dataset, features, out)
 
     from ivbpr_numba.datasets.dataset import Dataset
-
     from ivbpr_numba.datasets.features import Features
     from ivbpr_numba.models import create
 
@@ -74,6 +73,8 @@ def fit(
     def remember(event: dict[str, Any]) -> None:
         if event["event"] == "end":
             end.update(event)
+        elif event["event"] == "warning":
+            screen.warn(event["message"])
 
     with screen.progress(model) as observer:
         learner.fit(

@@ -10,8 +10,10 @@ import numpy as np
 from numba import prange
 
 from ivbpr_numba.kernels.compiling import kernel
+from ivbpr_numba.kernels.cpu.scalars import absorb, unit24
+from ivbpr_numba.kernels.scalar.random import RAND
 
-__all__ = ["TILE", "count_ranks", "count_row", "score_items"]
+__all__ = ["TILE", "count_ranks", "count_row", "random_scores", "score_items"]
 
 TILE = 256
 GROUP = 16  # users that share one pass over the item tiles
@@ -133,3 +135,13 @@ def score_items(users, tiles, item_slot, out):
             score_tile(users[u], tiles[t], scored[t * TILE : (t + 1) * TILE])
         for i in range(item_slot.shape[0]):
             out[u, i] = scored[item_slot[i]]
+
+
+@kernel(parallel=True)
+def random_scores(seed, users, out):
+    """Scores of RAND: the top 24 bits of mix64(seed, RAND, u, i) as a fraction, into out (n, I) float32."""
+    stream = absorb(absorb(np.uint64(0), seed), np.uint64(RAND))
+    for n in prange(users.shape[0]):
+        state = absorb(stream, np.uint64(users[n]))
+        for i in range(out.shape[1]):
+            out[n, i] = unit24(absorb(state, np.uint64(i)))

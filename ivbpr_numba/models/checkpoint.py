@@ -1,0 +1,165 @@
+"""The state of an unfinished fit beside its target, and the training log."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ivbpr_numba.errors import DataError, UsageError
+from ivbpr_numba.models.learners import Tables
+from ivbpr_numba.models.training import TrainingState
+from ivbpr_numba.store.atomic import Lock, PathLike, os_problem
+from ivbpr_numba.store.files import read_tree, write_tree
+from ivbpr_numba.store.tree import Tree
+
+__all__ = ["Checkpoint", "TrainingLog", "canonical_json", "partial_path"]
+
+FORMAT = "ivbpr-checkpoint"
+TABLES = ("raw", "averaged", "best")
+SCALARS = ("iteration", "triples", "seconds", "best_iteration", "best_auc", "history", "fallbacks")
+
+
+def canonical_json(document: Any) -> str:
+    """One text for equal documents: sorted keys, no blanks, plain UTF-8."""
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def partial_path(out: PathLike) -> Path:
+    """Where the unfinished fit of `out` keeps its state: ``model.h5`` → ``model.partial.h5``."""
+    target = Path(out)
+    return target.with_name(f"{target.stem}.partial{target.suffix}")
+
+
+class Checkpoint:
+    """Writes and reads ``OUT.partial.h5``.
+
+    Parameters
+    ----------
+    out : path
+        The target of the fit.
+    identity : mapping
+        What a fit that goes on must have in common: model, learning options, digests of dataset and
+        features.
+    every : int
+        Iterations between two writings.
+    keep_lock : Lock
+        Held on `out` for the whole fit.
+    """
+
+    def __init__(self, out: PathLike, identity: Mapping[str, Any], every: int, keep_lock: Lock) -> None:
+        self.path = partial_path(out)
+        self.identity = dict(identity)
+        self.every = every
+        self._keep_lock = keep_lock
+        self._written = 0
+
+    def __call__(self, state: TrainingState, urgent: bool) -> None:
+        """Write when it is time, or at once when `urgent` and not yet written."""
+        due = state.iteration % self.every == 0
+        if (due or urgent) and self._written != state.iteration:
+            self.write(state)
+
+    def write(self, state: TrainingState) -> None:
+        """Replace the file atomically."""
+        scalars = {name: getattr(state, name) for name in SCALARS}
+        if math.isnan(scalars["best_auc"]):
+            scalars["best_auc"] = None
+        objects: dict[str, np.ndarray | str] = {
+            "/identity": canonical_json(self.identity),
+            "/state": canonical_json(scalars),
+        }
+        for group in TABLES:
+            objects |= {f"/{group}/{name}": table for name, table in getattr(state, group).items()}
+        write_tree(self.path, Tree(FORMAT, objects), payload=sorted(objects), keep_lock=self._keep_lock)
+        self._written = state.iteration
+
+    def read(self, tables: Tables) -> TrainingState:
+        """Read the state back into `tables`, the learner's own arrays.
+
+        Raises
+        ------
+        UsageError
+            The fit that left it had another configuration, dataset or features.
+        DataError
+            The file is damaged.
+        """
+        tree = read_tree(self.path, FORMAT)
+        try:
+            identity = json.loads(tree.text("/identity"))
+            scalars = json.loads(tree.text("/state"))
+            found: dict[str, Tables] = {group: {} for group in TABLES}
+            for path in sorted(tree.objects):
+                group, _, name = path.lstrip("/").partition("/")
+                if group in found:
+                    found[group][name] = tree.array(path)
+            different = sorted(
+                name
+                for name in {*identity, *self.identity}
+                if identity.get(name) != json.loads(canonical_json(self.identity)).get(name)
+            )
+            if not different:
+                for name, table in tables.items():
+                    table[...] = found["raw"][name]
+            if scalars["best_auc"] is None:
+                scalars["best_auc"] = math.nan
+            values = {name: scalars[name] for name in SCALARS}
+        except (KeyError, TypeError, ValueError) as problem:
+            raise DataError(
+                f"The checkpoint '{self.path}' contradicts itself ({problem}).",
+                "Start anew with --overwrite.",
+            ) from problem
+        if different:
+            names = ", ".join(name.replace("_", " ") for name in different)
+            raise UsageError(
+                f"'{self.path}' belongs to another fit; different: {names}.",
+                "Repeat the first command with --resume, or start anew with --overwrite.",
+            )
+        self._written = values["iteration"]
+        return TrainingState(raw=tables, averaged=found["averaged"], best=found["best"], **values)
+
+    def remove(self) -> None:
+        """Remove the file, if there is one."""
+        try:
+            self.path.unlink(missing_ok=True)
+        except OSError as problem:
+            raise os_problem(problem, self.path, "remove") from problem
+
+
+class TrainingLog:
+    """JSON lines: the resolved configuration first, then one object per evaluation.
+
+    Parameters
+    ----------
+    path : path
+    append : bool
+        Keep what an interrupted run has written.
+    """
+
+    def __init__(self, path: PathLike, append: bool = False) -> None:
+        self.path = path
+        try:
+            self._file = open(path, "ab" if append else "wb")
+        except OSError as problem:
+            raise os_problem(problem, path) from problem
+
+    def write(self, document: Mapping[str, Any]) -> None:
+        """Add one line, visible at once to whoever follows the file."""
+        try:
+            self._file.write(json.dumps(document, ensure_ascii=False).encode() + b"\n")
+            self._file.flush()
+        except OSError as problem:
+            raise os_problem(problem, self.path) from problem
+
+    def close(self) -> None:
+        """Sync and close."""
+        try:
+            os.fsync(self._file.fileno())
+            self._file.close()
+        except OSError as problem:
+            raise os_problem(problem, self.path) from problem

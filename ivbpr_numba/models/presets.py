@@ -1,0 +1,223 @@
+"""Options of every model: their defaults by preset, and the checks of what a user sets.
+
+The table is model specification 2.7. `PRESETS[preset][model]` holds what the preset fixes; options a
+model doesn't have are absent and refused when set.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ivbpr_numba.errors import UsageError, did_you_mean
+
+__all__ = ["MODELS", "RUN_OPTIONS", "check_model", "flag", "refuse_option", "resolve"]
+
+MODELS = ("rand", "pop", "mm-mf", "bpr-mf", "vbpr", "i-vbpr")
+
+_COMMON = {"sampling": "users", "update": "ordered", "seed": 0}
+_MF = {
+    **_COMMON,
+    "factors": 10,
+    "init": "normal",
+    "learning_rate": 0.05,
+    "lambda_theta": 0.0025,
+    "lambda_bias": 0.0,
+    "negatives": "uniform",
+    "average": 0.0,
+    "iterations": 100,
+    "eval_every": 5,
+    "patience": 30,
+}
+_MYMEDIALITE = {**_MF, "iterations": 30, "eval_every": None, "patience": None}
+_VISUAL = {
+    **_COMMON,
+    "block": "auto",
+    "reg_scope": "all",
+    "factors": 10,
+    "visual_factors": 10,
+    "init": "normal",
+    "learning_rate": 0.01,
+    "lambda_theta": 0.3,
+    "lambda_visual": 0.0,
+    "lambda_bias": 0.0,
+    "negatives": "trained",
+    "average": 0.9,
+    "feature_scaling": {"attributes": "none", "dense": "standard"},
+    "iterations": 300,
+    "eval_every": 5,
+    "patience": 40,
+}
+_VISUAL_PAPER = {
+    **_VISUAL,
+    "init": "uniform01",
+    "learning_rate": 0.005,
+    "lambda_theta": 5.0,
+    "negatives": "uniform",
+    "average": 0.0,
+    "feature_scaling": {"attributes": "none", "dense": "max"},
+    "iterations": 1000,
+    "eval_every": 20,
+    "patience": 20,
+}
+_MM = {"margin": 1.0}
+_MM_MYMEDIALITE = {"margin": 0.0, "learning_rate": 0.1}
+
+PRESETS: dict[str, dict[str, dict[str, Any]]] = {
+    "default": {
+        "rand": {"seed": 0},
+        "pop": {},
+        "mm-mf": {**_MF, **_MM},
+        "bpr-mf": _MF,
+        "vbpr": _VISUAL,
+        "i-vbpr": _VISUAL,
+    },
+    "paper": {
+        "rand": {"seed": 0},
+        "pop": {},
+        "mm-mf": {**_MYMEDIALITE, **_MM_MYMEDIALITE},
+        "bpr-mf": _MYMEDIALITE,
+        "vbpr": _VISUAL_PAPER,
+        "i-vbpr": _VISUAL_PAPER,
+    },
+    "mymedialite": {
+        "mm-mf": {**_MYMEDIALITE, **_MM_MYMEDIALITE},
+        "bpr-mf": _MYMEDIALITE,
+    },
+}
+
+# Options of how a fit runs, not of what it learns: they never enter a digest.
+RUN_OPTIONS = {"threads": None, "device": "cpu"}
+
+_CHOICES = {
+    "init": ("normal", "uniform01"),
+    "reg_scope": ("all", "user_visual"),
+    "negatives": ("uniform", "trained", "popularity"),
+    "sampling": ("users", "interactions"),
+    "feature_scaling": ("none", "max", "standard", "idf"),
+    "update": ("ordered", "hogwild"),
+}
+_POSITIVE_INTEGERS = ("iterations", "eval_every", "patience", "threads", "visual_factors")
+_NON_NEGATIVE_NUMBERS = ("lambda_theta", "lambda_visual", "lambda_bias", "margin")
+
+
+def flag(option: str) -> str:
+    """Spelling of an option on the command line, for messages."""
+    return "--" + option.replace("_", "-")
+
+
+def check_model(name: str) -> None:
+    """Refuse a model that does not exist."""
+    if name not in MODELS:
+        hint = did_you_mean(name, MODELS) or f"Known: {', '.join(MODELS)}."
+        raise UsageError(f"Unknown model '{name}'.", hint)
+
+
+def refuse_option(option: str, model: str, known: Iterable[str]) -> UsageError:
+    """The error about an option that a model does not have."""
+    options = sorted(known)
+    hint = did_you_mean(option, options) or f"Options of {model}: {', '.join(map(flag, options))}."
+    return UsageError(f"{flag(option)} does not apply to {model}.", hint)
+
+
+def _integer(option: str, value: Any, low: int, high: int) -> int:
+    try:
+        whole = None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        whole = None
+    if whole is None or not low <= whole <= high:
+        raise UsageError(
+            f"{flag(option)} {value!r}: it must be a whole number from {low} to {high}.", "Mend the value."
+        )
+    return whole
+
+
+def _checked(option: str, value: Any) -> Any:
+    """One option's value in its own type; an unusable one is an error that names the option."""
+    shown = f"{flag(option)} {value!r}"
+    if option in _CHOICES:
+        if value not in _CHOICES[option]:
+            choices = ", ".join(_CHOICES[option])
+            raise UsageError(
+                f"{shown} is unknown.", did_you_mean(str(value), _CHOICES[option]) or f"Use one of {choices}."
+            )
+        return value
+    if option in _POSITIVE_INTEGERS:
+        return _integer(option, value, 1, 2**31 - 1)
+    if option == "factors":
+        return _integer(option, value, 0, 4096)
+    if option == "seed":
+        return _integer(option, value, 0, 2**63 - 1)
+    if option == "block":
+        return (
+            "auto"
+            if value == "auto"
+            else _integer(option, int(value) if str(value).isdigit() else value, 1, 65536)
+        )
+    if option == "device":
+        return value
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise UsageError(f"{shown} is not a number.", "Give a number.") from None
+    if not math.isfinite(number):
+        raise UsageError(f"{shown} is not a finite number.", "Give a finite number.")
+    if option == "learning_rate" and number <= 0:
+        raise UsageError(f"{shown} must be above 0.", "The defaults lie between 0.005 and 0.1.")
+    if option in _NON_NEGATIVE_NUMBERS and number < 0:
+        raise UsageError(f"{shown} must not be negative.", "Use 0 to switch it off.")
+    if option == "average" and not 0 <= number < 1:
+        raise UsageError(f"{shown} must be at least 0 and below 1.", "0 switches averaging off.")
+    return number
+
+
+def resolve(
+    model: str, preset: str | None, given: Mapping[str, Any], kind: str | None = None
+) -> dict[str, Any]:
+    """All options of a model: what was given, else what the preset says.
+
+    Parameters
+    ----------
+    model : str
+        A name of `MODELS`.
+    preset : str or None
+        "default" (also for None), "paper" or "mymedialite".
+    given : mapping
+        Options by Python name; None means "as the preset says".
+    kind : str or None
+        Kind of the features ("dense" or "attributes"), which decides the default scaling.
+
+    Raises
+    ------
+    UsageError
+        Unknown model, preset, option or value; an option the model does not have.
+    """
+    check_model(model)
+    preset = preset or "default"
+    if preset not in PRESETS:
+        raise UsageError(
+            f"Unknown preset '{preset}'.", did_you_mean(preset, PRESETS) or f"Known: {', '.join(PRESETS)}."
+        )
+    if model not in PRESETS[preset]:
+        known = ", ".join(PRESETS[preset])
+        raise UsageError(
+            f"--preset {preset} exists for {known} only, not for {model}.", "Use another preset."
+        )
+    resolved = {**PRESETS[preset][model], **RUN_OPTIONS}
+    if isinstance(resolved.get("feature_scaling"), dict):
+        resolved["feature_scaling"] = resolved["feature_scaling"].get(kind) if kind else None
+    for option, value in given.items():
+        if value is None:
+            continue
+        if option not in resolved:
+            raise refuse_option(option, model, resolved)
+        resolved[option] = _checked(option, value)
+    if model in ("bpr-mf", "mm-mf") and resolved["factors"] == 0:
+        raise UsageError(
+            "--factors must be at least 1 for a factor model.", "Use pop for a model without factors."
+        )
+    if resolved.get("patience") is not None and resolved.get("eval_every") is None:
+        raise UsageError("--patience needs --eval-every.", "Give both or neither.")
+    return {"preset": preset, **resolved}

@@ -1,0 +1,225 @@
+"""The fit loop: iterate, average, validate, keep the best, checkpoint, stop, tell observers."""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ivbpr_numba.errors import Interrupted, UsageError
+from ivbpr_numba.models.learners import Learner, Tables
+from ivbpr_numba.ranking import Questions, count
+
+__all__ = ["Event", "Observer", "TrainingState", "run", "stop_signals"]
+
+Event = dict[str, Any]
+Observer = Callable[[Event], None]
+
+
+@dataclass
+class TrainingState:
+    """Everything a fit needs to go on: also what a checkpoint holds.
+
+    Attributes
+    ----------
+    iteration : int
+        Iterations done.
+    triples : int
+    seconds : float
+        Computing time so far, over all resumes.
+    raw, averaged, best : dict of arrays
+        `averaged` is empty without averaging, `best` before the first evaluation.
+    best_iteration, best_auc
+        0 and NaN before the first evaluation.
+    history : list of dict
+        One row per evaluation.
+    fallbacks : int
+        Triples drawn by the uniform law because their user had no other admissible negative.
+    """
+
+    raw: Tables
+    averaged: Tables = field(default_factory=dict)
+    best: Tables = field(default_factory=dict)
+    iteration: int = 0
+    triples: int = 0
+    seconds: float = 0.0
+    best_iteration: int = 0
+    best_auc: float = math.nan
+    history: list[dict[str, Any]] = field(default_factory=list)
+    fallbacks: int = 0
+
+    @property
+    def current(self) -> Tables:
+        """Tables that are validated and used: the averaged ones where averaging is on."""
+        return self.averaged or self.raw
+
+    @property
+    def chosen(self) -> Tables:
+        """Tables of the finished model: the best ones where there was a validation."""
+        return self.best or self.current
+
+
+@contextmanager
+def stop_signals() -> Iterator[Callable[[], int]]:
+    """Turn SIGINT and SIGTERM into a number to poll, 0 while none came; a second one acts at once."""
+    received = [0]
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: received[0]
+        return
+
+    def note(number: int, frame: object) -> None:
+        if received[0]:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        received[0] = number
+
+    before = {s: signal.signal(s, note) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: received[0]
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _average(averaged: Tables, raw: Tables, decay: float, iteration: int) -> Tables:
+    """avg ← avg + (1 − a)(P − avg), starting as a copy after iteration 1."""
+    if iteration == 1:
+        return {name: table.copy() for name, table in raw.items()}
+    weight = np.float32(1.0 - decay)
+    for name, table in raw.items():
+        averaged[name] += weight * (table - averaged[name])
+    return averaged
+
+
+def run(
+    learner: Learner,
+    state: TrainingState,
+    options: dict[str, Any],
+    asked: Questions | None,
+    n_items: int,
+    observers: Sequence[Observer] = (),
+    checkpoint: Callable[[TrainingState, bool], None] | None = None,
+    stopped: Callable[[], int] = lambda: 0,
+) -> TrainingState:
+    """Fit until the iterations are done, patience runs out, or a signal comes.
+
+    Parameters
+    ----------
+    learner : Learner
+        Its `tables` are `state.raw`.
+    state : TrainingState
+        Fresh, or restored from a checkpoint; changed in place.
+    options : dict
+        Resolved options: iterations, eval_every, patience, average, learning_rate. Without eval_every
+        only the last iterate is validated, and kept.
+    asked : Questions or None
+        Validation questions; None fits all iterations and keeps the last parameters.
+    checkpoint : callable or None
+        Called as (state, urgent) after every iteration; decides itself whether to write.
+    stopped : callable
+        Number of the signal that came, or 0.
+
+    Raises
+    ------
+    Interrupted
+        After a signal, once `checkpoint` has run.
+    UsageError
+        When the parameters diverge.
+    """
+    total, every, patience = options["iterations"], options["eval_every"], options["patience"]
+    decay, everything = options["average"], np.zeros(n_items, np.int8)
+    warned: set[str] = set()
+    window_triples, window_seconds = 0, 0.0
+
+    # Compiled before the clock starts: `seconds` is computing.
+    if state.iteration < total:
+        learner.compile()
+        if asked is not None:
+            count(learner.scorer(state.current), asked.part(np.arange(1)), everything)
+
+    def tell(event: Event) -> None:
+        for observer in observers:
+            observer(event)
+
+    def exhausted() -> bool:
+        return bool(patience and state.best_iteration and state.iteration - state.best_iteration >= patience)
+
+    def outlook() -> dict[str, Any]:
+        return {
+            "iterations": total,
+            "best_iteration": state.best_iteration,
+            "best_valid_auc": state.best_auc if state.best_iteration else None,
+            "seconds_left": state.seconds / state.iteration * (total - state.iteration),
+        }
+
+    while state.iteration < total and not exhausted():
+        begun = time.perf_counter()
+        state.iteration += 1
+        done = learner.iterate(state.iteration)
+        if not math.isfinite(done.loss):
+            raise UsageError(
+                f"The fit diverged at iteration {state.iteration}: the loss is no longer finite.",
+                "Lower --learning-rate, or scale the features (--feature-scaling standard).",
+            )
+        if decay:
+            state.averaged = _average(state.averaged, learner.tables, decay, state.iteration)
+        spent = time.perf_counter() - begun
+        state.triples += done.triples
+        state.fallbacks += done.fallbacks
+        window_triples, window_seconds = window_triples + done.triples, window_seconds + spent
+        if done.warning and done.warning not in warned:
+            warned.add(done.warning)
+            tell({"event": "warning", "message": done.warning})
+        last = state.iteration == total
+        if last or (every and state.iteration % every == 0):
+            begun = time.perf_counter()
+            auc = math.nan
+            if asked is not None:
+                values, _, _ = count(learner.scorer(state.current), asked, everything).auc()
+                known = values[np.isfinite(values)]
+                auc = float(known.mean()) if len(known) else math.nan
+                if math.isfinite(auc) and not state.best_auc >= auc:
+                    state.best_auc, state.best_iteration = auc, state.iteration
+                    state.best = {name: table.copy() for name, table in state.current.items()}
+            state.seconds += spent + time.perf_counter() - begun
+            row = {
+                "iteration": state.iteration,
+                "triples": state.triples,
+                "seconds": round(state.seconds, 6),
+                "triples_per_second": round(window_triples / max(window_seconds, 1e-9), 1),
+                "loss": done.loss / max(done.triples, 1),
+                "valid_auc": auc if math.isfinite(auc) else None,
+                "learning_rate": options["learning_rate"],
+                "fallbacks": state.fallbacks,
+            }
+            state.history.append(row)
+            tell({"event": "evaluation", **row, **outlook()})
+            window_triples, window_seconds = 0, 0.0
+        else:
+            state.seconds += spent
+            rate = window_triples / max(window_seconds, 1e-9)
+            tell(
+                {
+                    "event": "iteration",
+                    "iteration": state.iteration,
+                    "triples_per_second": rate,
+                    **outlook(),
+                }
+            )
+        number = stopped()
+        if checkpoint is not None:
+            checkpoint(state, bool(number))
+        if number:
+            raise Interrupted(
+                f"Interrupted after iteration {state.iteration} of {total}.",
+                "The state is kept; --resume goes on from there." if checkpoint is not None else "",
+                number,
+            )
+    return state

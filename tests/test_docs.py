@@ -1,0 +1,107 @@
+"""The documents say what is true: commands, options and rooms that they name exist."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ivbpr_cli.app import build
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "data/FORMAT.md"]
+TREE = build()
+
+
+def command_lines(text: str) -> Iterator[list[str]]:
+    """Every command line of ivbpr in a code block: indented or fenced, with its continuation lines."""
+    text = re.sub(r"\\\n\s*", " ", text)
+    fenced = False
+    for line in text.splitlines():
+        if line.lstrip().startswith("```"):
+            fenced = not fenced
+        elif fenced or line.startswith("    "):
+            for part in re.split(r"&&|\|\||[|;]", line.strip()):
+                words = shlex.split(part.strip().removeprefix("$ "), comments=True) if "ivbpr" in part else []
+                if words and Path(words[0]).name == "ivbpr" and words[0] not in ("/ivbpr",):
+                    yield words
+
+
+def resolve(words: list[str]) -> tuple[Any, str, list[str]]:
+    """The command that a line runs, its name, and what follows."""
+    command, name, rest = TREE, "ivbpr", words[1:]
+    while rest and getattr(command, "commands", {}).get(rest[0]) is not None:
+        command, name, rest = command.commands[rest[0]], f"{name} {rest[0]}", rest[1:]
+    return command, name, rest
+
+
+def flags_of(command: Any) -> set[str]:
+    return {"--help"} | {
+        flag for p in command.params for flag in (*p.opts, *p.secondary_opts) if flag.startswith("-")
+    }
+
+
+def leaves(command: Any, name: str = "ivbpr") -> Iterator[tuple[str, Any]]:
+    children = getattr(command, "commands", {})
+    if not children:
+        yield name, command
+    for key, child in children.items():
+        yield from leaves(child, f"{name} {key}")
+
+
+LINES = [
+    pytest.param(words, id=f"{document}: {' '.join(words[:3])}")
+    for document in DOCUMENTS
+    for words in command_lines((ROOT / document).read_text())
+]
+
+
+def test_the_readme_has_examples() -> None:
+    assert len(LINES) >= 4
+
+
+@pytest.mark.parametrize("words", LINES)
+def test_a_command_line_is_real(words: list[str]) -> None:
+    command, name, rest = resolve(words)
+    assert not getattr(command, "commands", {}) or not rest or rest[0].startswith("-"), (
+        f"no command {rest[0]!r} in {name}"
+    )
+    used = {word.split("=")[0] for word in rest if re.match(r"--?[a-z]", word)}
+    assert used <= flags_of(command), f"{name} has no {used - flags_of(command)}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_an_option_in_the_text_exists(document: str) -> None:
+    """Options quoted in running text, as in `--resume` or `ivbpr fit --log`."""
+    every = {flag for _, command in leaves(TREE) for flag in flags_of(command)} | flags_of(TREE)
+    text = (ROOT / document).read_text()
+    for quoted in re.findall(r"`([^`\n]*)`", text):
+        if quoted.startswith(("--", "ivbpr ")):
+            assert set(re.findall(r"(?<!\S)--[a-z][a-z-]*", quoted)) <= every, quoted
+        if quoted.startswith("ivbpr "):
+            command, _, rest = resolve(quoted.split())
+            group = getattr(command, "commands", {})
+            assert not group or not rest or rest[0].startswith("-"), f"{document}: no command in '{quoted}'"
+
+
+def test_the_readme_names_every_command() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert [name for name, _ in leaves(TREE) if name not in text] == []
+
+
+@pytest.mark.parametrize("name", [name for name, _ in leaves(TREE)])
+def test_every_command_and_option_has_help(name: str) -> None:
+    command = dict(leaves(TREE))[name]
+    assert command.help and command.help.strip().endswith(".")
+    assert [p.name for p in command.params if not getattr(p, "help", None)] == []
+
+
+def test_the_map_of_rooms_names_rooms_that_exist() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    for room in re.findall(r"`((?:ivbpr_numba|cli|kernels|store|datasets|models)/[\w/.]*)`", text):
+        base = ROOT if room.startswith(("ivbpr_numba/", "cli/")) else ROOT / "ivbpr_numba"
+        assert (base / room).exists(), room
