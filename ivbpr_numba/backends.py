@@ -7,6 +7,7 @@ import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
+from types import ModuleType
 from typing import Any
 
 from ivbpr_numba.errors import EnvironmentProblem, UsageError, did_you_mean
@@ -38,10 +39,16 @@ def choose_device(device: str) -> tuple[str, str]:
     return "cpu", "asked for" if device == "cpu" else cuda_problem()
 
 
+def _numba() -> ModuleType:
+    """numba, with the waiting policy of its threads set before it can start them."""
+    from ivbpr_numba.kernels.compiling import numba
+
+    return numba
+
+
 def thread_count(wanted: int | None) -> int:
     """Number of threads to use: `wanted`, or all that numba may use."""
-    import numba
-
+    numba = _numba()
     limit = int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
     if wanted is None:
         return limit
@@ -53,8 +60,7 @@ def thread_count(wanted: int | None) -> int:
 @contextmanager
 def threads(wanted: int | None) -> Iterator[int]:
     """Run numba kernels with `wanted` threads inside; results don't depend on the number."""
-    import numba
-
+    numba = _numba()
     before = numba.get_num_threads()
     numba.set_num_threads(thread_count(wanted))
     try:
