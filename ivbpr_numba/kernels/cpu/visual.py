@@ -124,7 +124,8 @@ def move_columns(embedding, scaled, multiplier, pulls, differences, size, height
             for c in range(hi - lo):
                 present[c] += difference[c] != 0
         for c in range(hi - lo):
-            shrink[c] = (1.0 - np.float64(rate) * np.float64(decay)) ** present[c]
+            if multiplier[lo + c] != 0:  # else Δ_c is 0, however the stored values differ
+                shrink[c] = (1.0 - np.float64(rate) * np.float64(decay)) ** present[c]
     for r in range(height):
         for c in range(lo, hi):
             moved = embedding[r, c] * shrink[c - lo] + rate * (multiplier[c] * total[r, c - lo])
