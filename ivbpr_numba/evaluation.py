@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ivbpr_numba.datasets.dataset import Dataset
 from ivbpr_numba.datasets.scores import open_scores
 from ivbpr_numba.datasets.world import truth_vectors
 from ivbpr_numba.errors import DataError, UsageError, did_you_mean
@@ -30,8 +31,8 @@ from ivbpr_numba.ranking import (
 from ivbpr_numba.store.atomic import PathLike, write_bytes
 
 if TYPE_CHECKING:
-    from ivbpr_numba.datasets.dataset import Dataset
     from ivbpr_numba.datasets.features import Features
+    from ivbpr_numba.datasets.world import World
     from ivbpr_numba.datasets.world_truth import Truth, TruthVectors
     from ivbpr_numba.models.base import Model
 
@@ -40,6 +41,7 @@ __all__ = [
     "auc",
     "auc_of_scores",
     "cosine_scorer",
+    "dataset_of",
     "judge",
     "popularity_scorer",
     "truth_auc",
@@ -341,6 +343,13 @@ def truth_auc(truth: Truth, data: Dataset, split: str = "test", users: int = TRU
         counts = count_by_epoch(partial(_true_scorer, vectors), epochs, asked, classes)
         found[name] = _settings(counts, cold, SETTINGS, "strict", COLD_BELOW)
     return found
+
+
+def dataset_of(world: World) -> Dataset:
+    """The dataset that ``ivbpr prepare`` makes of a world's purchases by default."""
+    rows = world.purchases
+    users, items = world.users.values[rows.users], world.items.values[rows.items]
+    return Dataset.from_pairs(users, items, rows.times, min_interactions=5)
 
 
 def _true_scorer(vectors: TruthVectors, epoch: int) -> VectorScorer:

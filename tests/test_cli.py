@@ -19,6 +19,7 @@ import pytest
 
 from ivbpr_cli.failures import describe
 from ivbpr_numba import backends
+from ivbpr_numba.datasets.world_truth import Truth
 from ivbpr_numba.errors import CheckFailed, DataError, EnvironmentProblem, Interrupted, UsageError
 
 Run = Callable[..., Any]
@@ -284,6 +285,10 @@ class TestWorld:
         document = json.loads(done.out)
         assert (document["users"], document["items"], document["seed"]) == (200, 300, 3)
         assert {p.name for p in (tmp_path / "w").iterdir()} >= {"purchases.csv", "catalogue.csv", "truth.h5"}
+        assert 0.88 < document["truth_auc_without_time_all"] < 0.98
+        assert Truth.read(tmp_path / "w" / "truth.h5").metrics["truth_auc/without_time/all"] == pytest.approx(
+            document["truth_auc_without_time_all"]
+        )
 
     def test_refuses_a_folder_of_somebody_else(self, ivbpr: Run, tmp_path: Path) -> None:
         (tmp_path / "thesis.txt").write_text("mine")

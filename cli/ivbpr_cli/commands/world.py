@@ -22,9 +22,14 @@ def world(
     ],
     seed: Annotated[int, option("Seed of everything in it.")] = 0,
 ) -> None:
-    """Write a built-in world: purchases.csv, catalogue.csv and truth.h5 with what is behind them."""
+    """Write a built-in world: purchases.csv, catalogue.csv and truth.h5 with what is behind them.
+
+    The truth file also holds the truth AUC: that of the utilities the shoppers chose by, on the test items of
+    the split that 'ivbpr prepare' makes by default.
+    """
     from ivbpr_numba.datasets.world import SIZES, generate
     from ivbpr_numba.errors import UsageError, did_you_mean
+    from ivbpr_numba.evaluation import dataset_of, truth_auc
 
     if size not in SIZES:
         raise UsageError(
@@ -33,7 +38,15 @@ def world(
     output_folder(out, "truth.h5")
     with screen.progress("generating") as observer:
         made = generate(size, seed, progress=lambda done, total: observer({"done": done, "total": total}))
-    paths = made.write(out)
+        observer({"step": "judging the truth"})
+        judged = truth_auc(made.truth, dataset_of(made))
+    metrics = {
+        f"{name}/{setting}": judged[name][setting]["auc"]
+        for name in ("with_time", "without_time")
+        for setting in ("all", "cold")
+        if judged[name][setting]["auc"] is not None
+    }
+    paths = made.write(out, {f"truth_auc/{name}": value for name, value in metrics.items()})
     document = {
         "world": size,
         "seed": seed,
@@ -41,6 +54,7 @@ def world(
         "items": len(made.items),
         "purchases": len(made.purchases.items),
         "attributes": len(made.attributes.names),
+        **{f"truth_auc_{name.replace('/', '_')}": value for name, value in metrics.items()},
         "out": str(out),
     }
     files = {name: path.name for name, path in paths.items()}
