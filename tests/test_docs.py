@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -105,3 +106,65 @@ def test_the_map_of_rooms_names_rooms_that_exist() -> None:
     for room in re.findall(r"`((?:ivbpr_numba|cli|kernels|store|datasets|models)/[\w/.]*)`", text):
         base = ROOT if room.startswith(("ivbpr_numba/", "cli/")) else ROOT / "ivbpr_numba"
         assert (base / room).exists(), room
+
+
+# --- what the README shows is what comes out ---------------------------------------------------------------
+
+
+def shown(start: str) -> list[list[str]]:
+    """Rows of the README's table that begins after the line `start`: cells, without the header."""
+    lines = (ROOT / "README.md").read_text().splitlines()
+    first = next(n for n, line in enumerate(lines) if line.startswith(start)) + 3
+    last = next(n for n in range(first, len(lines)) if lines[n].startswith("```"))
+    return [line.split() for line in lines[first:last]]
+
+
+def numbers(cells: list[str]) -> list[float]:
+    return [float(cell.replace(",", "").replace("–", "nan")) for cell in cells]
+
+
+def test_the_demo_prints_what_the_readme_shows(ivbpr: Any, tmp_path: Path) -> None:
+    """Within what another CPU's rounding may do to two hundred shoppers."""
+    done = ivbpr("demo", "-o", tmp_path / "d", "--format", "json")
+    rows = {row["model"]: row for row in json.loads(done.out)["models"]}
+    table = shown("AUC on the test items")
+    assert [cells[0] for cells in table] == list(rows)
+    for cells in table:
+        found = [rows[cells[0]][key] for key in ("all", "all_stderr", "cold", "cold_stderr", "of_the_way")]
+        assert found == pytest.approx(numbers(cells[1:6]), abs=0.02), cells[0]
+
+
+@pytest.mark.real_data
+def test_the_real_example_prints_what_the_readme_shows(
+    ivbpr: Any, tmp_path: Path, real_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("articles.csv.gz", "transactions.csv.gz"):
+        (tmp_path / name).symlink_to(real_data / "hm" / name)
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "README.md").read_text()
+    block = text[text.index("```console") : text.index("test items, ties")].replace("\\\n", " ")
+    commands = [shlex.split(line[2:]) for line in block.splitlines() if line.startswith("$ ")]
+    assert [words[1] for words in commands] == ["features", "prepare", "fit", "auc"]
+    for words in commands[:-1]:
+        assert ivbpr(*words[1:]).code == 0
+    done = ivbpr(*commands[-1][1:], "--format", "jsonl")
+    rows = [json.loads(line) for line in done.out.splitlines()]
+    table = shown("test items, ties")
+    assert [cells[:2] for cells in table] == [[row["scorer"], row["setting"]] for row in rows]
+    for cells, row in zip(table, rows):
+        auc, users, pairs, tied = numbers(cells[2:6])
+        assert (row["users"], row["pairs"]) == (users, pairs)
+        assert row["auc"] == pytest.approx(auc, abs=0.004) and row["tied_pairs"] == pytest.approx(
+            tied, rel=0.05
+        )
+
+
+def test_the_python_example_runs(ivbpr: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ivbpr("demo", "-o", tmp_path / "d")
+    monkeypatch.chdir(tmp_path / "d")
+    text = (ROOT / "README.md").read_text()
+    code = text[text.index("```python") + 9 :]
+    said: list[Any] = []
+    exec(code[: code.index("```")], {"print": said.append})
+    assert said[0]["users"] > 10 and said[1] == (1, 280) and 0.8 < said[2] < 1
+    assert (tmp_path / "d" / "model.h5").exists()
