@@ -31,38 +31,45 @@ def observe(screen: Screen, what: str) -> Iterator[Callable[[Event], None]]:
     if screen.quiet or not screen.err.is_terminal:
         yield lambda event: None
         return
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, Progress, TextColumn
 
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
+        BarColumn(bar_width=10),
         TextColumn("{task.fields[facts]}"),
-        TimeElapsedColumn(),
     )
     with Progress(*columns, console=screen.err, transient=True) as bars:
         task = bars.add_task(what, total=None, facts="")
+        known: Event = {}
 
         def update(event: Event) -> None:
             done = event.get("iteration", event.get("done"))
             total = event.get("iterations", event.get("total"))
-            if done is not None:
-                bars.update(task, completed=done, total=total, facts=facts_of(event))
+            if done is not None and event.get("event") != "end":
+                known.update(event)
+                bars.update(task, completed=done, total=total, facts=facts_of(known))
             elif "step" in event:
-                bars.update(task, description=f"{what}: {event['step']}")
+                known.clear()
+                bars.update(task, description=f"{what}: {event['step']}", completed=0, total=None, facts="")
 
         yield update
 
 
 def facts_of(event: Event) -> str:
-    """The numbers of an event that are worth a line: AUC, speed, time left."""
+    """What is worth showing beside the bar, in less than a line: how far, how good, how fast, how long."""
     facts = []
+    if event.get("iterations"):
+        facts.append(f"{event['iteration']}/{event['iterations']}")
+    elif event.get("total"):
+        facts.append(f"{event['done'] / event['total']:.0%}")
+    if event.get("lines"):
+        facts.append(f"{_short(event['lines'])}lines")
     if event.get("valid_auc") is not None:
-        facts.append(f"validation AUC {event['valid_auc']:.4f}")
+        facts.append(f"AUC {event['valid_auc']:.4f}")
     if event.get("best_valid_auc") is not None:
-        facts.append(f"best {event['best_valid_auc']:.4f} at {event.get('best_iteration')}")
+        facts.append(f"best {event['best_valid_auc']:.4f} at {event['best_iteration']}")
     if event.get("triples_per_second"):
-        facts.append(f"{_short(event['triples_per_second'])} triples/s")
+        facts.append(f"{_short(event['triples_per_second'])}triples/s")
     if event.get("seconds_left") is not None:
         facts.append(f"{_duration(event['seconds_left'])} left")
     return " · ".join(facts)
@@ -71,7 +78,7 @@ def facts_of(event: Event) -> str:
 def _short(number: float) -> str:
     for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if number >= size:
-            return f"{number / size:.3g} {unit}"
+            return f"{number / size:.3g}{unit} "
     return f"{number:.0f} "
 
 
