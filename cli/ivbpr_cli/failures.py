@@ -42,7 +42,7 @@ def describe(error: BaseException) -> tuple[int, str]:
         One paragraph: what, where, how to fix; empty where nothing is to be said.
     """
     if isinstance(error, IvbprError):
-        return error.exit_code, str(error)
+        return error.exit_code, _printable(str(error))
     if isinstance(error, typer.TyperException):
         return 2, _usage(error)
     if isinstance(error, MemoryError):
@@ -50,6 +50,11 @@ def describe(error: BaseException) -> tuple[int, str]:
     if isinstance(error, OSError):
         return _operating_system(error)
     return 1, _bug(error)
+
+
+def _printable(text: str) -> str:
+    """One line without control characters: messages quote files, and a terminal obeys what it is sent."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def _usage(error: typer.TyperException) -> str:
