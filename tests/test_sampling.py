@@ -117,6 +117,15 @@ def test_after_64_rejections_the_admissible_items_are_counted(negatives):
         assert chosen[10] > 1.5 * chosen[200]  # two training pairs against one
 
 
+@pytest.mark.parametrize("negatives", LAWS)
+def test_64_rejections_after_falling_back(negatives):
+    # User 0 owns every trained item and lacks three of all: its uniform draws are rejected again and again.
+    n_items, missing = 400, {0, 200, 399}
+    lists = [[i for i in range(n_items) if i not in missing], [3, 10], [3]]
+    triples = assert_as_reference(lists, n_items, 5, 2, negatives, "interactions")
+    assert {j for u, _, j in triples if u == 0} == missing
+
+
 def test_negatives_avoid_positives_and_positives_are_owned():
     lists = random_lists(np.random.default_rng(3), 40, 60, 0, 30)
     for negatives in LAWS:

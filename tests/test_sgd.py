@@ -9,7 +9,11 @@ from small import csr, needs_two_threads, threads, with_threads
 
 from ivbpr_numba import ranking
 from ivbpr_numba.arrays import stored_bits
+from ivbpr_numba.datasets.features import Features
+from ivbpr_numba.errors import DataError
+from ivbpr_numba.ids import Ids
 from ivbpr_numba.kernels.cpu.visual import PARALLEL_WORK
+from ivbpr_numba.models import feature_input
 from ivbpr_numba.models.feature_input import FeatureInput, fit_scaling
 from ivbpr_numba.models.learners import FactorLearner, VisualLearner, block_size
 from ivbpr_numba.models.triples import Triples
@@ -503,6 +507,25 @@ def test_scaling(how, dtype, columns):
     assert {array.dtype for array in (fitted.shift, fitted.multiplier, fitted.mean)} == {np.dtype(np.float32)}
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.uint8, np.float32])
+@pytest.mark.parametrize("mapped", [False, True])
+def test_aligned_rows_are_those_of_the_items(mapped, dtype, monkeypatch):
+    matrix = (np.arange(50 * 5).reshape(50, 5) % 251).astype(dtype)
+    names = [f"i{n:02}" for n in np.random.default_rng(19).permutation(50)]
+    features = Features.from_arrays(names, matrix, scale=0.5)
+    items = Ids.collect(sorted(names)[:50:3])
+    if mapped:
+        monkeypatch.setattr(feature_input, "IN_MEMORY_BYTES", 0)
+    source = feature_input.align(features, items)
+    assert (len(source.matrix) == 50) == mapped
+    assert (source.scale, len(source.rows)) == (0.5, len(items))
+    numbers = source.matrix.view(np.float16) if dtype == np.float16 else source.matrix
+    for n in range(len(items)):
+        np.testing.assert_array_equal(numbers[source.rows[n]], matrix[names.index(items[n])])
+    with pytest.raises(DataError, match=r"1 of 2 items .* 'zz'"):
+        feature_input.align(features, Ids.collect(["i00", "zz"]))
+
+
 # --- start values ---------------------------------------------------------------------------------------------
 
 
@@ -564,6 +587,24 @@ def test_threads_do_not_matter_to_factor_models():
         return factor_learner(np.random.default_rng(16), **PENALTIES["all"])
 
     assert with_threads(1, lambda: bits_after(make)) == with_threads(2, lambda: bits_after(make))
+
+
+@pytest.mark.slow  # compiles every kernel again for arrays that may not be written
+def test_features_that_stay_mapped_give_the_same_bits():
+    def make(writeable):
+        learner, _ = visual_learner(np.random.default_rng(20), 49, np.float16, "standard", block=8)
+        matrix = learner.source.matrix.copy()
+        matrix.flags.writeable = writeable
+        source = FeatureInput(matrix, learner.source.rows, learner.source.scale)
+        scaling = fit_scaling(source, "standard")
+        mapped = VisualLearner(learner.options, *csr(LISTS), I, source, scaling)
+        mapped.iterate(1)
+        return arrays(mapped), ranking.scores(mapped.scorer(mapped.tables), np.arange(U))
+
+    (ours, scores), (expected, expected_scores) = make(False), make(True)
+    for name, value in expected.items():
+        np.testing.assert_array_equal(ours[name], value, err_msg=name)
+    np.testing.assert_array_equal(scores, expected_scores)
 
 
 # --- Hogwild --------------------------------------------------------------------------------------------------
