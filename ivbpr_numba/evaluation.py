@@ -110,7 +110,7 @@ def auc(
     _check_same(model, data)
     data = data if data is not None else model.data_
     if "cosine" in baselines and features is None and model.features_ is not None:
-        features = model.features_.find()
+        features = model.find_features()
     return judge(
         model.name,
         lambda: model.scorer(features if model.uses_features else None),

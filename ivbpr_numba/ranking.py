@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +31,7 @@ __all__ = [
     "questions",
     "scores",
     "summary",
+    "top",
 ]
 
 ROW_BYTES = 32 << 20  # score rows of a RowScorer held at once
@@ -54,6 +56,11 @@ class VectorScorer:
     @property
     def n_items(self) -> int:
         return len(self.item_bias)
+
+    @cached_property
+    def tiles(self) -> _Tiles:
+        """All items as one class, in order of their rows; made once."""
+        return _tiles(self, np.zeros(self.n_items, np.int8))
 
 
 @dataclass(frozen=True)
@@ -298,7 +305,51 @@ def scores(scorer: Scorer, users: np.ndarray) -> np.ndarray:
         return scorer.rows(users)
     from ivbpr_numba.kernels.cpu.ranking import score_items
 
-    tiles = _tiles(scorer, np.zeros(scorer.n_items, np.int8))
+    tiles = scorer.tiles
     out = np.empty((len(users), scorer.n_items), np.float32)
     score_items(_user_rows(scorer, users), tiles.values, tiles.item_slot, out)
     return out
+
+
+def top(
+    scorer: Scorer,
+    users: np.ndarray,
+    n: int,
+    owned: tuple[np.ndarray, np.ndarray],
+    allowed: np.ndarray,
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """The best items of some users, exactly: highest score first, of equal ones the smaller row first.
+
+    Parameters
+    ----------
+    scorer : VectorScorer or RowScorer
+    users : (m,) int64, user rows
+    n : int
+        At most so many items each.
+    owned : CSR (m + 1,) int64 and int32
+        Items to leave out, ascending within a user.
+    allowed : (I,) bool
+
+    Returns
+    -------
+    items, scores : lists of m arrays, int32 and float32
+        Each as long as there are items to recommend.
+    """
+    from ivbpr_numba.kernels.cpu.top import best_of_rows, top_items
+
+    users = np.asarray(users, dtype=np.int64)
+    n = min(n, int(np.count_nonzero(allowed)))
+    found, items = np.empty((len(users), n), np.float32), np.empty((len(users), n), np.int32)
+    sizes = np.zeros(len(users), np.int64)
+    if n == 0:
+        pass
+    elif isinstance(scorer, VectorScorer):
+        rows = _user_rows(scorer, users)
+        top_items(rows, scorer.tiles.values, owned[0], owned[1], allowed, found, items, sizes)
+    else:
+        rows = np.ascontiguousarray(scorer.rows(users), dtype=np.float32)
+        best_of_rows(rows, owned[0], owned[1], allowed, found, items, sizes)
+    return (
+        [row[:size] for row, size in zip(items, sizes)],
+        [row[:size] for row, size in zip(found, sizes)],
+    )

@@ -166,5 +166,6 @@ def test_the_python_example_runs(ivbpr: Any, tmp_path: Path, monkeypatch: pytest
     code = text[text.index("```python") + 9 :]
     said: list[Any] = []
     exec(code[: code.index("```")], {"print": said.append})
-    assert said[0]["users"] > 10 and said[1] == (1, 280) and 0.8 < said[2] < 1
+    assert said[0]["users"] > 10 and said[1] == (1, 280) and said[2]["term"] == "item bias"
+    assert 0.8 < said[3] < 1
     assert (tmp_path / "d" / "model.h5").exists()

@@ -14,6 +14,7 @@ import h5py
 import numba
 import numpy as np
 import pytest
+from sklearn.base import clone
 
 import ivbpr_numba
 from ivbpr_numba import (
@@ -97,10 +98,9 @@ def test_constructors_only_store(name: str) -> None:
         model.set_params(devise="cpu")
 
 
-def test_scikit_learn_can_clone_when_it_is_there(name: str) -> None:
-    base = pytest.importorskip("sklearn.base")
+def test_scikit_learn_can_clone(name: str) -> None:
     model = create(name, threads=1)
-    assert base.clone(model).get_params() == model.get_params()
+    assert clone(model).get_params() == model.get_params()
 
 
 def test_every_option_of_the_presets_can_be_given(name: str) -> None:

@@ -13,7 +13,21 @@ from typing import Annotated, Any
 
 import typer
 
-from ivbpr_cli.commands import auc, demo, doctor, features, fit, inspect, prepare, verify, warmup, world
+from ivbpr_cli.commands import (
+    auc,
+    demo,
+    doctor,
+    explain,
+    features,
+    fit,
+    inspect,
+    prepare,
+    recommend,
+    similar,
+    verify,
+    warmup,
+    world,
+)
 from ivbpr_cli.failures import describe
 from ivbpr_cli.output import drop_stdout, say_error
 from ivbpr_cli.settings import State, add_environment, add_root_options, with_screen
@@ -28,6 +42,9 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "prepare": prepare.prepare,
     "fit": fit.fit,
     "auc": auc.auc,
+    "recommend": recommend.recommend,
+    "similar": similar.similar,
+    "explain": explain.explain,
     "inspect": inspect.inspect,
     "verify": verify.verify,
     "world": world.world,

@@ -77,6 +77,7 @@ class Model:
     payload_sha256_: str = ""
 
     _scorer: Scorer | None = None
+    _found: Features | None = None
 
     # --- options, in scikit-learn's manner ---
 
@@ -304,6 +305,22 @@ class Model:
     def _make_scorer(self, features: Features | None) -> Scorer:
         raise NotImplementedError
 
+    def find_features(self, given: Features | None = None) -> Features:
+        """The features of the fit: `given`, those that are still at hand, or those at the recorded path.
+
+        Raises
+        ------
+        UsageError
+            The model uses none, or they aren't found.
+        DataError
+            They are not those of the fit.
+        """
+        if self.features_ is None:
+            raise UsageError(f"{self.name} knows no attributes.", "Ask vbpr or i-vbpr.")
+        if given is not None or self._found is None:
+            self._found = self.features_.find(given)
+        return self._found
+
     def scores(self, users: Sequence[object]) -> np.ndarray:
         """Scores of users for all items.
 
@@ -323,6 +340,98 @@ class Model:
         """
         rows = np.array([self.data_.users.row(user) for user in users], dtype=np.int64)
         return scores(self.scorer(), rows)
+
+    def recommend(
+        self,
+        user: object,
+        n: int = 10,
+        *,
+        where: Mapping[str, Sequence[str]] | None = None,
+        because: str | None = None,
+        exclude: Sequence[str] = ("train", "valid", "test"),
+        reasons: bool = True,
+        features: Features | None = None,
+    ) -> list[dict[str, Any]]:
+        """The best items for a user over the whole catalogue.
+
+        Parameters
+        ----------
+        user : id
+        n : int
+            At most so many; never padded.
+        where : mapping of column to values, optional
+            Kept item columns: one of the values in each column.
+        because : str, optional
+            A feature: rank by its contribution alone, then by the score.
+        exclude : sequence of str
+            Parts of the split whose items the user already has.
+        reasons : bool
+            Whether visual models add the attributes that raise each score most.
+        features : Features, optional
+            Where they aren't at the recorded path.
+
+        Returns
+        -------
+        list of dict
+            ``rank item title score because``; ties in order of the ids.
+
+        Raises
+        ------
+        DataError
+            Unknown user; no item left for `because`.
+        UsageError
+            Unknown column, value, feature or part.
+        """
+        from ivbpr_numba.models.answers import recommend
+
+        return recommend(
+            self,
+            user,
+            n,
+            where=where,
+            because=because,
+            exclude=exclude,
+            reasons=reasons,
+            features=features,
+        )
+
+    def explain(self, user: object, item: object, features: Features | None = None) -> dict[str, Any]:
+        """The terms of a score, which sum to it (model specification 7).
+
+        Returns
+        -------
+        dict
+            ``user item title score terms``; a term has ``term kind contribution``, kind being ``item bias``,
+            ``latent``, ``attribute`` or ``level``. An attribute's contribution compares with the average item
+            of the catalogue and is split into ``you`` (θ_u) and ``everyone`` (β).
+
+        Raises
+        ------
+        DataError
+            Unknown user or item.
+        """
+        from ivbpr_numba.models.answers import explain
+
+        return explain(self, user, item, features)
+
+    def similar(
+        self,
+        item: object,
+        n: int = 10,
+        *,
+        where: Mapping[str, Sequence[str]] | None = None,
+        features: Features | None = None,
+    ) -> list[dict[str, Any]]:
+        """The items nearest to one: cosine of the centred style vectors E f_i, or of γ_i without features.
+
+        Returns
+        -------
+        list of dict
+            ``rank item title score because``, the score being the cosine.
+        """
+        from ivbpr_numba.models.answers import similar
+
+        return similar(self, item, n, where, features)
 
     def save(self, path: PathLike, keep_lock: Lock | None = None) -> str:
         """Write the model file atomically and return its ``payload_sha256``.

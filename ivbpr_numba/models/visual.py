@@ -111,8 +111,7 @@ patience, update, seed, threads, device
         assert features is not None
         source = align(features, data.items)
         scaling = fit_scaling(source, options["feature_scaling"])
-        self.features_ = FeatureRecord.of(features, scaling)
-        self._source = source
+        self.features_, self._found, self._source = FeatureRecord.of(features, scaling), features, source
         return VisualLearner(options, data.train.indptr, data.train.indices, len(data.items), source, scaling)
 
     _source: Any = None
@@ -120,5 +119,5 @@ patience, update, seed, threads, device
     def _make_scorer(self, features: Features | None) -> Scorer:
         assert isinstance(self.parameters_, VisualParameters) and self.features_ is not None
         if features is not None or self._source is None:
-            self._source = align(self.features_.find(features), self.data_.items)
+            self._source = align(self.find_features(features), self.data_.items)
         return visual_scorer(self.parameters_, self._source, self.features_.scaling)

@@ -220,6 +220,7 @@ def visual_epoch(
         Summed loss of the triples at the time they were applied.
     """
     n = users.shape[0]
+    block = min(block, max(n, 1))  # no more room than triples
     width = embedding.shape[1]
     height = visual + 1
     padded = (block + 7) // 8 * 8
@@ -282,6 +283,7 @@ def visual_epoch_racing(
 ):
     """Hogwild: `racers` runs of blocks side by side over shared tables; arguments as `visual_epoch`."""
     n = users.shape[0]
+    block = min(block, max(n, 1))
     padded = (block + 7) // 8 * 8
     blocks = (n + block - 1) // block
     losses = np.zeros(racers)

@@ -1,0 +1,38 @@
+"""``ivbpr similar``: the items nearest to one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from ivbpr_cli.commands.options import argument, option
+from ivbpr_cli.commands.recommend import Texts, flat, parse_where
+from ivbpr_cli.output import Answer, Screen, Table
+from ivbpr_cli.paths import input_file
+
+__all__ = ["similar"]
+
+
+def similar(
+    screen: Screen,
+    model: Annotated[Path, argument("A file written by 'ivbpr fit'.")],
+    item: Annotated[str, argument("The item's id.")],
+    n: Annotated[int, option("How many items.", flags=("--number", "-n"))] = 10,
+    where: Annotated[Texts, option("As for 'ivbpr recommend'.", metavar="COL=VALUE")] = None,
+    features: Annotated[Path | None, option("Feature file, if it is not where the model says.")] = None,
+) -> None:
+    """The items that the model places nearest: cosine of their style, or of their latent factors."""
+    conditions = parse_where(where)
+    input_file(model, "model")
+    if features is not None:
+        input_file(features, "feature file")
+
+    from ivbpr_numba.datasets.features import Features
+    from ivbpr_numba.models import load
+
+    fitted = load(model)
+    given = Features.read(features) if features is not None else None
+    items = fitted.similar(item, n, where=conditions, features=given)
+    rows = [flat(one, with_reasons=False) for one in items]
+    document = {"item": item, "model": fitted.name, "items": items}
+    screen.show(Answer("similar", document, rows, [Table(rows, f"Like {item}, by {fitted.name}")]))

@@ -1,0 +1,121 @@
+"""Why a score is what it is: one term per attribute, centred so that it means something (specification 7).
+
+In an exclusive group the values of every item sum to one, so a constant added to all its sensitivities
+changes no comparison. What people see is therefore the sensitivity compared with the catalogue's average
+item; the constant that was taken out is the group's *level*, the same for all items that have the group.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ivbpr_numba.parameters import FactorParameters, Parameters, PopularityParameters, VisualParameters
+
+if TYPE_CHECKING:
+    from ivbpr_numba.models.feature_input import FeatureRecord
+
+__all__ = ["Sensitivities", "sensitivities", "terms_of"]
+
+
+@dataclass(frozen=True)
+class Sensitivities:
+    """How one user's score answers to the stored values v of an item, all float64.
+
+    Attributes
+    ----------
+    you, everyone : (F,)
+        Centred parts by θ_u and by β; their sum is s̃.
+    level : (G,)
+        c_g of each exclusive group, 0 for the others.
+    offset : float
+        −Σ_k s_k shift_k: the same for every item.
+    """
+
+    you: np.ndarray
+    everyone: np.ndarray
+    level: np.ndarray
+    offset: float
+
+    @property
+    def centred(self) -> np.ndarray:
+        """s̃ (F,)."""
+        return self.you + self.everyone
+
+
+def sensitivities(parameters: VisualParameters, record: FeatureRecord, user_row: int) -> Sensitivities:
+    """s̃ of a user: s_k = (θ_u · E_k + β_k) · multiplier_k, centred within exclusive groups."""
+    multiplier = record.scaling.multiplier.astype(np.float64)
+    theta = parameters.user_visual[user_row].astype(np.float64)
+    # Summed by row, without BLAS: the same bits for any number of threads.
+    you = (theta[:, None] * parameters.embedding.astype(np.float64)).sum(axis=0) * multiplier
+    everyone = parameters.visual_bias.astype(np.float64) * multiplier
+    offset = -float(((you + everyone) * record.scaling.shift.astype(np.float64)).sum())
+    level = np.zeros(len(record.groups))
+    mean = record.scaling.mean.astype(np.float64)
+    for g, group in enumerate(record.groups):
+        part = slice(group.offset, group.offset + group.size)
+        weight = mean[part].sum()
+        if group.exclusive and weight > 0:
+            for values in (you, everyone):
+                centre = float((mean[part] * values[part]).sum() / weight)
+                values[part] -= centre
+                level[g] += centre
+    return Sensitivities(you, everyone, level, offset)
+
+
+def terms_of(
+    parameters: Parameters,
+    record: FeatureRecord | None,
+    user_row: int,
+    item_row: int,
+    values: np.ndarray | None,
+    found: Sensitivities | None = None,
+) -> list[dict[str, Any]]:
+    """The terms of x̂_ui, which sum to it.
+
+    Parameters
+    ----------
+    parameters : Parameters
+    record : FeatureRecord or None
+    user_row, item_row : int
+    values : (F,) or None
+        Stored values times scale of the item, for visual models.
+    found : Sensitivities, optional
+        Those of the user, where they are already known.
+
+    Returns
+    -------
+    list of dict
+        ``term kind contribution``; attributes also ``you`` and ``everyone``. Item bias and latent part
+        first, attributes by the size of their contribution, levels last.
+    """
+    terms: list[dict[str, Any]] = []
+    if isinstance(parameters, PopularityParameters):
+        terms.append(_term("item bias", "item bias", float(parameters.item_bias[item_row])))
+    if isinstance(parameters, FactorParameters) and parameters.user_factors.shape[1]:
+        product = parameters.user_factors[user_row].astype(np.float64) * parameters.item_factors[item_row]
+        terms.append(_term("latent", "latent", float(product.sum())))
+    if not isinstance(parameters, VisualParameters) or record is None or values is None:
+        return terms
+    s = found if found is not None else sensitivities(parameters, record, user_row)
+    v = values.astype(np.float64)
+    you, everyone = s.you * v, s.everyone * v
+    size = np.abs(you + everyone)
+    present = np.flatnonzero(v)
+    for k in present[np.argsort(-size[present], kind="stable")].tolist():
+        term = _term(record.names[k], "attribute", float(you[k] + everyone[k]))
+        terms.append({**term, "you": float(you[k]), "everyone": float(everyone[k])})
+    for group, level in zip(record.groups, s.level.tolist()):
+        share = float(v[group.offset : group.offset + group.size].sum())
+        if level and share:
+            terms.append(_term(group.name, "level", level * share))
+    if s.offset:
+        terms.append(_term("offset", "level", s.offset))
+    return terms
+
+
+def _term(name: str, kind: str, contribution: float) -> dict[str, Any]:
+    return {"term": name, "kind": kind, "contribution": contribution}
