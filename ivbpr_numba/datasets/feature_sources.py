@@ -2,28 +2,47 @@
 
 from __future__ import annotations
 
+import math
 import os
+import struct
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import h5py
 import numpy as np
 
 from ivbpr_numba.datasets.feature_layout import Group
 from ivbpr_numba.datasets.features import Features, row_blocks
+from ivbpr_numba.datasets.foreign_hdf5 import ForeignHdf5
 from ivbpr_numba.errors import DataError, UsageError
 from ivbpr_numba.ids import encode_ids
 from ivbpr_numba.store.atomic import PathLike, os_problem
-from ivbpr_numba.store.hdf5 import opened
+from ivbpr_numba.store.hdf5 import has_our_layout, opened
 
 __all__ = ["RowSource", "open_source"]
 
 BLOCK_BYTES = 8 << 20
 RECORD_ID_BYTES = 10  # Amazon image features: a blank-padded ASIN, then 4096 little-endian float32
 RECORD_VALUES = 4096
+# What NumPy and zipfile raise, besides their own errors, when they meet damaged bytes.
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    tokenize.TokenError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    OSError,
+    EOFError,
+    OverflowError,
+    RuntimeError,  # an encrypted member; also NotImplementedError, an unknown compression
+)
 _ID_NAMES = ("ids", "ids/items", "items", "item_ids", "id", "asin", "asins")
 
 
@@ -78,6 +97,12 @@ def open_source(path: PathLike, ids: PathLike | None = None) -> RowSource:
     return readers[suffix](path, ids)
 
 
+def _reason(problem: BaseException) -> str:
+    """What an exception says, in one line; a library may quote long pieces of a damaged file."""
+    text = " ".join(str(problem).split())
+    return text if len(text) <= 200 else f"{text[:200]}…"
+
+
 def _ids_from_text(path: PathLike, rows: int, of: PathLike) -> np.ndarray:
     try:
         with open(path, encoding="utf-8") as lines:
@@ -92,6 +117,11 @@ def _ids_from_text(path: PathLike, rows: int, of: PathLike) -> np.ndarray:
 def _encoded(texts: list[Any], rows: int, path: PathLike, of: PathLike) -> np.ndarray:
     if len(texts) != rows:
         raise DataError(f"'{path}' has {len(texts):,} ids, but '{of}' has {rows:,} rows.", "One id a row.")
+    for row, text in enumerate(texts, start=1):
+        try:
+            text.decode() if isinstance(text, bytes) else str(text).encode()
+        except UnicodeError:
+            raise DataError(f"'{path}': the id of row {row:,} is not UTF-8.", "Give ids as text.") from None
     try:
         return encode_ids(texts)
     except DataError as problem:
@@ -123,9 +153,9 @@ def _npy(path: PathLike, ids: PathLike | None) -> RowSource:
         header = np.load(path, mmap_mode="r", allow_pickle=False)
         if not isinstance(header, np.memmap):
             raise ValueError("not a single array")
-    except (ValueError, OSError, EOFError) as problem:
+    except _DAMAGE as problem:
         raise DataError(
-            f"'{path}' is not a .npy file of numbers, or cut short ({problem}).", "Make it again."
+            f"'{path}' is not a .npy file of numbers, or cut short ({_reason(problem)}).", "Make it again."
         ) from problem
     shape, dtype, offset = header.shape, header.dtype, int(header.offset)
     by_column = not header.flags.c_contiguous
@@ -169,9 +199,9 @@ def _npz(path: PathLike, ids: PathLike | None) -> RowSource:
                 for m in archive.namelist()
                 if m.endswith(".npy")
             }
-    except (zipfile.BadZipFile, ValueError, OSError, EOFError) as problem:
+    except _DAMAGE as problem:
         raise DataError(
-            f"'{path}' is not a .npz file, or damaged ({problem}).", "Make it again."
+            f"'{path}' is not a .npz file, or damaged ({_reason(problem)}).", "Make it again."
         ) from problem
     found = {name: (h[0], h[2]) for name, h in headers.items()}
     name = _the_matrix(found, path)
@@ -192,8 +222,10 @@ def _npz(path: PathLike, ids: PathLike | None) -> RowSource:
                     shape = (min(step, rows - start), columns)
                     data = stream.read(shape[0] * columns * dtype.itemsize)
                     yield np.frombuffer(data, dtype).reshape(shape)
-        except (zipfile.BadZipFile, ValueError, OSError, EOFError) as problem:
-            raise DataError(f"'{path}', {name} is damaged ({problem}).", "Make it again.") from problem
+        except _DAMAGE as problem:
+            raise DataError(
+                f"'{path}', {name} is damaged ({_reason(problem)}).", "Make it again."
+            ) from problem
 
     if ids is not None:
         return RowSource(_ids_from_text(ids, rows, path), columns, blocks)
@@ -201,14 +233,20 @@ def _npz(path: PathLike, ids: PathLike | None) -> RowSource:
     try:
         with np.load(path, allow_pickle=False) as archive:
             texts = archive[id_name].tolist()
-    except (zipfile.BadZipFile, ValueError, OSError, EOFError) as problem:
-        raise DataError(f"'{path}', {id_name} is damaged ({problem}).", "Make it again.") from problem
+    except _DAMAGE as problem:
+        raise DataError(
+            f"'{path}', {id_name} is damaged ({_reason(problem)}).", "Make it again."
+        ) from problem
     return RowSource(_encoded(texts, rows, f"{path}, {id_name}", path), columns, blocks)
 
 
 def _npz_header(archive: zipfile.ZipFile, member: str) -> tuple[tuple[int, ...], bool, np.dtype]:
     with archive.open(member) as stream:
-        return _npy_header(stream)
+        shape, by_column, dtype = _npy_header(stream)
+    # NumPy takes memory for what the header claims before it reads a value.
+    if archive.getinfo(member).file_size < math.prod(shape) * dtype.itemsize:
+        raise ValueError(f"{member} is shorter than its header says")
+    return shape, by_column, dtype
 
 
 def _npy_header(stream: Any) -> tuple[tuple[int, ...], bool, np.dtype]:
@@ -235,42 +273,34 @@ def _the_ids(found: dict[str, tuple[tuple[int, ...], np.dtype]], rows: int, path
     named = [name for name in _ID_NAMES if name in fitting]
     if named or len(fitting) == 1:
         return (named or fitting)[0]
-    raise UsageError(
+    raise DataError(
         f"'{path}' holds {'no' if not fitting else 'several'} arrays that may be ids of its {rows:,} rows.",
         "Name a file of ids: --ids.",
     )
 
 
 def _hdf5(path: PathLike, ids: PathLike | None) -> RowSource:
-    found: dict[str, tuple[tuple[int, ...], np.dtype]] = {}
-    with opened(path) as file:
-        mark = file.attrs.get("format")
-        file.visititems(
-            lambda n, node: found.update({n: (node.shape, node.dtype)}) if _is_array(node) else None
-        )
-    if mark in ("ivbpr-features", b"ivbpr-features"):
-        if ids is not None:
-            raise UsageError(f"'{path}' has ids of its own.", "Leave --ids out.")
-        return _own(path)
-    name = _the_matrix(found, path)
-    rows, columns = _matrix_shape(*found[name], f"'{path}', {name}")
-
-    def blocks() -> Iterator[np.ndarray]:
-        step = _block_rows(columns, found[name][1])
+    if has_our_layout(path):
         with opened(path) as file:
-            for start in range(0, rows, step):
-                yield file[name][start : start + step]
-
-    if ids is not None:
-        return RowSource(_ids_from_text(ids, rows, path), columns, blocks)
-    id_name = _the_ids(found, rows, path)
-    with opened(path) as file:
-        texts = file[id_name][()].tolist()
-    return RowSource(_encoded(texts, rows, f"{path}, {id_name}", path), columns, blocks)
-
-
-def _is_array(node: Any) -> bool:
-    return isinstance(node, h5py.Dataset) and node.shape is not None
+            mark = file.attrs.get("format")
+        if mark in ("ivbpr-features", b"ivbpr-features"):
+            if ids is not None:
+                raise UsageError(f"'{path}' has ids of its own.", "Leave --ids out.")
+            return _own(path)
+    file = ForeignHdf5(path)
+    try:
+        name = _the_matrix(file.arrays, path)
+        shape, dtype = file.arrays[name]
+        rows, columns = _matrix_shape(shape, dtype, f"'{path}', {name}")
+        if ids is not None:
+            encoded = _ids_from_text(ids, rows, path)
+        else:
+            id_name = _the_ids(file.arrays, rows, path)
+            encoded = _encoded(file.texts(id_name), rows, f"{path}, {id_name}", path)
+    except BaseException:
+        file.close()
+        raise
+    return RowSource(encoded, columns, lambda: file.rows(name, _block_rows(columns, dtype)))
 
 
 def _own(path: PathLike) -> RowSource:

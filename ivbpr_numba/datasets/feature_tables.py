@@ -12,7 +12,7 @@ import numpy as np
 
 from ivbpr_numba.datasets.feature_layout import Group
 from ivbpr_numba.datasets.features import write_features
-from ivbpr_numba.datasets.tables import read_table
+from ivbpr_numba.datasets.tables import listing, read_table
 from ivbpr_numba.errors import DataError, UsageError, did_you_mean
 from ivbpr_numba.ids import Ids, encode_ids
 from ivbpr_numba.store.atomic import PathLike
@@ -106,9 +106,9 @@ def build_feature_table(
     Raises
     ------
     UsageError
-        Unknown or repeated columns, nothing chosen, an unknown aggregate.
+        Repeated columns, nothing chosen, an unknown aggregate.
     DataError
-        An empty id, rows of an item that disagree, or no value left.
+        A column that the table has not, an empty id, rows of an item that disagree, or no value left.
     """
     if aggregate not in AGGREGATES:
         raise UsageError(f"Unknown way to aggregate '{aggregate}'.", f"Use {', '.join(AGGREGATES)}.")
@@ -190,8 +190,8 @@ def _choose(
         raise UsageError("No column was chosen.", "Name some with --columns or --tags.")
     for name in (id_column, *(name for name, _ in chosen)):
         if name not in known:
-            hint = did_you_mean(name, known) or f"It has {', '.join(known[:30])}."
-            raise UsageError(f"'{path}' has no column '{name}'.", hint)
+            hint = did_you_mean(name, known) or f"It has {listing(known)}."
+            raise DataError(f"'{path}' has no column '{name}'.", hint)
     names = [name for name, _ in chosen]
     for name in names:
         if names.count(name) > 1:

@@ -19,7 +19,7 @@ from ivbpr_numba.store.atomic import PathLike
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Chunk", "Table", "cell_text", "open_table", "read_table", "shown"]
+__all__ = ["Chunk", "Table", "cell_text", "listing", "open_table", "read_table", "shown"]
 
 
 class Chunk(NamedTuple):
@@ -27,6 +27,11 @@ class Chunk(NamedTuple):
 
     lines: np.ndarray
     values: list[list[Any]]
+
+
+def listing(names: Sequence[str]) -> str:
+    """Names of columns for a message; long and unprintable ones shortened, at most thirty."""
+    return ", ".join(shown(name) for name in names[:30]) + (", …" if len(names) > 30 else "")
 
 
 def shown(text: str, limit: int = 40) -> str:
@@ -72,9 +77,8 @@ class Table:
 
     @property
     def listing(self) -> str:
-        """Names of the columns for a message; long and unprintable ones shortened, at most thirty."""
-        names = [shown(name) for name in self.columns[:30]]
-        return ", ".join(names) + (", …" if len(self.columns) > 30 else "")
+        """Names of the columns for a message."""
+        return listing(self.columns)
 
     def without_header(self) -> Table:
         """The same table, its first line taken as data; columns are called "1", "2", …"""

@@ -20,6 +20,7 @@ __all__ = [
     "SparseFile",
     "check_contiguous",
     "fill",
+    "has_our_layout",
     "image_of",
     "opened",
     "read_attributes",
@@ -72,6 +73,31 @@ def image_of(objects: Mapping[str, Value], attrs: Mapping[str, str | int | float
         return file.id.get_file_image()
 
 
+def has_our_layout(path: PathLike) -> bool:
+    """Whether the file is HDF5 in a layout with checksums, as all our files are.
+
+    Only such files are opened here: in the older one a single damaged byte can make the HDF5 library loop
+    for ever or end the process.
+
+    Raises
+    ------
+    UsageError
+        The file does not exist.
+    EnvironmentProblem
+        No permission.
+    DataError
+        Not an HDF5 file.
+    """
+    try:
+        with open(path, "rb") as plain:
+            start = plain.read(9)
+    except OSError as problem:
+        raise os_problem(problem, path, "read") from problem
+    if start[:8] != b"\x89HDF\r\n\x1a\n":
+        raise DataError(f"'{path}' is not an HDF5 file.", "Name a file that ivbpr wrote.")
+    return len(start) == 9 and start[8] in (2, 3)  # version of the superblock
+
+
 @contextlib.contextmanager
 def opened(path: PathLike) -> Iterator[h5py.File]:
     """Open an HDF5 file for reading and turn whatever damage shows up into a DataError.
@@ -85,13 +111,10 @@ def opened(path: PathLike) -> Iterator[h5py.File]:
     DataError
         Not an HDF5 file, cut short, or damaged.
     """
-    try:
-        with open(path, "rb") as plain:
-            signature = plain.read(8)
-    except OSError as problem:
-        raise os_problem(problem, path, "read") from problem
-    if signature != b"\x89HDF\r\n\x1a\n":
-        raise DataError(f"'{path}' is not an HDF5 file.", "Name a file that ivbpr wrote.")
+    if not has_our_layout(path):
+        raise DataError(
+            f"'{path}' is an HDF5 file, but has no ivbpr format.", "Name a file that ivbpr wrote."
+        )
     try:
         # No lock: our files are replaced, never changed in place.
         with h5py.File(path, "r", locking=False) as file:

@@ -15,11 +15,12 @@ from ivbpr_numba.store.digest import Entry, digest_objects
 from ivbpr_numba.store.files import EXTRA, OURS, PAYLOAD_NAMES, Sealed, check_format, read_sealed
 from ivbpr_numba.store.hdf5 import opened, read_attributes
 from ivbpr_numba.store.matrix import MATRIX, MappedMatrix, as_digested, open_matrix
-from ivbpr_numba.store.tree import Value, as_text, entries_of
+from ivbpr_numba.store.tree import Value, as_bytes, as_text, entries_of
 
 __all__ = ["Report", "inspect", "verify"]
 
 _WITH_MATRIX = ("ivbpr-features",)
+_DEEPEST = 100  # levels of a document; JSON writers stop at some hundred
 
 
 @dataclass
@@ -90,7 +91,8 @@ def verify(path: PathLike) -> Report:
     """
     sealed, mapped = _read(path)
     mismatches = [
-        f"{name[1:]} was added" if name.startswith("+") else f"{name} differs" for name in sealed.changed
+        f"{_shown(name[1:])} was added" if name.startswith("+") else f"{_shown(name)} differs"
+        for name in sealed.changed
     ]
     entries: dict[str, Entry] = dict(entries_of(sealed.objects, sealed.attrs))
     blocks = 0
@@ -102,10 +104,10 @@ def verify(path: PathLike) -> Report:
         mismatches.append("payload_sha256 differs")
     return Report(
         file=os.fspath(path),
-        format=str(sealed.attrs["format"]),
-        format_version=str(sealed.attrs["format_version"]),
-        payload_sha256=str(sealed.attrs.get("payload_sha256", "")),
-        content_sha256=str(sealed.attrs.get("content_sha256", "")),
+        format=_shown(str(sealed.attrs["format"])),
+        format_version=_shown(str(sealed.attrs["format_version"])),
+        payload_sha256=_shown(str(sealed.attrs.get("payload_sha256", ""))),
+        content_sha256=_shown(str(sealed.attrs.get("content_sha256", ""))),
         values=len(entries),
         blocks=blocks,
         mismatches=mismatches,
@@ -140,7 +142,7 @@ def inspect(path: PathLike) -> dict[str, Any]:
     objects = [_row(name, value) for name, value in sealed.objects.items() if not name.startswith(OURS)]
     if mapped is not None:
         objects.append(_row(MATRIX, mapped.values))
-    attrs = dict(sealed.attrs)
+    attrs = {_shown(name): _fit(value) for name, value in sealed.attrs.items()}
     return {
         "file": os.fspath(path),
         "bytes": os.path.getsize(path),
@@ -151,25 +153,45 @@ def inspect(path: PathLike) -> dict[str, Any]:
         "attrs": attrs,
         "objects": sorted(objects, key=lambda row: row["path"]),
         "documents": {
-            name: document
+            _shown(name): document
             for name, value in sorted(sealed.objects.items())
             if not name.startswith(OURS) and (document := _document(value)) is not None
         },
-        "changed": sealed.changed,
+        "changed": [_shown(name) for name in sealed.changed],
     }
 
 
 def _row(name: str, value: Value) -> dict[str, Any]:
     if isinstance(value, str):
-        return {"path": name, "shape": [], "dtype": "text", "bytes": len(value.encode())}
-    return {"path": name, "shape": list(value.shape), "dtype": value.dtype.str, "bytes": value.nbytes}
+        return {"path": _shown(name), "shape": [], "dtype": "text", "bytes": len(as_bytes(value))}
+    return {"path": _shown(name), "shape": list(value.shape), "dtype": value.dtype.str, "bytes": value.nbytes}
 
 
 def _document(value: Value) -> dict[str, Any] | list[Any] | None:
     if not isinstance(value, str):
         return None
     try:
-        document = json.loads(value)
-    except ValueError:
+        document = _fit(json.loads(value))
+    except (ValueError, RecursionError):
         return None
     return document if isinstance(document, (dict, list)) else None
+
+
+def _shown(text: str) -> str:
+    """Text of a file that may be damaged: bytes that are no UTF-8 as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _fit(value: Any, depth: int = 0) -> Any:
+    """The same value as any JSON writer takes it: valid text, 64-bit numbers, no endless nesting."""
+    if depth > _DEEPEST:
+        raise ValueError("too deeply nested")
+    if isinstance(value, str):
+        return _shown(value)
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        return f"a whole number of {value.bit_length()} bits"
+    if isinstance(value, dict):
+        return {_shown(key): _fit(inner, depth + 1) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_fit(inner, depth + 1) for inner in value]
+    return value
