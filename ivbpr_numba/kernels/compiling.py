@@ -33,6 +33,7 @@ def cache_directory() -> Path:
     digest = hashlib.sha256()
     for source in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(source.read_bytes())
+    digest.update(os.environ.get("IVBPR_PLAIN", "").encode())  # see kernels/cpu/vectors.py
     digest.update(
         f"{numba.__version__} {sys.version_info} {platform.machine()} {llvm.get_host_cpu_name()}".encode()
     )

@@ -5,10 +5,13 @@ lines of 16 float32, so that one triple touches three rows. The zeros take part 
 which costs nothing in a vector register and leaves no remainder.
 """
 
+import math
+
 import numpy as np
 from numba import prange
 
 from ivbpr_numba.kernels.compiling import kernel
+from ivbpr_numba.kernels.cpu import vectors
 from ivbpr_numba.kernels.cpu.scalars import (
     bias_difference,
     factor_difference,
@@ -23,7 +26,8 @@ from ivbpr_numba.kernels.cpu.scalars import (
 
 __all__ = ["factor_difference_of", "factor_epoch", "factor_step", "slope_and_loss"]
 
-ONE = np.float32(1)
+ZERO, ONE = np.float32(0), np.float32(1)
+AHEAD = 16  # triples between asking for rows and using them
 
 
 @kernel
@@ -57,10 +61,10 @@ def factor_step(user, item_i, item_j, size, slope, rate, decay, decay_negative, 
 
 
 @kernel
-def factor_range(
+def plain_range(
     users, positives, negatives, start, stop, user_rows, item_rows, size, margin, rate, decay, decay_bias
 ):
-    """Apply the triples start … stop−1 one after the other; return their summed loss."""
+    """`factor_range` for rows of any width."""
     loss = 0.0
     for n in range(start, stop):
         user = user_rows[users[n]]
@@ -71,6 +75,97 @@ def factor_range(
         loss += triple_loss
         factor_step(user, item_i, item_j, size, slope, rate, decay, decay * np.float32(0.1), decay_bias)
     return loss
+
+
+@kernel
+def lanes(size, rate, decay, decay_bias):
+    """Numbers by lane: 1 at the bias; η at γ; and 1 − η λ of a user, a positive and a negative row."""
+    out = np.zeros((5, vectors.WIDTH), np.float32)
+    out[0, size] = ONE
+    out[1, :size] = rate
+    out[2, :size] = ONE - rate * decay
+    out[3, :size] = ONE - rate * decay
+    out[3, size] = ONE - rate * decay_bias
+    out[4, :size] = ONE - rate * decay * np.float32(0.1)
+    out[4, size] = ONE - rate * decay_bias
+    return out
+
+
+@kernel
+def vector_range(
+    users, positives, negatives, start, stop, user_rows, item_rows, size, margin, rate, decay, decay_bias
+):
+    """`factor_range` for rows of one vector each; P + η (d g − λ P) is written P (1 − η λ) + η d g.
+
+    With a 1 in place of the bias in γ_u the score difference is one product of two rows. The rows of
+    triples to come are asked for early, and a user's row stays in a register while it is the same user.
+    """
+    numbers = lanes(size, rate, decay, decay_bias)
+    at_bias, rates = vectors.load(numbers, 0, 0), vectors.load(numbers, 1, 0)
+    keep_u, keep_i = vectors.load(numbers, 2, 0), vectors.load(numbers, 3, 0)
+    keep_j = vectors.load(numbers, 4, 0)
+    loss, product = 0.0, 1.0
+    held, of_u = np.int64(-1), at_bias
+    for n in range(start, stop):
+        ahead = min(n + AHEAD, stop - 1)
+        vectors.prefetch(user_rows, np.int64(users[ahead]), 0)
+        vectors.prefetch(item_rows, np.int64(positives[ahead]), 0)
+        vectors.prefetch(item_rows, np.int64(negatives[ahead]), 0)
+        u, i, j = np.int64(users[n]), np.int64(positives[n]), np.int64(negatives[n])
+        if u != held:
+            held, of_u = u, vectors.load(user_rows, u, 0)
+        of_i, of_j = vectors.load(item_rows, i, 0), vectors.load(item_rows, j, 0)
+        difference, biased = vectors.sub(of_i, of_j), vectors.add(of_u, at_bias)
+        x = vectors.total(vectors.mul(biased, difference))
+        if margin >= 0:
+            slope = np.float32(hinge_slope(x, margin))
+            loss += hinge_loss(x, margin)
+        else:
+            slope = np.float32(logistic_slope(x))
+            # Σ ln(1 + e) is the logarithm of a product, taken before the product can overflow.
+            product *= 1.0 + math.exp(-abs(x))
+            loss += max(-x, ZERO)
+            if n & 255 == 255:
+                loss += math.log(product)
+                product = 1.0
+        gain = vectors.mul(vectors.splat(rate * slope), biased)
+        pull = vectors.mul(vectors.splat(slope), rates)
+        of_u = vectors.fma(pull, difference, vectors.mul(of_u, keep_u))
+        vectors.store(user_rows, u, 0, of_u)
+        vectors.store(item_rows, i, 0, vectors.fma(of_i, keep_i, gain))
+        vectors.store(item_rows, j, 0, vectors.sub(vectors.mul(of_j, keep_j), gain))
+    return loss + math.log(product)
+
+
+if vectors.USABLE:
+
+    @kernel
+    def factor_range(
+        users, positives, negatives, start, stop, user_rows, item_rows, size, margin, rate, decay, decay_bias
+    ):
+        """Apply the triples start … stop−1 one after the other; return their summed loss."""
+        if user_rows.shape[1] == vectors.WIDTH and item_rows.shape[1] == vectors.WIDTH:
+            return vector_range(
+                users, positives, negatives, start, stop, user_rows, item_rows, size, margin, rate, decay,
+                decay_bias,
+            )  # fmt: skip
+        return plain_range(
+            users,
+            positives,
+            negatives,
+            start,
+            stop,
+            user_rows,
+            item_rows,
+            size,
+            margin,
+            rate,
+            decay,
+            decay_bias,
+        )
+
+else:
+    factor_range = plain_range
 
 
 @kernel(parallel=True)

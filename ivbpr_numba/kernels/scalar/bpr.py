@@ -23,7 +23,7 @@ __all__ = [
 def logistic_slope(x):
     """d ln σ(x)/dx = σ(−x), without overflow for any finite x."""
     e = math.exp(-abs(x))
-    return e / (1 + e) if x >= 0 else 1 / (1 + e)
+    return (e if x >= 0 else 1) / (1 + e)
 
 
 def logistic_loss(x):

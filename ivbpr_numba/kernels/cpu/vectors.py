@@ -1,0 +1,259 @@
+"""Explicit vectors of sixteen float32 for the innermost loops, and prefetching.
+
+A value of `float32x16` is LLVM's ``<16 x float>``: one register with AVX-512, two with AVX2, four with
+SSE or Neon. Every operation is one numba intrinsic. This leans on numba's extension interface, so a
+self-test decides when the module is loaded whether vectors may be used: where `USABLE` or `HALF_USABLE` is
+false, the kernels take their plain loops. `IVBPR_PLAIN=1` in the environment asks for these.
+
+Addresses are (row, column) of C-contiguous two-dimensional arrays. Nothing is checked: a load reads sixteen
+numbers from there, wherever that is.
+"""
+
+import os
+
+import llvmlite.binding as llvm
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, models, register_model
+
+from ivbpr_numba.kernels.compiling import kernel
+
+__all__ = [
+    "HALF_USABLE",
+    "USABLE",
+    "WIDTH",
+    "add",
+    "count_equal",
+    "count_less",
+    "fma",
+    "load",
+    "load_half",
+    "mul",
+    "prefetch",
+    "splat",
+    "store",
+    "sub",
+    "total",
+]
+
+WIDTH = 16
+F32, I32 = ir.FloatType(), ir.IntType(32)
+VECTOR = ir.VectorType(F32, WIDTH)
+
+
+class Float32x16(types.Type):
+    """Type of a vector in numba."""
+
+    def __init__(self) -> None:
+        super().__init__(name="float32x16")
+
+
+float32x16 = Float32x16()
+
+
+@register_model(Float32x16)
+class _Model(models.PrimitiveModel):
+    def __init__(self, manager, numba_type):
+        super().__init__(manager, numba_type, VECTOR)
+
+
+def _address(context, builder, array_type, array, row, column):
+    """Pointer to array[row, column] of a C-contiguous array; one without rows has only columns."""
+    found = context.make_array(array_type)(context, builder, array)
+    if array_type.ndim == 1:
+        return builder.gep(found.data, [column])
+    width = cgutils.unpack_tuple(builder, found.shape, 2)[1]
+    return builder.gep(found.data, [builder.add(builder.mul(row, width), column)])
+
+
+def _sixteen(value):
+    return ir.Constant(ir.VectorType(I32, WIDTH), [value] * WIDTH)
+
+
+@intrinsic
+def load(typing, array, row, column):
+    """Sixteen float32 from array[row, column] on."""
+
+    def generate(context, builder, signature, arguments):
+        where = _address(context, builder, signature.args[0], *arguments)
+        loaded = builder.load(builder.bitcast(where, VECTOR.as_pointer()))
+        loaded.align = 4
+        return loaded
+
+    return float32x16(array, types.intp, types.intp), generate
+
+
+@intrinsic
+def load_half(typing, array, row, column):
+    """Sixteen float16, given as their uint16 bits, from array[row, column] on, as float32."""
+
+    def generate(context, builder, signature, arguments):
+        where = _address(context, builder, signature.args[0], *arguments)
+        halves = ir.VectorType(ir.HalfType(), WIDTH)
+        loaded = builder.load(builder.bitcast(where, halves.as_pointer()))
+        loaded.align = 2
+        return builder.fpext(loaded, VECTOR)
+
+    return float32x16(array, types.intp, types.intp), generate
+
+
+@intrinsic
+def store(typing, array, row, column, value):
+    """Write sixteen float32 to array[row, column] and what follows."""
+
+    def generate(context, builder, signature, arguments):
+        where = _address(context, builder, signature.args[0], *arguments[:3])
+        builder.store(arguments[3], builder.bitcast(where, VECTOR.as_pointer()), align=4)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp, float32x16), generate
+
+
+@intrinsic
+def prefetch(typing, array, row, column):
+    """Ask for the cache line of array[row, column], to be written soon."""
+
+    def generate(context, builder, signature, arguments):
+        where = _address(context, builder, signature.args[0], *arguments)
+        byte = ir.IntType(8).as_pointer()
+        kind = ir.FunctionType(ir.VoidType(), [byte, I32, I32, I32])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+        # Into every cache level, data.
+        builder.call(function, [builder.bitcast(where, byte), I32(1), I32(3), I32(1)])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp), generate
+
+
+@intrinsic
+def splat(typing, number):
+    """Sixteen times the same float32."""
+
+    def generate(context, builder, signature, arguments):
+        single = builder.insert_element(ir.Constant(VECTOR, ir.Undefined), arguments[0], I32(0))
+        return builder.shuffle_vector(single, ir.Constant(VECTOR, ir.Undefined), _sixteen(0))
+
+    return float32x16(types.float32), generate
+
+
+def _binary(name, doc):
+    def template(typing, a, b):
+        def generate(context, builder, signature, arguments):
+            return getattr(builder, name)(*arguments)
+
+        return float32x16(float32x16, float32x16), generate
+
+    template.__doc__ = doc
+    return intrinsic(template)
+
+
+add = _binary("fadd", "a + b.")
+sub = _binary("fsub", "a − b.")
+mul = _binary("fmul", "a · b.")
+
+
+@intrinsic
+def fma(typing, a, b, c):
+    """a · b + c, rounded once."""
+
+    def generate(context, builder, signature, arguments):
+        kind = ir.FunctionType(VECTOR, [VECTOR] * 3)
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.fma.v16f32")
+        return builder.call(function, arguments)
+
+    return float32x16(float32x16, float32x16, float32x16), generate
+
+
+@intrinsic
+def total(typing, a):
+    """Sum of the sixteen numbers, in halves: lanes 0 … 7 and 8 … 15 first."""
+
+    def generate(context, builder, signature, arguments):
+        value, width = arguments[0], WIDTH
+        while width > 1:
+            width //= 2
+            kind = ir.VectorType(I32, width)
+            low = builder.shuffle_vector(value, value, ir.Constant(kind, list(range(width))))
+            high = builder.shuffle_vector(value, value, ir.Constant(kind, list(range(width, 2 * width))))
+            value = builder.fadd(low, high)
+        return builder.extract_element(value, I32(0))
+
+    return types.float32(float32x16), generate
+
+
+def _counter(comparison, doc):
+    def template(typing, a, b):
+        def generate(context, builder, signature, arguments):
+            mask = builder.fcmp_ordered(comparison, *arguments)
+            bits = builder.bitcast(mask, ir.IntType(WIDTH))
+            kind = ir.FunctionType(ir.IntType(WIDTH), [ir.IntType(WIDTH)])
+            function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.ctpop.i{WIDTH}")
+            return builder.zext(builder.call(function, [bits]), ir.IntType(64))
+
+        return types.int64(float32x16, float32x16), generate
+
+    template.__doc__ = doc
+    return intrinsic(template)
+
+
+count_less = _counter("<", "Number of lanes with a < b; NaN is below nothing.")
+count_equal = _counter("==", "Number of lanes with a = b.")
+
+
+@kernel
+def _trial(a, out):
+    prefetch(a, 1, 0)
+    x, y = load(a, 0, 3), load(a, 1, 1)
+    z = fma(x, splat(np.float32(2)), sub(mul(x, y), add(x, y)))
+    store(out, 0, 16, z)
+    return total(z), count_less(x, y), count_equal(x, x)
+
+
+@kernel
+def _half_trial(a, out):
+    store(out, 0, 0, load_half(a, 0, 1))
+
+
+def _passes() -> bool:
+    """Whether vectors compile here and compute what they should."""
+    a = (np.arange(64).reshape(2, 32) * 5 % 17).astype(np.float32)
+    a[0, 4] = np.nan
+    out = np.zeros((1, 32), np.float32)
+    try:
+        found, less, equal = _trial(a, out)
+    except Exception:
+        return False
+    x, y = a[0, 3:19], a[1, 1:17]
+    z = x * 2 + (x * y - (x + y))
+    same = np.array_equal(out[0, 16:], z, equal_nan=True) and not out[0, :16].any()
+    return bool(same and np.isnan(found) and less == np.sum(x < y) and equal == 15)
+
+
+def _converts_halves() -> bool:
+    """Whether the CPU converts float16 itself; elsewhere LLVM would call a function that isn't there."""
+    name = numba.config.CPU_NAME or ""
+    features = llvm.get_host_cpu_features()
+    if name or numba.config.CPU_FEATURES is not None or not features.get("f16c", False):
+        return False
+    bits = np.arange(17, dtype=np.float16).view(np.uint16).reshape(1, 17).copy()
+    bits[0, 1:4] = (0x0001, 0x8400, 0xFBFF)  # subnormal, smallest negative normal, most negative
+    out = np.zeros((1, 16), np.float32)
+    try:
+        _half_trial(bits, out)
+    except Exception:
+        return False
+    return np.array_equal(out[0], bits.view(np.float16)[0, 1:].astype(np.float32))
+
+
+@kernel
+def _ignore(array, row, column):
+    """Stands for `prefetch` where that is not to be had."""
+
+
+USABLE = not os.environ.get("IVBPR_PLAIN") and _passes()
+HALF_USABLE = USABLE and _converts_halves()
+if not USABLE:
+    prefetch = _ignore

@@ -1,0 +1,123 @@
+"""Explicit vectors and the plain loops they stand for agree; without vectors everything still works."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ivbpr_numba.kernels.compiling import kernel
+from ivbpr_numba.kernels.cpu import factor, vectors
+
+needs_vectors = pytest.mark.skipif(not vectors.USABLE, reason="no explicit vectors here")
+
+
+@kernel
+def arithmetic(a, out):
+    x, y = vectors.load(a, 0, 2), vectors.load(a, 1, 5)
+    vectors.store(out, 0, 0, vectors.add(x, y))
+    vectors.store(out, 1, 0, vectors.sub(x, y))
+    vectors.store(out, 2, 0, vectors.mul(x, y))
+    vectors.store(out, 3, 0, vectors.fma(x, y, vectors.splat(np.float32(0.5))))
+    return vectors.total(x), vectors.count_less(x, y), vectors.count_equal(x, y)
+
+
+@needs_vectors
+def test_operations() -> None:
+    rng = np.random.default_rng(0)
+    a = rng.integers(-3, 4, (2, 40)).astype(np.float32)
+    a[0, 3] = a[1, 9] = np.nan
+    a[0, 4], a[1, 10] = -np.inf, np.inf
+    out = np.zeros((5, 18), np.float32)
+    found, less, equal = arithmetic(a, out)
+    x, y = a[0, 2:18], a[1, 5:21]
+    for row, expected in zip(out[:, :16], (x + y, x - y, x * y, x * y + np.float32(0.5))):
+        np.testing.assert_array_equal(row, expected)
+    assert not out[4].any() and not out[:, 16:].any()
+    assert np.isnan(found)
+    assert (less, equal) == (np.sum(x < y), np.sum(x == y))
+    a[0, 3:5] = 0
+    assert arithmetic(a, out)[0] == a[0, 2:18].sum()
+
+
+@kernel
+def convert(a, out):
+    vectors.store(out, 0, 0, vectors.load_half(a, 0, 1))
+
+
+@pytest.mark.skipif(not vectors.HALF_USABLE, reason="no conversion of float16 here")
+def test_every_finite_half() -> None:
+    every = np.arange(1 << 16, dtype=np.uint16)
+    every = every[np.isfinite(every.view(np.float16))]
+    out = np.zeros((1, 16), np.float32)
+    for start in range(0, len(every) - 16, 16):
+        part = every[start : start + 17].reshape(1, -1)
+        convert(part, out)
+        np.testing.assert_array_equal(out[0], part[0, 1:].view(np.float16).astype(np.float32))
+
+
+@needs_vectors
+@pytest.mark.parametrize("margin", [-1.0, 0.0, 1.0])
+@pytest.mark.parametrize("size", [1, 10, 15])
+def test_factor_steps(size: int, margin: float) -> None:
+    rng = np.random.default_rng(size)
+    n, users, items = 700, 9, 14
+    start = [np.zeros((users, 16), np.float32), np.zeros((items, 16), np.float32)]
+    start[0][:, :size] = rng.normal(0, 1, (users, size))
+    start[1][:, : size + 1] = rng.normal(0, 1, (items, size + 1))
+    of = np.sort(rng.integers(0, users, n)).astype(np.int32)
+    positives = rng.integers(0, items, n).astype(np.int32)
+    negatives = ((positives + rng.integers(1, items, n)) % items).astype(np.int32)
+    numbers = [np.float32(x) for x in (margin, 0.05, 0.01, 0.02)]
+    found = []
+    for function in (factor.plain_range, factor.vector_range):
+        tables = [table.copy() for table in start]
+        loss = function(of, positives, negatives, 3, n, *tables, size, *numbers)
+        found.append((*tables, loss))
+    for plain, vector in zip(*found):
+        np.testing.assert_allclose(vector, plain, 2e-4, 2e-5)
+    assert not found[1][0][:, size:].any() and not found[1][1][:, size + 1 :].any()
+
+
+def test_a_diverged_loss_is_not_finite() -> None:
+    """The loss is how a fit notices that it diverged, also where it is summed as a product."""
+    users, items = np.full((1, 16), np.nan, np.float32), np.ones((2, 16), np.float32)
+    row = np.zeros(1, np.int32)
+    numbers = [np.float32(x) for x in (-1, 0.05, 0, 0)]
+    assert not np.isfinite(factor.factor_range(row, row, row + 1, 0, 1, users, items, 10, *numbers))
+
+
+PROGRAM = """
+import sys
+import numpy as np
+from ivbpr_numba import BPRMF, VBPR, Dataset, Features
+from ivbpr_numba.kernels.cpu import vectors
+rng = np.random.default_rng(0)
+data = Dataset.from_pairs(rng.integers(0, 40, 600), rng.integers(0, 60, 600), min_interactions=3)
+features = Features.from_arrays(data.items, rng.random((len(data.items), 37)).astype(np.float16))
+found = {"usable": np.array(vectors.USABLE)}
+for model in (BPRMF(iterations=2), VBPR(iterations=2, block=16)):
+    model.fit(data, features if isinstance(model, VBPR) else None)
+    found |= {f"{model.name} {name}": array for name, array in model.parameters_.arrays().items()}
+    found[f"{model.name} auc"] = np.array(model.metrics_["test"]["all"]["auc"])
+np.savez(sys.argv[1], **found)
+"""
+
+
+def test_everything_works_without_vectors(tmp_path: Path) -> None:
+    found = []
+    for plain in ("", "1"):
+        out = tmp_path / f"found{plain}.npz"
+        subprocess.run(
+            [sys.executable, "-c", PROGRAM, str(out)], env={**os.environ, "IVBPR_PLAIN": plain}, check=True
+        )
+        with np.load(out) as arrays:
+            found.append(dict(arrays))
+    assert not found[1].pop("usable")
+    for name, array in found[1].items():
+        tolerance = 0.02 if name.endswith("auc") else 1e-5
+        np.testing.assert_allclose(found[0][name], array, 0, tolerance, err_msg=name)
