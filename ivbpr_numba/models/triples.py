@@ -80,7 +80,6 @@ class TripleSampler:
         self.by_users = sampling == "users"
         self.counts = np.bincount(indices, minlength=n_items).astype(np.int64)
         self.trained = np.nonzero(self.counts)[0].astype(np.int32)
-        self._scratch = np.empty(len(indices), np.int32)
         self._triples = np.empty((3, self.n_draws), np.int32)
 
     def draw(self, iteration: int) -> Triples:
@@ -109,7 +108,6 @@ class TripleSampler:
             self.law,
             self.trained,
             self.counts,
-            self._scratch,
             users,
             positives,
             negatives,

@@ -4,6 +4,7 @@ import numpy as np
 from numba import prange
 
 from ivbpr_numba.kernels.compiling import kernel
+from ivbpr_numba.kernels.cpu import vectors
 from ivbpr_numba.kernels.cpu.scalars import absorb, bounded
 from ivbpr_numba.kernels.scalar.random import MAX_ATTEMPTS, NEG, ORDER, POS, USER
 
@@ -11,6 +12,11 @@ __all__ = ["NEGATIVES", "count_draws", "draw_triples", "keyed_shuffle", "user_or
 
 # Codes of the --negatives options inside kernels.
 NEGATIVES = {"uniform": 0, "trained": 1, "popularity": 2}
+
+DRAW_CHUNKS = 64  # tasks of one iteration's drawing
+AHEAD = 4  # users between asking for a list of items and reading it; its place is asked for as early again
+MARKS = 8  # words of 64 marks that a user's items set by their low bits; a power of two
+ONE, SIX, LOW, LAST = np.uint64(1), np.uint64(6), np.uint64(63), np.uint64(MARKS - 1)
 
 
 @kernel
@@ -106,7 +112,6 @@ def draw_triples(
     law,
     trained,
     counts,
-    scratch,
     users,
     positives,
     negatives,
@@ -123,7 +128,6 @@ def draw_triples(
     law : int64, a code of `NEGATIVES`
     trained : (T,) int32, items with a training pair, ascending
     counts : (I,) int64, training pairs per item
-    scratch : (len(indices),) int32, aligned with `indices`
     users, positives, negatives : (offsets[-1],) int32, filled
 
     Returns
@@ -136,42 +140,65 @@ def draw_triples(
     everything = np.empty(0, np.int32)
     alike = np.empty(0, np.int64)
     fallbacks = 0
-    for n in prange(order.shape[0]):
-        u = order[n]
-        lo, hi = indptr[u], indptr[u + 1]
-        size = hi - lo
-        permutation = scratch[lo:hi]
-        user_positive = absorb(positive_state, np.uint64(u))
-        user_negative = absorb(negative_state, np.uint64(u))
-        user_law = law
-        if law != 0 and size == trained.shape[0]:
-            user_law = 0
-            fallbacks += offsets[n + 1] - offsets[n]
-        for k in range(offsets[n + 1] - offsets[n]):
-            within = k % size
-            if within == 0:
-                keyed_shuffle(absorb(user_positive, np.uint64(k // size)), permutation)
-            draw = absorb(user_negative, np.uint64(k))
-            item = np.int64(-1)
-            for attempt in range(MAX_ATTEMPTS):
-                x = absorb(draw, np.uint64(attempt))
-                if user_law == 0:
-                    candidate = bounded(x, n_items)
-                elif user_law == 1:
-                    candidate = np.int64(trained[bounded(x, trained.shape[0])])
-                else:
-                    # A uniform training pair's item is popular exactly in proportion to its count.
-                    candidate = np.int64(indices[bounded(x, indices.shape[0])])
-                if not contains(indices, lo, hi, candidate):
-                    item = candidate
-                    break
-            if item < 0:
-                x = absorb(draw, np.uint64(MAX_ATTEMPTS))
-                pool = everything if user_law == 0 else trained
-                weights = counts if user_law == 2 else alike
-                item = nth_admissible(x, lo, hi, indices, pool, weights, n_items)
-            t = offsets[n] + k
-            users[t] = u
-            positives[t] = indices[lo + permutation[within]]
-            negatives[t] = item
+    chunks = min(order.shape[0], DRAW_CHUNKS)
+    for chunk in prange(chunks):
+        marks = np.zeros(MARKS, np.uint64)
+        first, last = chunk * order.shape[0] // chunks, (chunk + 1) * order.shape[0] // chunks
+        longest = 0
+        for n in range(first, last):
+            longest = max(longest, indptr[order[n] + 1] - indptr[order[n]])
+        room = np.empty(longest, np.int32)
+        for n in range(first, last):
+            if n + 2 * AHEAD < last:
+                near = indptr[order[n + AHEAD]]
+                vectors.prefetch(indptr, 0, order[n + 2 * AHEAD])
+                vectors.prefetch(indices, 0, near)
+                vectors.prefetch(indices, 0, near + 16)  # the next cache line
+            u = order[n]
+            lo, hi = indptr[u], indptr[u + 1]
+            size = hi - lo
+            permutation = room[:size]
+            user_positive = absorb(positive_state, np.uint64(u))
+            user_negative = absorb(negative_state, np.uint64(u))
+            user_law = law
+            if law != 0 and size == trained.shape[0]:
+                user_law = 0
+                fallbacks += offsets[n + 1] - offsets[n]
+            # An item whose bit is not among these is not the user's; else an exact search decides.
+            marks[:] = 0
+            for m in range(lo, hi):
+                own = np.uint64(indices[m])
+                marks[(own >> SIX) & LAST] |= ONE << (own & LOW)
+            within, turn = size, np.uint64(0)
+            for k in range(offsets[n + 1] - offsets[n]):
+                if within == size:
+                    keyed_shuffle(absorb(user_positive, turn), permutation)
+                    within = 0
+                    turn += np.uint64(1)
+                draw = absorb(user_negative, np.uint64(k))
+                item = np.int64(-1)
+                for attempt in range(MAX_ATTEMPTS):
+                    x = absorb(draw, np.uint64(attempt))
+                    if user_law == 0:
+                        candidate = bounded(x, n_items)
+                    elif user_law == 1:
+                        candidate = np.int64(trained[bounded(x, trained.shape[0])])
+                    else:
+                        # A uniform training pair's item is popular exactly in proportion to its count.
+                        candidate = np.int64(indices[bounded(x, indices.shape[0])])
+                    bit = np.uint64(candidate)
+                    marked = (marks[(bit >> SIX) & LAST] >> (bit & LOW)) & ONE
+                    if marked == 0 or not contains(indices, lo, hi, candidate):
+                        item = candidate
+                        break
+                if item < 0:
+                    x = absorb(draw, np.uint64(MAX_ATTEMPTS))
+                    pool = everything if user_law == 0 else trained
+                    weights = counts if user_law == 2 else alike
+                    item = nth_admissible(x, lo, hi, indices, pool, weights, n_items)
+                t = offsets[n] + k
+                users[t] = u
+                positives[t] = indices[lo + permutation[within]]
+                negatives[t] = item
+                within += 1
     return fallbacks
