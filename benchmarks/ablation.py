@@ -3,9 +3,9 @@
     python benchmarks/ablation.py DATA --model i-vbpr --splits 3
     python benchmarks/ablation.py DATA --model bpr-mf --variant "lambda_theta=0.05 iterations=300"
 
-DATA is the folder that benchmarks/quality.py uses. Choices are made on the *validation* AUC: the table shows the
-default's, and each variant's difference to it, paired by split or seed; test AUC and cold test AUC of the same
-fits stand beside it for the record.
+DATA is the folder that benchmarks/quality.py uses. Choices are made on the *validation* AUC: the table shows
+the default's, and each variant's difference to it, paired by split or seed; test AUC and cold test AUC of the
+same fits stand beside it for the record.
 """
 
 from __future__ import annotations

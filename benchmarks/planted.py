@@ -2,8 +2,8 @@
 
     python benchmarks/planted.py --world tiny demo --seeds 10
 
-For each world and seed: AUC of the truth, of BPR-MF and of I-VBPR with default options; their share of the way
-from 0.5 to the truth; Cold; and how faithful the explanations are: over 2,000 pairs of user and item the
+For each world and seed: AUC of the truth, of BPR-MF and of I-VBPR with default options; their share of the
+way from 0.5 to the truth; Cold; and how faithful the explanations are: over 2,000 pairs of user and item the
 correlation of learned with planted centred contributions, and how often removing the attribute with the top
 learned contribution lowers the planted utility more than removing a random present one.
 """

@@ -305,7 +305,6 @@ def test_payload_depends_on_what_is_learned_from(tmp_path: Path) -> None:
 
 def test_a_file_brings_the_model_back(tmp_path: Path, name: str) -> None:
     model = fitted(name)
-    features = FEATURES.get(name)
     digest = model.save(tmp_path / "m.h5")
     back = load(tmp_path / "m.h5")
     assert type(back) is type(model) and back.name == name and back.payload_sha256_ == digest
@@ -313,10 +312,6 @@ def test_a_file_brings_the_model_back(tmp_path: Path, name: str) -> None:
     for key, array in model.parameters_.arrays().items():
         np.testing.assert_array_equal(getattr(back, f"{key}_"), array)
     assert back.data_.payload_sha256 == DATA.payload_sha256 and back.data_.has_times
-    if features is not None:
-        with pytest.raises(UsageError, match="--features"):
-            back.scorer()
-        back.scorer(features)
     users = DATA.users.texts()[:7]
     np.testing.assert_array_equal(back.scores(users), model.scores(users))
     assert verify(tmp_path / "m.h5").ok
@@ -376,11 +371,30 @@ def test_features_are_found_where_they_were_or_beside_the_model(tmp_path: Path) 
     shutil.move(tmp_path / "a", tmp_path / "b")
     np.testing.assert_array_equal(load(tmp_path / "b" / "m.h5").scores([user]), expected)
     os.rename(tmp_path / "b" / "f.h5", tmp_path / "elsewhere.h5")
-    with pytest.raises(UsageError, match=r"f\.h5"):
-        load(tmp_path / "b" / "m.h5").scores([user])
+    # Ranking does without them, by the projections in the model file; reasons don't.
+    alone = load(tmp_path / "b" / "m.h5")
+    np.testing.assert_array_equal(alone.scores([user]), expected)
+    assert len(alone.recommend(user, 3, reasons=False)) == 3
+    for ask in (lambda: alone.recommend(user, 3), lambda: alone.explain(user, alone.data_.items[0])):
+        with pytest.raises(UsageError, match=r"f\.h5.*--features"):
+            ask()
     DENSE.write(tmp_path / "b" / "f.h5")
     with pytest.raises(DataError, match="not those of the fit"):
         load(tmp_path / "b" / "m.h5").scores([user])
+
+
+def test_projections_of_other_parameters_are_not_used(tmp_path: Path) -> None:
+    from ivbpr_numba.store.files import read_tree, write_tree
+
+    model = fitted("i-vbpr", {"out": tmp_path / "m.h5"})
+    tree = read_tree(tmp_path / "m.h5", "ivbpr-model")
+    tree.objects["/cache/payload_sha256"] = "0" * 64
+    write_tree(tmp_path / "stale.h5", tree, payload=["/@model"])
+    with pytest.raises(UsageError, match="--features"):
+        load(tmp_path / "stale.h5").scores([DATA.users[0]])
+    back = load(tmp_path / "stale.h5")
+    back.scorer(ATTRIBUTES)
+    np.testing.assert_array_equal(back.scores([DATA.users[0]]), model.scores([DATA.users[0]]))
 
 
 def test_files_that_are_no_models(tmp_path: Path) -> None:

@@ -189,7 +189,7 @@ def _owned(data: Dataset, rows: np.ndarray, parts: Sequence[str]) -> tuple[np.nd
 def _values(model: Model, item_rows: Sequence[int] | np.ndarray, features: Features | None) -> np.ndarray:
     """Values (n, F) float64 of some items."""
     found = model.find_features(features)
-    rows = found.rows_of_all(model.data_.items)[np.asarray(item_rows, dtype=np.int64)]
+    rows = found.items.find(model.data_.items.values[np.asarray(item_rows, dtype=np.int64)])
     return found.take(rows).astype(np.float64) * found.scale
 
 

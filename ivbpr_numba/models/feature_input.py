@@ -92,18 +92,7 @@ class FeatureRecord:
         DataError
             Other features than those of the fit.
         """
-        from ivbpr_numba.datasets.features import Features
-
-        if given is not None:
-            found = [given]
-        else:
-            places = [self.path]
-            if self.folder and self.path:
-                places += [os.path.join(self.folder, self.relative_path)]
-                places += [os.path.join(self.folder, os.path.basename(self.path))]
-            found = [
-                Features.read(place) for place in dict.fromkeys(places) if place and os.path.isfile(place)
-            ]
+        found = [given] if given is not None else self._recorded()
         for features in found:
             if features.payload_sha256 == self.sha256:
                 return features
@@ -117,6 +106,21 @@ class FeatureRecord:
             f"The model's features are not at {self.path or 'any recorded place'}.",
             "Name their file with --features.",
         )
+
+    def refuse_changed(self) -> None:
+        """Raise DataError when other features than those of the fit are at the recorded places."""
+        if self._recorded():
+            self.find()
+
+    def _recorded(self) -> list[Features]:
+        """Features at the recorded path, and at the same path from where the model file is now."""
+        from ivbpr_numba.datasets.features import Features
+
+        places = [self.path]
+        if self.folder and self.path:
+            places += [os.path.join(self.folder, self.relative_path)]
+            places += [os.path.join(self.folder, os.path.basename(self.path))]
+        return [Features.read(place) for place in dict.fromkeys(places) if place and os.path.isfile(place)]
 
 
 @dataclass(frozen=True)

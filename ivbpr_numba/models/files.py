@@ -16,10 +16,12 @@ from ivbpr_numba.datasets.feature_layout import Group
 from ivbpr_numba.errors import DataError, IvbprError
 from ivbpr_numba.models.checkpoint import canonical_json
 from ivbpr_numba.models.feature_input import FeatureRecord, Scaling
+from ivbpr_numba.models.visual import VBPR
 from ivbpr_numba.parameters import FactorParameters, Parameters, PopularityParameters, VisualParameters
 from ivbpr_numba.store.atomic import Lock, PathLike
+from ivbpr_numba.store.digest import digest_objects
 from ivbpr_numba.store.files import write_tree
-from ivbpr_numba.store.tree import FORMAT_VERSION, Tree, Value
+from ivbpr_numba.store.tree import FORMAT_VERSION, Tree, Value, as_canonical
 
 if TYPE_CHECKING:
     from ivbpr_numba.models.base import Model
@@ -72,6 +74,13 @@ def write_model(model: Model, path: PathLike, keep_lock: Lock | None = None) -> 
         payload |= {
             name: described[name] for name in ("/features/sha256", "/features/shift", "/features/multiplier")
         }
+    style = getattr(model, "style", None)
+    if style is not None:
+        objects |= {
+            "/cache/item_visual": style[None, :, :-1],
+            "/cache/item_visual_bias": style[None, :, -1],
+            "/cache/payload_sha256": digest_objects({key: as_canonical(v) for key, v in payload.items()}),
+        }
     return write_tree(
         path, Tree(FORMAT, objects, {"model": model.name}), payload=payload, keep_lock=keep_lock
     )
@@ -112,6 +121,8 @@ def restore(model: Model, tree: Tree, path: PathLike) -> Model:
             model.features_ = _read_record(tree, path)
         model._set_parameters(_read_parameters(tree, model, data))
         model.payload_sha256_ = str(tree.attrs["payload_sha256"])
+        if isinstance(model, VBPR) and "/cache/item_visual" in tree.objects:
+            _read_cache(model, tree)
     except IvbprError as problem:
         raise DataError(f"'{path}': {problem.message}", problem.hint) from problem
     except (KeyError, TypeError, ValueError, AttributeError) as problem:
@@ -120,6 +131,16 @@ def restore(model: Model, tree: Tree, path: PathLike) -> Model:
             f"'{path}' is a model file that contradicts itself: {what}.", "Fit again."
         ) from problem
     return model
+
+
+def _read_cache(model: VBPR, tree: Tree) -> None:
+    """Use the projected features, if they belong to these parameters."""
+    if tree.text("/cache/payload_sha256") != model.payload_sha256_:
+        return
+    n_items, d = len(model.data_.items), int(model.config_["visual_factors"])
+    vectors = as_float32("/cache/item_visual", tree.array("/cache/item_visual"), (1, n_items, d))
+    bias = as_float32("/cache/item_visual_bias", tree.array("/cache/item_visual_bias"), (1, n_items))
+    model.keep_style(np.concatenate([vectors[0], bias[0, :, None]], axis=1))
 
 
 def _metrics(tree: Tree) -> dict[str, dict[str, Any]]:

@@ -19,7 +19,7 @@ from ivbpr_numba.models.triples import Triples, TripleSampler
 from ivbpr_numba.parameters import FactorParameters, Parameters, VisualParameters
 from ivbpr_numba.ranking import Scorer, VectorScorer
 
-__all__ = ["FactorLearner", "Iteration", "Learner", "Tables", "VisualLearner", "block_size"]
+__all__ = ["FactorLearner", "Iteration", "Learner", "Tables", "VisualLearner", "block_size", "project_style"]
 
 Tables = dict[str, np.ndarray]
 
@@ -263,17 +263,21 @@ class VisualLearner(_Sampled):
 
     def scorer(self, tables: Tables) -> VectorScorer:
         """Rank by equation (1)."""
-        return visual_scorer(self.parameters(tables), self.source, self.scaling)
+        parameters = self.parameters(tables)
+        return visual_scorer(parameters, project_style(parameters, self.source, self.scaling))
 
 
-def visual_scorer(parameters: VisualParameters, source: FeatureInput, scaling: Scaling) -> VectorScorer:
+def project_style(parameters: VisualParameters, source: FeatureInput, scaling: Scaling) -> np.ndarray:
+    """What the features give to the score of every item: [E f_i, β · f_i], (I, D + 1) float32."""
+    weights = [parameters.embedding, parameters.visual_bias]
+    return project(source, scaling.shift, scaling.multiplier, weights)
+
+
+def visual_scorer(parameters: VisualParameters, style: np.ndarray) -> VectorScorer:
     """Scorer of equation (1): user [γ_u, θ_u], item [γ_i, E f_i], bias β_i + β · f_i."""
-    projected = project(
-        source, scaling.shift, scaling.multiplier, [parameters.embedding, parameters.visual_bias]
-    )
     d = len(parameters.embedding)
     return VectorScorer(
         np.concatenate([parameters.user_factors, parameters.user_visual], axis=1),
-        np.concatenate([parameters.item_factors, projected[:, :d]], axis=1),
-        parameters.item_bias + projected[:, d],
+        np.concatenate([parameters.item_factors, style[:, :d]], axis=1),
+        parameters.item_bias + style[:, d],
     )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ivbpr_numba.errors import DataError, UsageError
 from ivbpr_numba.models.base import Trained
 from ivbpr_numba.models.feature_input import FeatureRecord, align, fit_scaling
-from ivbpr_numba.models.learners import Learner, VisualLearner, visual_scorer
+from ivbpr_numba.models.learners import Learner, VisualLearner, project_style, visual_scorer
 from ivbpr_numba.models.presets import resolve
-from ivbpr_numba.parameters import VisualParameters
+from ivbpr_numba.parameters import Parameters, VisualParameters
 from ivbpr_numba.ranking import Scorer
 
 if TYPE_CHECKING:
@@ -114,10 +116,30 @@ patience, update, seed, threads, device
         self.features_, self._found, self._source = FeatureRecord.of(features, scaling), features, source
         return VisualLearner(options, data.train.indptr, data.train.indices, len(data.items), source, scaling)
 
+    def _set_parameters(self, parameters: Parameters) -> None:
+        super()._set_parameters(parameters)
+        self._style = None
+
+    @property
+    def style(self) -> np.ndarray | None:
+        """[E f_i, β · f_i] of every item, (I, D + 1) float32, once it was computed or read."""
+        return self._style
+
+    def keep_style(self, style: np.ndarray) -> None:
+        """Use what a model file kept, instead of projecting the features again."""
+        self._style = style
+
     _source: Any = None
+    _style: np.ndarray | None = None
 
     def _make_scorer(self, features: Features | None) -> Scorer:
         assert isinstance(self.parameters_, VisualParameters) and self.features_ is not None
-        if features is not None or self._source is None:
-            self._source = align(self.find_features(features), self.data_.items)
-        return visual_scorer(self.parameters_, self._source, self.features_.scaling)
+        if features is not None:
+            self.find_features(features)
+        elif self._found is None and self._style is not None:
+            self.features_.refuse_changed()
+        if self._style is None:
+            if self._source is None:
+                self._source = align(self.find_features(), self.data_.items)
+            self._style = project_style(self.parameters_, self._source, self.features_.scaling)
+        return visual_scorer(self.parameters_, self._style)

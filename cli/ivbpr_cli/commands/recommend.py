@@ -66,8 +66,9 @@ def recommend(
         row = {"out": str(out), "users": counted.users, "rows": counted.rows}
         screen.show(Answer("recommend-all", row, [row]))
         return
+    reasons = explain or screen.format in (Format.json, Format.jsonl)
     items = fitted.recommend(
-        user, n, where=conditions, because=because, exclude=parts, reasons=True, features=given
+        user, n, where=conditions, because=because, exclude=parts, reasons=reasons, features=given
     )
     document = {"user": user, "at": None, "model": fitted.name, "items": items}
     rows = [flat(item, explain) for item in items]
