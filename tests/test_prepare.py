@@ -17,6 +17,8 @@ from ivbpr_numba.datasets.catalogue import CELL_LIMIT
 from ivbpr_numba.datasets.dataset import Dataset
 from ivbpr_numba.datasets.features import Group, write_features
 from ivbpr_numba.datasets.prepare import prepare, prepare_report_lines
+from ivbpr_numba.datasets.tables import read_table
+from ivbpr_numba.datasets.times import parse_times
 from ivbpr_numba.errors import DataError, UsageError
 from ivbpr_numba.ids import Ids
 
@@ -229,3 +231,30 @@ def test_real_counts(real_data: Path, file: str, read: tuple, merged: int, kept:
     assert steps["merge"]["interactions"] == merged
     assert tuple(steps["kept"][key] for key in ("interactions", "users", "items")) == kept
     assert len(data.test) == len(data.valid) == kept[1]
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(
+    ("file", "column", "first", "last"),
+    [
+        ("hm/transactions.csv.gz", "t_dat", "2018-09-20", "2020-09-22"),
+        ("rtr/rtr_interactions.csv.gz", "review_date", "2010-11-03", "2018-01-08"),
+    ],
+)
+def test_real_dates(real_data: Path, file: str, column: str, first: str, last: str) -> None:
+    seconds = parse_times(read_table(real_data / file, [column])[column].tolist())
+    days = seconds.astype("datetime64[s]").astype("datetime64[D]")
+    assert (str(days.min()), str(days.max())) == (first, last)
+
+
+@pytest.mark.real_data
+def test_real_items_are_cold(real_data: Path) -> None:
+    """The regime of the paper: hardly an article is bought five times, most test items are cold."""
+    data = prepare(real_data / "hm" / "transactions.csv.gz", strict=True)
+    counts = np.zeros(len(data.items), dtype=int)
+    for part in (data.train, data.valid, data.test):
+        np.add.at(counts, part.indices, 1)
+    assert np.mean(counts < 5) == pytest.approx(0.987, abs=0.0005)
+    tested = data.train_counts[data.test.indices]
+    assert np.mean(tested < 5) == pytest.approx(0.97, abs=0.01)
+    assert np.mean(tested == 0) == pytest.approx(0.56, abs=0.03)
