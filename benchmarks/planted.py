@@ -19,15 +19,12 @@ from typing import Any
 
 import numpy as np
 
-from ivbpr_numba import Dataset, Features, auc, create
+from ivbpr_numba import Features, auc, create
 from ivbpr_numba.datasets.feature_tables import build_feature_table
 from ivbpr_numba.datasets.world import World, generate
 from ivbpr_numba.datasets.world_catalogue import TAGS
 from ivbpr_numba.evaluation import dataset_of, truth_auc
-from ivbpr_numba.models.base import Model
-from ivbpr_numba.models.explaining import sensitivities
-
-PAIRS = 2000
+from ivbpr_numba.faithful import faithful
 
 
 def attributes_of(world: World, folder: Path) -> Features:
@@ -37,39 +34,6 @@ def attributes_of(world: World, folder: Path) -> Features:
     out = folder / "attributes.h5"
     build_feature_table(paths["catalogue"], id_column="id", columns=columns, tags=[TAGS], out=out)
     return Features.read(out)
-
-
-def faithful(world: World, data: Dataset, model: Model, features: Features, seed: int) -> dict[str, float]:
-    """Learned against planted contributions of the attributes that items have."""
-    rng = np.random.default_rng(seed)
-    truth = world.truth
-    names = [name.replace(f"{TAGS}=", "") for name in features.names]
-    planted_names = [name.replace(f"{TAGS}=", "") for name in world.attributes.names]
-    column = np.array([planted_names.index(name) for name in names])
-    user_of = truth.users.find(data.users.values)
-    values = features.values(features.rows_of_all(data.items)).astype(np.float64)
-    mean = values.mean(axis=0)
-    learned_all, planted_all, wins, asked = [], [], 0, 0
-    style = truth.styles(None)
-    for u in rng.integers(0, len(data.users), PAIRS).tolist():
-        i = int(rng.integers(0, len(data.items)))
-        learned = sensitivities(model.parameters_, model.features_, u).centred
-        planted = (truth.taste[user_of[u]] @ truth.taste_map + style)[column]
-        for group in features.groups:
-            part = slice(group.offset, group.offset + group.size)
-            if group.exclusive:
-                planted[part] -= mean[part] @ planted[part] / mean[part].sum()
-        present = np.flatnonzero(values[i])
-        learned_all += learned[present].tolist()
-        planted_all += planted[present].tolist()
-        top = present[np.argmax(learned[present])]
-        other = rng.choice(present[present != top])
-        wins += planted[top] > planted[other]
-        asked += 1
-    return {
-        "correlation": float(np.corrcoef(learned_all, planted_all)[0, 1]),
-        "top_beats_random": wins / asked,
-    }
 
 
 def run(size: str, seed: int, options: dict[str, Any]) -> dict[str, Any]:
@@ -88,7 +52,7 @@ def run(size: str, seed: int, options: dict[str, Any]) -> dict[str, Any]:
             row[f"{name} share"] = (found["all"]["auc"] - 0.5) / (truth["all"]["auc"] - 0.5)
             row[f"{name} cold"] = found["cold"]["auc"]
             row[f"{name} iterations"] = model.history_[-1]["iteration"]
-        row |= faithful(world, data, model, features, seed)
+        row |= faithful(world.truth, model, features, seed=seed)
     row["cold gain"] = row["i-vbpr cold"] - row["bpr-mf cold"]
     return row
 

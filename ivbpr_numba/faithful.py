@@ -1,0 +1,151 @@
+"""Do the reasons that a model gives agree with the reasons that a built-in world planted?
+
+Learned and planted contributions are compared as people see them: centred within exclusive groups (model
+specification 7), so that both say "compared with the average item of this catalogue".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ivbpr_numba.datasets.world_catalogue import TAGS
+from ivbpr_numba.errors import UsageError
+from ivbpr_numba.models.explaining import Sensitivities, sensitivities
+from ivbpr_numba.parameters import VisualParameters
+
+if TYPE_CHECKING:
+    from ivbpr_numba.datasets.features import Features
+    from ivbpr_numba.datasets.world_truth import Truth
+    from ivbpr_numba.ids import Ids
+    from ivbpr_numba.models.base import Model
+
+__all__ = ["Agreement", "PlantedTaste", "agreement", "faithful"]
+
+PAIRS = 2000
+
+
+class PlantedTaste:
+    """A world's taste for attributes in the columns of a feature file, centred as learned taste is.
+
+    Parameters
+    ----------
+    truth : Truth
+    features : Features
+        Attributes made from the world's catalogue.
+    items : Ids
+        The catalogue whose average item is the zero of every exclusive group.
+    """
+
+    def __init__(self, truth: Truth, features: Features, items: Ids) -> None:
+        planted = [_short(name) for name in truth.attributes.names]
+        self.truth = truth
+        self.groups = features.groups
+        self.columns = np.array([planted.index(_short(name)) for name in features.names])
+        self.mean = features.values(features.rows_of_all(items)).astype(np.float64).mean(axis=0)
+
+    def sensitivities(self, world_row: int) -> Sensitivities:
+        """Centred taste of one shopper, by the row in the world: ``you`` by a_u P, ``everyone`` by q."""
+        you = (self.truth.taste[world_row] @ self.truth.taste_map)[self.columns]
+        everyone = self.truth.styles(None)[self.columns]
+        level = np.zeros(len(self.groups))
+        for g, group in enumerate(self.groups):
+            part = slice(group.offset, group.offset + group.size)
+            weight = self.mean[part].sum()
+            if group.exclusive and weight > 0:
+                for values in (you, everyone):
+                    centre = float(self.mean[part] @ values[part] / weight)
+                    values[part] -= centre
+                    level[g] += centre
+        return Sensitivities(you, everyone, level, 0.0)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Learned and planted contributions of the attributes that drawn items have.
+
+    Attributes
+    ----------
+    learned, planted : (n,) float64
+        Contributions of all present attributes, pair after pair.
+    of_pair : (n,) int64
+        Number of the pair of user and item that each belongs to.
+    wins, asked : int
+        Pairs in which the attribute with the top learned contribution has a larger planted one than a
+        randomly drawn other attribute of the item; pairs with at least two attributes.
+    """
+
+    learned: np.ndarray
+    planted: np.ndarray
+    of_pair: np.ndarray
+    wins: int
+    asked: int
+
+    @property
+    def correlation(self) -> float:
+        """Pearson's."""
+        return float(np.corrcoef(self.learned, self.planted)[0, 1])
+
+    @property
+    def top_beats_random(self) -> float:
+        """Share of the pairs in which the top learned attribute matters more in truth than a random one."""
+        return self.wins / self.asked
+
+
+def agreement(truth: Truth, model: Model, features: Features, pairs: int = PAIRS, seed: int = 0) -> Agreement:
+    """Compare contributions over random pairs of the model's users and items.
+
+    Parameters
+    ----------
+    truth : Truth
+        Of the world whose purchases the model learned from.
+    model : Model
+        A visual model fitted to `features`.
+    features : Features
+    pairs : int
+    seed : int
+        Of the pairs, and of the attribute that the top one is compared with.
+
+    Raises
+    ------
+    UsageError
+        The model has no taste for attributes.
+    """
+    parameters, record, data = model.parameters_, model.features_, model.data_
+    if not isinstance(parameters, VisualParameters) or record is None:
+        raise UsageError(f"{model.name} knows no attributes.", "Ask i-vbpr.")
+    rng = np.random.default_rng(seed)
+    planted_taste = PlantedTaste(truth, features, data.items)
+    world_row = truth.users.find(data.users.values)
+    values = features.values(features.rows_of_all(data.items)).astype(np.float64)
+    learned, planted, of_pair = [], [], []
+    wins = asked = 0
+    for n, u in enumerate(rng.integers(0, len(data.users), pairs).tolist()):
+        i = int(rng.integers(0, len(data.items)))
+        present = np.flatnonzero(values[i])
+        ours = sensitivities(parameters, record, u).centred[present] * values[i, present]
+        theirs = planted_taste.sensitivities(int(world_row[u])).centred[present] * values[i, present]
+        learned.append(ours)
+        planted.append(theirs)
+        of_pair.append(np.full(len(present), n))
+        if len(present) > 1:
+            top = int(np.argmax(ours))
+            other = rng.choice(np.delete(np.arange(len(present)), top))
+            wins += bool(theirs[top] > theirs[other])
+            asked += 1
+    return Agreement(np.concatenate(learned), np.concatenate(planted), np.concatenate(of_pair), wins, asked)
+
+
+def faithful(
+    truth: Truth, model: Model, features: Features, pairs: int = PAIRS, seed: int = 0
+) -> dict[str, float]:
+    """Two figures of `agreement`: ``correlation`` and ``top_beats_random``."""
+    found = agreement(truth, model, features, pairs, seed)
+    return {"correlation": found.correlation, "top_beats_random": found.top_beats_random}
+
+
+def _short(name: str) -> str:
+    """Tags are named with or without their group, as the feature file was made."""
+    return name.removeprefix(f"{TAGS}=")
