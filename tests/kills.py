@@ -240,7 +240,8 @@ def interrupt_often(task: Task, number: int, times: int, seed: int, old: bytes =
         code, err = strike(task, number, seconds, rng)
         ends[code] += 1
         assert code in (0, 128 + number), (code, err)
-        assert "Traceback" not in err and len(err.splitlines()) <= 1, err
+        # Before our first line runs, Ctrl-C meets Python's own start.
+        assert len(err.splitlines()) <= 1 or "ivbpr_cli" not in err, err
         left = names_in(folder) - inputs
         assert left - set(task.may_stay) <= {task.out.name}, left
         if task.out.exists():  # a signal between the rename and the end of the process comes too late
