@@ -450,7 +450,7 @@ def _hang() -> None:
 SELF_TEST = {"a crash": lambda: os.kill(os.getpid(), signal.SIGSEGV), "a hang": _hang}
 
 
-def work() -> None:
+def work(folder: Path) -> None:
     """Take ``kind<TAB>seed`` lines from stdin, print a result line for each; the body of a worker."""
     from ivbpr_cli import app
     from ivbpr_numba.datasets import foreign_hdf5
@@ -460,25 +460,24 @@ def work() -> None:
     answers = os.fdopen(os.dup(1), "w")
     faulthandler.enable()
     benches: dict[str, Bench] = {}
-    with tempfile.TemporaryDirectory(prefix="ivbpr-mutations-") as folder:
-        for line in sys.stdin:
-            name, seed = line.rstrip("\n").split("\t")
-            if name not in benches and name not in SELF_TEST:
-                own = Path(folder) / str(len(benches))
-                own.mkdir()
-                resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-                benches[name] = Bench(name, own)
-                size = _resident("VmSize") * 1024
-                if size:
-                    resource.setrlimit(resource.RLIMIT_AS, (size + MEMORY, resource.RLIM_INFINITY))
-            # A thread of C: it also ends a library that loops without giving Python a chance.
-            faulthandler.dump_traceback_later(SECONDS, exit=True)
-            if name in SELF_TEST:
-                SELF_TEST[name]()
-            result = benches[name].try_seed(int(seed))
-            faulthandler.cancel_dump_traceback_later()
-            answers.write(json.dumps(result.__dict__) + "\n")
-            answers.flush()
+    for line in sys.stdin:
+        name, seed = line.rstrip("\n").split("\t")
+        if name not in benches and name not in SELF_TEST:
+            own = folder / str(len(benches))
+            own.mkdir()
+            resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+            benches[name] = Bench(name, own)
+            size = _resident("VmSize") * 1024
+            if size:
+                resource.setrlimit(resource.RLIMIT_AS, (size + MEMORY, resource.RLIM_INFINITY))
+        # A thread of C: it also ends a library that loops without giving Python a chance.
+        faulthandler.dump_traceback_later(SECONDS, exit=True)
+        if name in SELF_TEST:
+            SELF_TEST[name]()
+        result = benches[name].try_seed(int(seed))
+        faulthandler.cancel_dump_traceback_later()
+        answers.write(json.dumps(result.__dict__) + "\n")
+        answers.flush()
 
 
 def run(jobs: Iterable[tuple[str, int]]) -> list[Result]:
@@ -489,11 +488,15 @@ def run(jobs: Iterable[tuple[str, int]]) -> list[Result]:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("IVBPR_")}
     environment["PYTHONPATH"] = os.pathsep.join([str(here.parent), str(here.parents[1])])
     while waiting:
-        with tempfile.TemporaryFile("w+") as asked, tempfile.TemporaryFile("w+") as said:
+        with (
+            tempfile.TemporaryFile("w+") as asked,
+            tempfile.TemporaryFile("w+") as said,
+            tempfile.TemporaryDirectory(prefix="ivbpr-mutations-") as folder,
+        ):
             asked.write("".join(f"{name}\t{seed}\n" for name, seed in waiting))
             asked.seek(0)
             worker = subprocess.Popen(
-                [sys.executable, str(here), "--work"],
+                [sys.executable, str(here), "--work", folder],
                 stdin=asked, stdout=subprocess.PIPE, stderr=said, text=True, env=environment,
             )  # fmt: skip
             assert worker.stdout is not None
@@ -535,8 +538,8 @@ def summary(results: list[Result]) -> str:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["--work"]:
-        work()
+    if sys.argv[1:2] == ["--work"]:
+        work(Path(sys.argv[2]))
     else:
         with tempfile.TemporaryDirectory() as place:
             print(Bench(sys.argv[1], Path(place)).try_seed(int(sys.argv[2])))

@@ -110,11 +110,13 @@ def import_features(
 def _scaled(raw: np.ndarray, scale: float, divide_by: float | None) -> np.ndarray:
     """Values as float32, or as float64 where the source holds more digits than float32."""
     exact = raw.dtype.itemsize < (4 if raw.dtype.kind in "iu" else 8)
-    values: np.ndarray = raw.astype(np.float32 if exact else np.float64)
-    if scale != 1.0:
-        values *= scale
-    if divide_by is not None:
-        values /= divide_by
+    # What is no number is found, and named, when it is stored.
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        values: np.ndarray = raw.astype(np.float32 if exact else np.float64)
+        if scale != 1.0:
+            values *= scale
+        if divide_by is not None:
+            values /= divide_by
     return values
 
 
