@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ivbpr_numba.arrays import stored_bits
 from ivbpr_numba.kernels.compiling import kernel
-from ivbpr_numba.kernels.cpu import factor, vectors
+from ivbpr_numba.kernels.cpu import factor, features, vectors, visual
 
 needs_vectors = pytest.mark.skipif(not vectors.USABLE, reason="no explicit vectors here")
 
@@ -46,7 +47,7 @@ def test_operations() -> None:
 
 @kernel
 def convert(a, out):
-    vectors.store(out, 0, 0, vectors.load_half(a, 0, 1))
+    vectors.store(out, 0, 0, vectors.load_stored(a, 0, 1))
 
 
 @pytest.mark.skipif(not vectors.HALF_USABLE, reason="no conversion of float16 here")
@@ -89,6 +90,74 @@ def test_a_diverged_loss_is_not_finite() -> None:
     row = np.zeros(1, np.int32)
     numbers = [np.float32(x) for x in (-1, 0.05, 0, 0)]
     assert not np.isfinite(factor.factor_range(row, row, row + 1, 0, 1, users, items, 10, *numbers))
+
+
+def tables_of_a_block(rng: np.random.Generator, columns: int, d: int) -> tuple[np.ndarray, ...]:
+    """Embedding, differences and pulls as `visual.visual_epoch` lays them out."""
+    width = -(-columns // 16) * 16
+    embedding = np.zeros((-(-(d + 1) // 4) * 4, width), np.float32)
+    embedding[: d + 1, :columns] = rng.normal(0, 1, (d + 1, columns))
+    differences = np.zeros((200, width + 16), np.float32)
+    differences[:, :columns] = rng.normal(0, 1, (200, columns))
+    pulls = np.zeros((200, -(-(d + 1) // 16) * 16), np.float32)
+    pulls[:150, : d + 1] = rng.normal(0, 1, (150, d + 1))
+    return embedding, differences, pulls
+
+
+@needs_vectors
+@pytest.mark.parametrize(("columns", "d"), [(1, 1), (37, 3), (80, 10), (128, 17)])
+def test_projections_and_sums(columns: int, d: int) -> None:
+    embedding, differences, pulls = tables_of_a_block(np.random.default_rng(columns), columns, d)
+    expected = differences[:, : embedding.shape[1]].astype(np.float64) @ embedding.T.astype(np.float64)
+    for function in (features.plain_project, features.vector_project):
+        out = np.zeros((200, 32), np.float32)
+        for first in range(0, 200, 4):
+            function(embedding, differences, first, out)
+        np.testing.assert_allclose(out[:, : len(embedding)], expected, 1e-5, 1e-4)
+        assert not out[:, len(embedding) :].any()
+    for lo in range(0, embedding.shape[1], 16):
+        hi = embedding.shape[1]
+        wanted = pulls[:150].T.astype(np.float64) @ differences[:150, lo:hi]
+        for function in (visual.plain_sums, visual.vector_sums):
+            total = np.zeros((len(embedding), hi - lo), np.float32)
+            function(total, pulls, differences, 150, lo, hi)
+            np.testing.assert_allclose(total[: d + 1], wanted[: d + 1], 1e-5, 1e-4)
+
+
+@needs_vectors
+@pytest.mark.parametrize(("k", "d"), [(0, 1), (10, 10), (15, 15)])
+def test_factor_steps_of_a_block(k: int, d: int) -> None:
+    rng = np.random.default_rng(k)
+    n, users, items = 400, 9, 14
+    start = [np.zeros((rows, 16), np.float32) for rows in (users, items, users)]
+    start[0][:, :k] = rng.normal(0, 1, (users, k))
+    start[1][:, : k + 1] = rng.normal(0, 1, (items, k + 1))
+    start[2][:, :d] = rng.normal(0, 1, (users, d))
+    projections = np.zeros((n, 16), np.float32)
+    projections[:, : d + 1] = rng.normal(0, 1, (n, d + 1))
+    of = np.sort(rng.integers(0, users, n + 5)).astype(np.int32)
+    positives = rng.integers(0, items, n + 5).astype(np.int32)
+    negatives = ((positives + rng.integers(1, items, n + 5)) % items).astype(np.int32)
+    numbers = [np.float32(x) for x in (0.05, 0.01, 0.02, 0.03)]
+    found = []
+    for function in (visual.plain_factors, visual.vector_factors):
+        tables, pulls = [table.copy() for table in start], np.zeros((n, 16), np.float32)
+        loss = function(of, positives, negatives, 5, n, *tables, k, d, projections, pulls, *numbers)
+        found.append((*tables, pulls, loss))
+    for plain, vector in zip(*found):
+        np.testing.assert_allclose(vector, plain, 2e-4, 2e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.uint8])
+@pytest.mark.parametrize("columns", [1, 16, 37])
+def test_stored_differences(columns: int, dtype: type) -> None:
+    rng = np.random.default_rng(columns)
+    matrix = stored_bits(rng.integers(0, 200, (5, columns)).astype(dtype))
+    out = np.full((2, 64), np.float32(7))
+    features.feature_differences(matrix, 3, 1, out[0])
+    features.plain_differences(matrix, 3, 1, 0, out[1])
+    np.testing.assert_array_equal(out[0], out[1])
+    assert (out[:, columns:] == 7).all()
 
 
 PROGRAM = """

@@ -108,9 +108,9 @@ def vector_range(
     held, of_u = np.int64(-1), at_bias
     for n in range(start, stop):
         ahead = min(n + AHEAD, stop - 1)
-        vectors.prefetch(user_rows, np.int64(users[ahead]), 0)
-        vectors.prefetch(item_rows, np.int64(positives[ahead]), 0)
-        vectors.prefetch(item_rows, np.int64(negatives[ahead]), 0)
+        vectors.prefetch_write(user_rows, np.int64(users[ahead]), 0)
+        vectors.prefetch_write(item_rows, np.int64(positives[ahead]), 0)
+        vectors.prefetch_write(item_rows, np.int64(negatives[ahead]), 0)
         u, i, j = np.int64(users[n]), np.int64(positives[n]), np.int64(negatives[n])
         if u != held:
             held, of_u = u, vectors.load(user_rows, u, 0)

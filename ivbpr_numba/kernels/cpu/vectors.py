@@ -16,7 +16,7 @@ import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
+from numba.core import cgutils, errors
 from numba.extending import intrinsic, models, register_model
 
 from ivbpr_numba.kernels.compiling import kernel
@@ -30,9 +30,10 @@ __all__ = [
     "count_less",
     "fma",
     "load",
-    "load_half",
+    "load_stored",
     "mul",
     "prefetch",
+    "prefetch_write",
     "splat",
     "store",
     "sub",
@@ -42,6 +43,7 @@ __all__ = [
 WIDTH = 16
 F32, I32 = ir.FloatType(), ir.IntType(32)
 VECTOR = ir.VectorType(F32, WIDTH)
+_STORED = {types.uint16: ir.HalfType(), types.uint8: ir.IntType(8), types.float32: F32}
 
 
 class Float32x16(types.Type):
@@ -60,6 +62,11 @@ class _Model(models.PrimitiveModel):
         super().__init__(manager, numba_type, VECTOR)
 
 
+def _check(array):
+    if not isinstance(array, types.Array) or array.layout != "C":
+        raise errors.TypingError(f"vectors need a C-contiguous array, not {array}")
+
+
 def _address(context, builder, array_type, array, row, column):
     """Pointer to array[row, column] of a C-contiguous array; one without rows has only columns."""
     found = context.make_array(array_type)(context, builder, array)
@@ -76,6 +83,7 @@ def _sixteen(value):
 @intrinsic
 def load(typing, array, row, column):
     """Sixteen float32 from array[row, column] on."""
+    _check(array)
 
     def generate(context, builder, signature, arguments):
         where = _address(context, builder, signature.args[0], *arguments)
@@ -87,15 +95,18 @@ def load(typing, array, row, column):
 
 
 @intrinsic
-def load_half(typing, array, row, column):
-    """Sixteen float16, given as their uint16 bits, from array[row, column] on, as float32."""
+def load_stored(typing, array, row, column):
+    """Sixteen stored numbers from array[row, column] on as float32; float16 is given as its uint16 bits."""
+    _check(array)
+    kind = _STORED[array.dtype]
 
     def generate(context, builder, signature, arguments):
         where = _address(context, builder, signature.args[0], *arguments)
-        halves = ir.VectorType(ir.HalfType(), WIDTH)
-        loaded = builder.load(builder.bitcast(where, halves.as_pointer()))
-        loaded.align = 2
-        return builder.fpext(loaded, VECTOR)
+        loaded = builder.load(builder.bitcast(where, ir.VectorType(kind, WIDTH).as_pointer()))
+        loaded.align = array.dtype.bitwidth // 8
+        if array.dtype == types.uint16:
+            return builder.fpext(loaded, VECTOR)
+        return builder.uitofp(loaded, VECTOR) if array.dtype == types.uint8 else loaded
 
     return float32x16(array, types.intp, types.intp), generate
 
@@ -103,6 +114,7 @@ def load_half(typing, array, row, column):
 @intrinsic
 def store(typing, array, row, column, value):
     """Write sixteen float32 to array[row, column] and what follows."""
+    _check(array)
 
     def generate(context, builder, signature, arguments):
         where = _address(context, builder, signature.args[0], *arguments[:3])
@@ -112,20 +124,27 @@ def store(typing, array, row, column, value):
     return types.void(array, types.intp, types.intp, float32x16), generate
 
 
-@intrinsic
-def prefetch(typing, array, row, column):
-    """Ask for the cache line of array[row, column], to be written soon."""
+def _prefetcher(write, doc):
+    def template(typing, array, row, column):
+        _check(array)
 
-    def generate(context, builder, signature, arguments):
-        where = _address(context, builder, signature.args[0], *arguments)
-        byte = ir.IntType(8).as_pointer()
-        kind = ir.FunctionType(ir.VoidType(), [byte, I32, I32, I32])
-        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
-        # Into every cache level, data.
-        builder.call(function, [builder.bitcast(where, byte), I32(1), I32(3), I32(1)])
-        return context.get_dummy_value()
+        def generate(context, builder, signature, arguments):
+            where = _address(context, builder, signature.args[0], *arguments)
+            byte = ir.IntType(8).as_pointer()
+            kind = ir.FunctionType(ir.VoidType(), [byte, I32, I32, I32])
+            function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+            # Into every level of the cache; data.
+            builder.call(function, [builder.bitcast(where, byte), I32(write), I32(3), I32(1)])
+            return context.get_dummy_value()
 
-    return types.void(array, types.intp, types.intp), generate
+        return types.void(array, types.intp, types.intp), generate
+
+    template.__doc__ = doc
+    return intrinsic(template)
+
+
+prefetch = _prefetcher(0, "Ask for the cache line of array[row, column], to be read soon.")
+prefetch_write = _prefetcher(1, "Ask for the cache line of array[row, column], to be written soon.")
 
 
 @intrinsic
@@ -206,6 +225,7 @@ count_equal = _counter("==", "Number of lanes with a = b.")
 @kernel
 def _trial(a, out):
     prefetch(a, 1, 0)
+    prefetch_write(a, 1, 0)
     x, y = load(a, 0, 3), load(a, 1, 1)
     z = fma(x, splat(np.float32(2)), sub(mul(x, y), add(x, y)))
     store(out, 0, 16, z)
@@ -214,7 +234,7 @@ def _trial(a, out):
 
 @kernel
 def _half_trial(a, out):
-    store(out, 0, 0, load_half(a, 0, 1))
+    store(out, 0, 0, load_stored(a, 0, 1))
 
 
 def _passes() -> bool:
@@ -250,10 +270,10 @@ def _converts_halves() -> bool:
 
 @kernel
 def _ignore(array, row, column):
-    """Stands for `prefetch` where that is not to be had."""
+    """Stands for both kinds of `prefetch` where that is not to be had."""
 
 
 USABLE = not os.environ.get("IVBPR_PLAIN") and _passes()
 HALF_USABLE = USABLE and _converts_halves()
 if not USABLE:
-    prefetch = _ignore
+    prefetch = prefetch_write = _ignore

@@ -10,31 +10,54 @@ multiple of four, zero columns up to a whole cache line. `scaled` is the same ta
 feature multiplier: it acts on stored values, so the matrix is never converted.
 """
 
+import math
+
 import numpy as np
 from numba import prange
 
 from ivbpr_numba.kernels.compiling import kernel
-from ivbpr_numba.kernels.cpu.factor import factor_difference_of, factor_step, slope_and_loss
+from ivbpr_numba.kernels.cpu import vectors
+from ivbpr_numba.kernels.cpu.factor import (
+    AHEAD,
+    ZERO,
+    factor_difference_of,
+    factor_step,
+    lanes,
+    slope_and_loss,
+)
 from ivbpr_numba.kernels.cpu.features import feature_differences, project
-from ivbpr_numba.kernels.cpu.scalars import stepped
+from ivbpr_numba.kernels.cpu.scalars import logistic_slope, stepped
+from ivbpr_numba.kernels.cpu.vectors import WIDTH
 
 __all__ = ["visual_epoch", "visual_epoch_racing"]
 
 COLUMN_TILE = 128  # columns of E that one task moves: 16 rows × 128 × 4 B stay in the L1 cache
-TRIPLE_TILE = 16  # triples that one task projects
+TRIPLE_TILE = 64  # triples that one task projects; a multiple of four
+SUM_TILE = 64  # triples whose differences stay in the L1 cache while all rows of E are moved
 PARALLEL_WORK = 400_000  # multiplications in a block below which waking a thread costs more than it saves
 
 
 @kernel
 def project_triples(positives, negatives, matrix, rows, scaled, first, lo, hi, differences, projections):
     """Step 1 for the block's triples lo … hi−1; `first` is the block's first triple."""
-    for b in range(lo, hi):
-        feature_differences(matrix, rows[positives[first + b]], rows[negatives[first + b]], differences[b])
-        project(scaled, differences[b], projections[b])
+    line = 64 // matrix.itemsize  # stored numbers in a cache line
+    ahead = first + lo
+    for four in range(lo, hi, 4):
+        # The feature rows of the four triples to come are on their way while these are projected.
+        while ahead < min(first + four + 8, positives.shape[0]):
+            for c in range(0, matrix.shape[1], line):
+                vectors.prefetch(matrix, rows[positives[ahead]], c)
+                vectors.prefetch(matrix, rows[negatives[ahead]], c)
+            ahead += 1
+        for b in range(four, min(four + 4, hi)):
+            feature_differences(
+                matrix, rows[positives[first + b]], rows[negatives[first + b]], differences[b]
+            )
+        project(scaled, differences, four, projections)
 
 
 @kernel
-def move_factors(
+def plain_factors(
     users,
     positives,
     negatives,
@@ -52,7 +75,7 @@ def move_factors(
     decay_visual_user,
     decay_bias,
 ):
-    """Step 2: move β_i, γ and θ_u triple by triple; write d · [θ_u, 1] as read into `pulls`."""
+    """`move_factors` for rows of any width."""
     loss = 0.0
     for b in range(size):
         user = user_rows[users[first + b]]
@@ -84,6 +107,111 @@ def move_factors(
     return loss
 
 
+@kernel
+def vector_factors(
+    users,
+    positives,
+    negatives,
+    first,
+    size,
+    user_rows,
+    item_rows,
+    visual_rows,
+    latent,
+    visual,
+    projections,
+    pulls,
+    rate,
+    decay_latent,
+    decay_visual_user,
+    decay_bias,
+):
+    """`move_factors` for rows of one vector each; see `factor.vector_range`."""
+    numbers = lanes(latent, rate, decay_latent, decay_bias)
+    at_bias, rates = vectors.load(numbers, 0, 0), vectors.load(numbers, 1, 0)
+    keep_u, keep_i = vectors.load(numbers, 2, 0), vectors.load(numbers, 3, 0)
+    keep_j = vectors.load(numbers, 4, 0)
+    numbers = lanes(visual, rate, decay_visual_user, ZERO)
+    at_visual_bias, visual_rates = vectors.load(numbers, 0, 0), vectors.load(numbers, 1, 0)
+    keep_theta = vectors.load(numbers, 2, 0)
+    loss, product = 0.0, 1.0
+    held, of_u, theta = np.int64(-1), at_bias, at_bias
+    for b in range(size):
+        n = first + b
+        ahead = first + min(b + AHEAD, size - 1)
+        vectors.prefetch_write(user_rows, np.int64(users[ahead]), 0)
+        vectors.prefetch_write(visual_rows, np.int64(users[ahead]), 0)
+        vectors.prefetch_write(item_rows, np.int64(positives[ahead]), 0)
+        vectors.prefetch_write(item_rows, np.int64(negatives[ahead]), 0)
+        u, i, j = np.int64(users[n]), np.int64(positives[n]), np.int64(negatives[n])
+        if u != held:
+            held, of_u, theta = u, vectors.load(user_rows, u, 0), vectors.load(visual_rows, u, 0)
+        of_i, of_j = vectors.load(item_rows, i, 0), vectors.load(item_rows, j, 0)
+        projected = vectors.load(projections, b, 0)
+        difference, biased = vectors.sub(of_i, of_j), vectors.add(of_u, at_bias)
+        pull = vectors.add(theta, at_visual_bias)
+        x = vectors.total(vectors.fma(pull, projected, vectors.mul(biased, difference)))
+        slope = np.float32(logistic_slope(x))
+        product *= 1.0 + math.exp(-abs(x))
+        loss += max(-x, ZERO)
+        if b & 255 == 255:
+            loss += math.log(product)
+            product = 1.0
+        slopes = vectors.splat(slope)
+        vectors.store(pulls, b, 0, vectors.mul(slopes, pull))
+        theta = vectors.fma(vectors.mul(slopes, visual_rates), projected, vectors.mul(theta, keep_theta))
+        gain = vectors.mul(vectors.splat(rate * slope), biased)
+        of_u = vectors.fma(vectors.mul(slopes, rates), difference, vectors.mul(of_u, keep_u))
+        vectors.store(visual_rows, u, 0, theta)
+        vectors.store(user_rows, u, 0, of_u)
+        vectors.store(item_rows, i, 0, vectors.fma(of_i, keep_i, gain))
+        vectors.store(item_rows, j, 0, vectors.sub(vectors.mul(of_j, keep_j), gain))
+    return loss + math.log(product)
+
+
+if vectors.USABLE:
+
+    @kernel
+    def move_factors(
+        users,
+        positives,
+        negatives,
+        first,
+        size,
+        user_rows,
+        item_rows,
+        visual_rows,
+        latent,
+        visual,
+        projections,
+        pulls,
+        rate,
+        decay_latent,
+        decay_visual_user,
+        decay_bias,
+    ):
+        """Step 2: move β_i, γ and θ_u triple by triple; write d · [θ_u, 1] as read into `pulls`."""
+        widths = (
+            user_rows.shape[1],
+            item_rows.shape[1],
+            visual_rows.shape[1],
+            projections.shape[1],
+            pulls.shape[1],
+        )
+        if min(widths) == WIDTH and max(widths) == WIDTH:
+            return vector_factors(
+                users, positives, negatives, first, size, user_rows, item_rows, visual_rows, latent, visual,
+                projections, pulls, rate, decay_latent, decay_visual_user, decay_bias,
+            )  # fmt: skip
+        return plain_factors(
+            users, positives, negatives, first, size, user_rows, item_rows, visual_rows, latent, visual,
+            projections, pulls, rate, decay_latent, decay_visual_user, decay_bias,
+        )  # fmt: skip
+
+else:
+    move_factors = plain_factors
+
+
 # Elementwise sums in a written order; only multiply–add contraction is allowed.
 @kernel(fastmath={"contract"})
 def add_eight(total, pulls, b, differences, lo, hi, height):
@@ -110,12 +238,87 @@ def add_eight(total, pulls, b, differences, lo, hi, height):
 
 
 @kernel
+def plain_sums(total, pulls, differences, size, lo, hi):
+    """`block_sums` with plain loops."""
+    for b in range(0, (size + 7) // 8 * 8, 8):
+        add_eight(total, pulls, b, differences, lo, hi, total.shape[0])
+
+
+@kernel
+def vector_sums(total, pulls, differences, size, lo, hi):
+    """`block_sums` with four rows by four vectors in registers."""
+    whole = lo + (hi - lo) // (4 * WIDTH) * (4 * WIDTH)
+    for first in range(0, size, SUM_TILE):
+        last = min(first + SUM_TILE, size)
+        for c in range(lo, whole, 4 * WIDTH):
+            e = c - lo
+            for r in range(0, total.shape[0], 4):
+                r1, r2, r3 = r + 1, r + 2, r + 3
+                c1, c2, c3 = c + WIDTH, c + 2 * WIDTH, c + 3 * WIDTH
+                e1, e2, e3 = e + WIDTH, e + 2 * WIDTH, e + 3 * WIDTH
+                t00, t01 = vectors.load(total, r, e), vectors.load(total, r, e1)
+                t02, t03 = vectors.load(total, r, e2), vectors.load(total, r, e3)
+                t10, t11 = vectors.load(total, r1, e), vectors.load(total, r1, e1)
+                t12, t13 = vectors.load(total, r1, e2), vectors.load(total, r1, e3)
+                t20, t21 = vectors.load(total, r2, e), vectors.load(total, r2, e1)
+                t22, t23 = vectors.load(total, r2, e2), vectors.load(total, r2, e3)
+                t30, t31 = vectors.load(total, r3, e), vectors.load(total, r3, e1)
+                t32, t33 = vectors.load(total, r3, e2), vectors.load(total, r3, e3)
+                for b in range(first, last):
+                    d0, d1 = vectors.load(differences, b, c), vectors.load(differences, b, c1)
+                    d2, d3 = vectors.load(differences, b, c2), vectors.load(differences, b, c3)
+                    p = vectors.splat(pulls[b, r])
+                    t00, t01 = vectors.fma(p, d0, t00), vectors.fma(p, d1, t01)
+                    t02, t03 = vectors.fma(p, d2, t02), vectors.fma(p, d3, t03)
+                    p = vectors.splat(pulls[b, r1])
+                    t10, t11 = vectors.fma(p, d0, t10), vectors.fma(p, d1, t11)
+                    t12, t13 = vectors.fma(p, d2, t12), vectors.fma(p, d3, t13)
+                    p = vectors.splat(pulls[b, r2])
+                    t20, t21 = vectors.fma(p, d0, t20), vectors.fma(p, d1, t21)
+                    t22, t23 = vectors.fma(p, d2, t22), vectors.fma(p, d3, t23)
+                    p = vectors.splat(pulls[b, r3])
+                    t30, t31 = vectors.fma(p, d0, t30), vectors.fma(p, d1, t31)
+                    t32, t33 = vectors.fma(p, d2, t32), vectors.fma(p, d3, t33)
+                store_four(total, r, e, t00, t01, t02, t03)
+                store_four(total, r1, e, t10, t11, t12, t13)
+                store_four(total, r2, e, t20, t21, t22, t23)
+                store_four(total, r3, e, t30, t31, t32, t33)
+        for c in range(whole, hi, WIDTH):
+            e = c - lo
+            for r in range(0, total.shape[0], 4):
+                t0, t1 = vectors.load(total, r, e), vectors.load(total, r + 1, e)
+                t2, t3 = vectors.load(total, r + 2, e), vectors.load(total, r + 3, e)
+                for b in range(first, last):
+                    d = vectors.load(differences, b, c)
+                    t0 = vectors.fma(vectors.splat(pulls[b, r]), d, t0)
+                    t1 = vectors.fma(vectors.splat(pulls[b, r + 1]), d, t1)
+                    t2 = vectors.fma(vectors.splat(pulls[b, r + 2]), d, t2)
+                    t3 = vectors.fma(vectors.splat(pulls[b, r + 3]), d, t3)
+                vectors.store(total, r, e, t0)
+                vectors.store(total, r + 1, e, t1)
+                vectors.store(total, r + 2, e, t2)
+                vectors.store(total, r + 3, e, t3)
+
+
+@kernel
+def store_four(table, row, column, a, b, c, d):
+    """Four vectors side by side."""
+    vectors.store(table, row, column, a)
+    vectors.store(table, row, column + WIDTH, b)
+    vectors.store(table, row, column + 2 * WIDTH, c)
+    vectors.store(table, row, column + 3 * WIDTH, d)
+
+
+# total[r, c − lo] += Σ_b pulls[b, r] · differences[b, c] for the columns c = lo … hi−1, whole vectors; the
+# rows of `total` are a multiple of four.
+block_sums = vector_sums if vectors.USABLE else plain_sums
+
+
+@kernel
 def move_columns(embedding, scaled, multiplier, pulls, differences, size, height, lo, hi, rate, decay):
     """Step 3 for the columns lo … hi−1: E_c ← E_c (1 − η λ)^m_c + η Σ_b d_b θ_u⁽ᵇ⁾ Δ_bc, β likewise."""
-    total = np.zeros((height, hi - lo), np.float32)
-    whole = (size + 7) // 8 * 8  # rows of pulls and differences beyond `size` are zero
-    for b in range(0, whole, 8):
-        add_eight(total, pulls, b, differences, lo, hi, height)
+    total = np.zeros((embedding.shape[0], hi - lo), np.float32)
+    block_sums(total, pulls, differences, size, lo, hi)
     shrink = np.ones(hi - lo, np.float32)
     if decay > 0:
         present = np.zeros(hi - lo, np.int32)
@@ -224,9 +427,10 @@ def visual_epoch(
     width = embedding.shape[1]
     height = visual + 1
     padded = (block + 7) // 8 * 8
-    differences = np.zeros((padded, width), np.float32)
-    projections = np.zeros((padded, embedding.shape[0]), np.float32)
-    pulls = np.zeros((padded, height), np.float32)
+    room = (embedding.shape[0] + WIDTH - 1) // WIDTH * WIDTH
+    differences = np.zeros((padded, width + WIDTH), np.float32)
+    projections = np.zeros((padded, room), np.float32)
+    pulls = np.zeros((padded, room), np.float32)
     loss = 0.0
     alone = block * width * height <= PARALLEL_WORK
     for first in range(0, n, block):
@@ -285,12 +489,13 @@ def visual_epoch_racing(
     n = users.shape[0]
     block = min(block, max(n, 1))
     padded = (block + 7) // 8 * 8
+    room = (embedding.shape[0] + WIDTH - 1) // WIDTH * WIDTH
     blocks = (n + block - 1) // block
     losses = np.zeros(racers)
     for racer in prange(racers):
-        differences = np.zeros((padded, embedding.shape[1]), np.float32)
-        projections = np.zeros((padded, embedding.shape[0]), np.float32)
-        pulls = np.zeros((padded, visual + 1), np.float32)
+        differences = np.zeros((padded, embedding.shape[1] + WIDTH), np.float32)
+        projections = np.zeros((padded, room), np.float32)
+        pulls = np.zeros((padded, room), np.float32)
         for k in range(racer * blocks // racers, (racer + 1) * blocks // racers):
             losses[racer] += one_block(
                 users, positives, negatives, k * block, min(block, n - k * block), matrix, rows, multiplier,
