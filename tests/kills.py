@@ -136,18 +136,19 @@ def strike(
 ) -> tuple[int, str]:
     """Start the task and send a signal at a random moment; exit code (0: it was done before) and stderr.
 
-    One time in two the moment is uniform over the whole run; otherwise the clock starts when the task
-    begins to write (its lock appears), so that the short phases of writing get their share.
+    One time in three the moment is uniform over the whole run; otherwise the clock starts when the task
+    begins to write (its lock appears), and is short or very short, so that writing gets its share.
     """
     process = start(task.words(*more))
     lock = task.out.with_name(task.out.name + ".lock")
-    limit = time.perf_counter() + seconds
-    if rng.random() < 0.5:
+    limit = time.perf_counter() + 3 * seconds
+    way = rng.randrange(3)
+    if way == 0:
         time.sleep(rng.random() * seconds)
     else:
         while process.poll() is None and not lock.exists() and time.perf_counter() < limit:
-            time.sleep(0.001)
-        time.sleep(rng.random() ** 2 * seconds / 3)
+            time.sleep(0.0005)
+        time.sleep(rng.random() ** 3 * 0.03 if way == 1 else rng.random() ** 2 * seconds / 4)
     with contextlib.suppress(ProcessLookupError):
         process.send_signal(number)
     return finish(process)
@@ -200,11 +201,9 @@ def kill_often(
         assert state != "nothing" or not with_old, "the old file is lost"
         assert state == "the new file" or code, "success without a result"
         left = names_in(folder) - inputs - {task.out.name}
-        pid_names = {
-            name for name in left if name.startswith((task.out.name + ".tmp-", task.out.name + ".lock"))
-        }
         partial = set(task.may_stay)
-        assert left - pid_names <= partial | _locks_of(partial), left
+        ours = tuple(f"{name}{end}" for name in (task.out.name, *partial) for end in (".tmp-", ".lock"))
+        assert all(name in partial or name.startswith(ours) for name in left), left
         report.litter.update(name.split(".tmp-")[0] + ".tmp-" if ".tmp-" in name else name for name in left)
         if each is not None:
             each()
@@ -215,10 +214,6 @@ def kill_often(
         assert names_in(folder) == inputs | {task.out.name}
         task.out.unlink()
     return report
-
-
-def _locks_of(names: set[str]) -> set[str]:
-    return {f"{name}.lock" for name in names}
 
 
 def interrupt_often(task: Task, number: int, times: int, seed: int, old: bytes = b"") -> Counter[int]:
