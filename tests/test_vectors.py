@@ -12,7 +12,7 @@ import pytest
 
 from ivbpr_numba.arrays import stored_bits
 from ivbpr_numba.kernels.compiling import kernel
-from ivbpr_numba.kernels.cpu import factor, features, vectors, visual
+from ivbpr_numba.kernels.cpu import factor, features, ranking, vectors, visual
 
 needs_vectors = pytest.mark.skipif(not vectors.USABLE, reason="no explicit vectors here")
 
@@ -158,6 +158,33 @@ def test_stored_differences(columns: int, dtype: type) -> None:
     features.plain_differences(matrix, 3, 1, 0, out[1])
     np.testing.assert_array_equal(out[0], out[1])
     assert (out[:, columns:] == 7).all()
+
+
+@needs_vectors
+@pytest.mark.parametrize(("length", "users"), [(0, 3), (4, 1), (12, 16), (20, 7)])
+def test_counts_have_the_bits_of_scores(length: int, users: int) -> None:
+    """Counting in registers sees ties exactly where the scores that are shown are equal."""
+    rng = np.random.default_rng(length)
+    rows = rng.normal(0, 1, (users + 2, length)).astype(np.float32)
+    tile = rng.normal(0, 1, (length + 1, ranking.TILE)).astype(np.float32)
+    tile[:, 100:120] = tile[:, 50:70]
+    tile[0, 250:] = np.nan
+    tile[0, 249] = np.inf
+    scores = np.empty((users + 2, ranking.TILE), np.float32)
+    for row, out in zip(rows, scores):
+        ranking.vector_score_tile(row, tile, out)
+        expected = tile[0].astype(np.float64) + row.astype(np.float64) @ tile[1:].astype(np.float64)
+        np.testing.assert_allclose(out, expected, 1e-4, 1e-5)
+    targets = scores[1 : users + 1, 55].copy()
+    less, equal = np.ones((users + 2, 3), np.int64), np.ones((users + 2, 3), np.int64)
+    nothing = np.empty(0, np.float32)
+    ranking.vector_count_group(rows, tile, 1, users + 1, targets, nothing, 2, less, equal)
+    own = scores[1 : users + 1]
+    np.testing.assert_array_equal(less[1:-1, 2], 1 + (own < targets[:, None]).sum(axis=1))
+    np.testing.assert_array_equal(equal[1:-1, 2], 1 + (own == targets[:, None]).sum(axis=1))
+    assert (equal[1:-1, 2] >= 3).all()
+    for counts in (less, equal):
+        assert (counts[[0, -1]] == 1).all() and (counts[:, :2] == 1).all()
 
 
 PROGRAM = """
