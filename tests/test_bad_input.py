@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import zstandard
 from clothes import CLOTHES, CODECS, ROWS, writer
+from mutations import mutated
 
 from ivbpr_numba.datasets.prepare import prepare
 from ivbpr_numba.datasets.sources import streams
@@ -194,44 +195,16 @@ def test_literals_are_never_evaluated(text: str) -> None:
             parse_literal(text.encode())
 
 
-def mutated(data: bytes, rng: random.Random) -> bytes:
-    """Bit flips, cuts, splices, noise, repetitions and shuffled blocks."""
-    out = bytearray(data)
-    for _ in range(rng.choice([1, 1, 2, 5, 20])):
-        if not out:
-            break
-        begin = rng.randrange(len(out))
-        end = min(len(out), begin + rng.randrange(1, 200))
-        kind = rng.randrange(7)
-        if kind == 0:
-            out[begin] ^= 1 << rng.randrange(8)
-        elif kind == 1:
-            del out[begin:]
-        elif kind == 2:
-            del out[begin:end]
-        elif kind == 3:
-            out[begin:begin] = out[rng.randrange(len(out)) :][:300]
-        elif kind == 4:
-            out[begin:end] = rng.randbytes(end - begin)
-        elif kind == 5:
-            out[begin:begin] = out[begin:end] * rng.choice([1, 50])
-        else:
-            blocks = [out[k : k + 64] for k in range(0, len(out), 64)]
-            rng.shuffle(blocks)
-            out = bytearray(b"".join(blocks))
-    return bytes(out)
-
-
 @pytest.mark.parametrize("clothes", CLOTHES)
 @pytest.mark.parametrize("codec", ["plain", "gzip", "zstd"])
 def test_damaged_files_end_well(put: Callable, clothes: str, codec: str) -> None:
-    """A dataset or a DataError of one paragraph, nothing else; without warnings."""
+    """A dataset or a DataError of one paragraph, nothing else; without warnings. See `test_mutations.py`."""
     data = CODECS[codec](CLOTHES[clothes][1](ROWS))
     rng = random.Random(f"{clothes} {codec}")
     path = put(b"")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for _ in range(60):
+        for _ in range(25):
             path.write_bytes(mutated(data, rng))
             try:
                 prepared = prepare(path, strict=rng.random() < 0.1)
