@@ -6,7 +6,13 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-__all__ = ["FactorParameters", "Parameters", "PopularityParameters", "VisualParameters"]
+__all__ = [
+    "FactorParameters",
+    "Parameters",
+    "PopularityParameters",
+    "TemporalParameters",
+    "VisualParameters",
+]
 
 
 @dataclass
@@ -15,7 +21,8 @@ class Parameters:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Arrays by name, in the order of declaration."""
-        return {f.name: getattr(self, f.name) for f in fields(self)}
+        found = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {name: array for name, array in found.items() if array is not None}
 
     def count(self) -> int:
         """Number of learned numbers."""
@@ -62,3 +69,37 @@ class VisualParameters(FactorParameters):
     user_visual: np.ndarray
     embedding: np.ndarray
     visual_bias: np.ndarray
+
+
+@dataclass
+class TemporalParameters(VisualParameters):
+    """TVBPR and I-TVBPR: what changes from epoch to epoch (equation 2).
+
+    Attributes
+    ----------
+    epoch_edges : (N + 1,) int64
+        Seconds; epoch e holds ``epoch_edges[e] <= t < epoch_edges[e + 1]``, clamped at both ends.
+    weight : (N, D) float32
+        w(t).
+    drift : (N, D, F) float32
+        ΔE(t).
+    bias_weight, bias_drift : (N, F) float32
+        b(t) and Δβ(t).
+    """
+
+    epoch_edges: np.ndarray
+    weight: np.ndarray
+    drift: np.ndarray
+    bias_weight: np.ndarray
+    bias_drift: np.ndarray
+
+    def at(self, epoch: int) -> VisualParameters:
+        """The model of one epoch: a VBPR with E = E ⊙ w(t) + ΔE(t) and β = β ⊙ b(t) + Δβ(t)."""
+        return VisualParameters(
+            self.item_bias,
+            self.user_factors,
+            self.item_factors,
+            self.user_visual,
+            self.embedding * self.weight[epoch][:, None] + self.drift[epoch],
+            self.visual_bias * self.bias_weight[epoch] + self.bias_drift[epoch],
+        )

@@ -24,6 +24,7 @@ __all__ = [
     "Questions",
     "RowScorer",
     "Scorer",
+    "TemporalScorer",
     "VectorScorer",
     "count",
     "count_by_epoch",
@@ -71,7 +72,37 @@ class RowScorer:
     n_items: int
 
 
-Scorer = VectorScorer | RowScorer
+@dataclass
+class TemporalScorer:
+    """Another `VectorScorer` in every epoch; a question is answered by that of its time.
+
+    Attributes
+    ----------
+    make : callable
+        From an epoch to its scorer.
+    edges : (N + 1,) int64
+        Seconds; earlier times belong to the first epoch, later ones to the last.
+    n_items : int
+    """
+
+    make: Callable[[int], VectorScorer]
+    edges: np.ndarray
+    n_items: int
+
+    def epochs(self, times: np.ndarray) -> np.ndarray:
+        """Epoch of each time, int64."""
+        return np.searchsorted(self.edges[1:-1], times, side="right").astype(np.int64)
+
+    def at(self, epoch: int) -> VectorScorer:
+        """The scorer of an epoch; the last one asked for is kept."""
+        if self._kept is None or self._kept[0] != epoch:
+            self._kept = (epoch, self.make(epoch))
+        return self._kept[1]
+
+    _kept: tuple[int, VectorScorer] | None = None
+
+
+Scorer = VectorScorer | RowScorer | TemporalScorer
 
 
 @dataclass(frozen=True)
@@ -245,10 +276,13 @@ def count(scorer: Scorer, asked: Questions, classes: np.ndarray) -> Counts:
 
     Parameters
     ----------
-    scorer : VectorScorer or RowScorer
+    scorer : Scorer
+        One in time scores held-out item and candidates at the epoch of the held-out event.
     asked : Questions
     classes : (I,) int8, class of each item (see `item_classes`)
     """
+    if isinstance(scorer, TemporalScorer):
+        return count_by_epoch(scorer.at, scorer.epochs(asked.times), asked, classes)
     from ivbpr_numba.kernels.cpu.ranking import count_ranks, count_row
 
     n = len(asked.users)
@@ -299,10 +333,15 @@ def count_by_epoch(
 
 
 def scores(scorer: Scorer, users: np.ndarray) -> np.ndarray:
-    """Scores (n, I) of some users for all items, with the very bits that `count` compares."""
+    """Scores (n, I) of some users for all items, with the very bits that `count` compares.
+
+    Of a scorer in time those of the last epoch; ask `TemporalScorer.at` for another one.
+    """
     users = np.asarray(users, dtype=np.int64)
     if isinstance(scorer, RowScorer):
         return scorer.rows(users)
+    if isinstance(scorer, TemporalScorer):
+        scorer = scorer.at(len(scorer.edges) - 2)
     from ivbpr_numba.kernels.cpu.ranking import score_items
 
     tiles = scorer.tiles
@@ -341,6 +380,8 @@ def top(
     n = min(n, int(np.count_nonzero(allowed)))
     found, items = np.empty((len(users), n), np.float32), np.empty((len(users), n), np.int32)
     sizes = np.zeros(len(users), np.int64)
+    if isinstance(scorer, TemporalScorer):
+        scorer = scorer.at(len(scorer.edges) - 2)
     if n == 0:
         pass
     elif isinstance(scorer, VectorScorer):

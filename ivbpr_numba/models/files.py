@@ -17,7 +17,13 @@ from ivbpr_numba.errors import DataError, IvbprError
 from ivbpr_numba.models.checkpoint import canonical_json
 from ivbpr_numba.models.feature_input import FeatureRecord, Scaling
 from ivbpr_numba.models.visual import VBPR
-from ivbpr_numba.parameters import FactorParameters, Parameters, PopularityParameters, VisualParameters
+from ivbpr_numba.parameters import (
+    FactorParameters,
+    Parameters,
+    PopularityParameters,
+    TemporalParameters,
+    VisualParameters,
+)
 from ivbpr_numba.store.atomic import Lock, PathLike
 from ivbpr_numba.store.digest import digest_objects
 from ivbpr_numba.store.files import write_tree
@@ -36,7 +42,10 @@ PARAMETERS: dict[str, type[Parameters]] = {
     "bpr-mf": FactorParameters,
     "vbpr": VisualParameters,
     "i-vbpr": VisualParameters,
+    "tvbpr": TemporalParameters,
+    "i-tvbpr": TemporalParameters,
 }
+IN_TIME = ("epoch_edges", "weight", "drift", "bias_weight", "bias_drift")
 SCALING = ("shift", "multiplier", "mean")
 
 
@@ -45,9 +54,7 @@ def write_model(model: Model, path: PathLike, keep_lock: Lock | None = None) -> 
     from ivbpr_numba.models.base import learning_options
 
     data = model.data_
-    learned: dict[str, Value] = {
-        f"/params/{name}": array for name, array in model.parameters_.arrays().items()
-    }
+    learned: dict[str, Value] = {_place(name): array for name, array in model.parameters_.arrays().items()}
     split: dict[str, Value] = {
         name: value for name, value in data.objects().items() if not name.startswith("/items/")
     }
@@ -77,8 +84,8 @@ def write_model(model: Model, path: PathLike, keep_lock: Lock | None = None) -> 
     style = getattr(model, "style", None)
     if style is not None:
         objects |= {
-            "/cache/item_visual": style[None, :, :-1],
-            "/cache/item_visual_bias": style[None, :, -1],
+            "/cache/item_visual": style[:, :, :-1],
+            "/cache/item_visual_bias": style[:, :, -1],
             "/cache/payload_sha256": digest_objects({key: as_canonical(v) for key, v in payload.items()}),
         }
     return write_tree(
@@ -137,10 +144,14 @@ def _read_cache(model: VBPR, tree: Tree) -> None:
     """Use the projected features, if they belong to these parameters."""
     if tree.text("/cache/payload_sha256") != model.payload_sha256_:
         return
-    n_items, d = len(model.data_.items), int(model.config_["visual_factors"])
-    vectors = as_float32("/cache/item_visual", tree.array("/cache/item_visual"), (1, n_items, d))
-    bias = as_float32("/cache/item_visual_bias", tree.array("/cache/item_visual_bias"), (1, n_items))
-    model.keep_style(np.concatenate([vectors[0], bias[0, :, None]], axis=1))
+    shape = (
+        int(model.config_.get("epochs", 1)),
+        len(model.data_.items),
+        int(model.config_["visual_factors"]),
+    )
+    vectors = as_float32("/cache/item_visual", tree.array("/cache/item_visual"), shape)
+    bias = as_float32("/cache/item_visual_bias", tree.array("/cache/item_visual_bias"), shape[:2])
+    model.keep_style(np.concatenate([vectors, bias[:, :, None]], axis=2))
 
 
 def _metrics(tree: Tree) -> dict[str, dict[str, Any]]:
@@ -152,23 +163,31 @@ def _metrics(tree: Tree) -> dict[str, dict[str, Any]]:
     return found
 
 
+def _place(name: str) -> str:
+    """Path of a parameter in the file."""
+    return f"/params/temporal/{name}" if name in IN_TIME else f"/params/{name}"
+
+
 def _read_parameters(tree: Tree, model: Model, data: Dataset) -> Parameters:
     cls = PARAMETERS[str(tree.attrs["model"])]
     shapes = _shapes(model.config_, data, len(model.features_.names) if model.features_ is not None else 0)
-    return cls(
-        **{
-            field.name: as_float32(
-                f"/params/{field.name}", tree.array(f"/params/{field.name}"), shapes[field.name]
-            )
-            for field in fields(cls)
-        }
-    )
+    found = {}
+    for name in (field.name for field in fields(cls)):
+        array = tree.array(_place(name))
+        if name == "epoch_edges":
+            if array.dtype != np.int64 or array.shape != shapes[name] or np.any(np.diff(array) < 0):
+                raise ValueError(f"{_place(name)} is not an ascending row of {shapes[name][0]} int64")
+            found[name] = array
+        else:
+            found[name] = as_float32(_place(name), array, shapes[name])
+    return cls(**found)
 
 
 def _shapes(config: Mapping[str, Any], data: Dataset, columns: int) -> dict[str, tuple[int, ...]]:
     """Shape of every parameter for these options and data."""
     n_users, n_items = len(data.users), len(data.items)
     k, d = int(config.get("factors", 0)), int(config.get("visual_factors", 0))
+    n_epochs = int(config.get("epochs", 0))
     return {
         "item_bias": (n_items,),
         "user_factors": (n_users, k),
@@ -176,6 +195,11 @@ def _shapes(config: Mapping[str, Any], data: Dataset, columns: int) -> dict[str,
         "user_visual": (n_users, d),
         "embedding": (d, columns),
         "visual_bias": (columns,),
+        "epoch_edges": (n_epochs + 1,),
+        "weight": (n_epochs, d),
+        "drift": (n_epochs, d, columns),
+        "bias_weight": (n_epochs, columns),
+        "bias_drift": (n_epochs, columns),
     }
 
 

@@ -25,7 +25,14 @@ Tables = dict[str, np.ndarray]
 
 NORMAL_SD = 0.1
 # Initial values of each group come from a stream of their own, so no group shifts another.
-GROUPS = {"user_factors": 1, "item_factors": 2, "user_visual": 3, "embedding": 4}
+GROUPS = {
+    "user_factors": 1,
+    "item_factors": 2,
+    "user_visual": 3,
+    "embedding": 4,
+    "visual_bias": 5,
+    "drift": 6,
+}
 MAX_BLOCK = 1024
 BLOCK_LIMIT = 260.0  # η · B · M · (1 + Θ) up to which a block learns like single triples
 RATE_LIMIT = 8.0  # η · M · (1 + Θ) above which even single triples are unstable
@@ -205,23 +212,33 @@ class VisualLearner(_Sampled):
         self.tables: Tables = {"users": users, "items": items, "visual": visual, "embedding": embedding}
         self.block = 0
 
-    def _apply(self, drawn: Triples) -> Iteration:
-        import numba
-
-        from ivbpr_numba.kernels.cpu.visual import visual_epoch, visual_epoch_racing
-
+    def _choose_block(self) -> str:
+        """Set `block` for this iteration; returns a warning where the rate is too high for any."""
         o, t = self.options, self.tables
         theta = float(np.square(t["visual"], dtype=np.float64).sum() / len(t["visual"]))
         rate, variance = o["learning_rate"], self.scaling.variance
         self.block = block_size(rate, variance, theta) if o["block"] == "auto" else o["block"]
         strength = rate * 2.0 * variance * (1.0 + theta)
-        warning = ""
-        if strength > RATE_LIMIT:
-            warning = (
-                f"The learning rate {rate:g} is too high for these features (rate × spread = {strength:.3g}, "
-                f"stable up to {RATE_LIMIT:g}); lower --learning-rate or use --feature-scaling standard."
-            )
-        latent_decay = o["lambda_theta"] if o["reg_scope"] == "all" else 0.0
+        if strength <= RATE_LIMIT:
+            return ""
+        return (
+            f"The learning rate {rate:g} is too high for these features (rate × spread = {strength:.3g}, "
+            f"stable up to {RATE_LIMIT:g}); lower --learning-rate or use --feature-scaling standard."
+        )
+
+    def _rates(self) -> tuple[np.float32, ...]:
+        """η, and λ of γ, of θ_u, of the item bias and of what is visual, as kernels take them."""
+        o = self.options
+        latent = o["lambda_theta"] if o["reg_scope"] == "all" else 0.0
+        values = (o["learning_rate"], latent, o["lambda_theta"], o["lambda_bias"], o["lambda_visual"])
+        return tuple(np.float32(value) for value in values)
+
+    def _apply(self, drawn: Triples) -> Iteration:
+        import numba
+
+        from ivbpr_numba.kernels.cpu.visual import visual_epoch, visual_epoch_racing
+
+        warning, t = self._choose_block(), self.tables
         arguments = (
             drawn.users,
             drawn.positives,
@@ -237,13 +254,9 @@ class VisualLearner(_Sampled):
             t["embedding"] * self.multiplier,
             self.latent,
             self.visual,
-            np.float32(rate),
-            np.float32(latent_decay),
-            np.float32(o["lambda_theta"]),
-            np.float32(o["lambda_bias"]),
-            np.float32(o["lambda_visual"]),
+            *self._rates(),
         )
-        if o["update"] == "hogwild":
+        if self.options["update"] == "hogwild":
             loss = visual_epoch_racing(*arguments, numba.get_num_threads())
         else:
             loss = visual_epoch(*arguments)

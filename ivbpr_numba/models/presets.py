@@ -16,6 +16,7 @@ from ivbpr_numba.errors import UsageError, did_you_mean
 __all__ = ["MODELS", "RUN_OPTIONS", "check_model", "flag", "refuse_option", "resolve"]
 
 MODELS = ("rand", "pop", "mm-mf", "bpr-mf", "vbpr", "i-vbpr")
+KNOWN = (*MODELS, "tvbpr", "i-tvbpr")
 
 _COMMON = {"sampling": "users", "update": "ordered", "seed": 0}
 _MF = {
@@ -62,6 +63,29 @@ _VISUAL_PAPER = {
     "eval_every": 20,
     "patience": 20,
 }
+_TEMPORAL = {
+    **_VISUAL,
+    "lambda_visual": 0.003,
+    "temporal_init": "shared",
+    "epochs": 5,
+    "bins": 80,
+    "bin_type": "width",
+    "segment_on": "train",
+    "segment_negatives": 10,
+    "segment_every": 10,
+}
+_TEMPORAL_PAPER = {
+    **_TEMPORAL,
+    **_VISUAL_PAPER,
+    "temporal_init": "paper",
+    "epochs": 10,
+    "segment_on": "valid",
+    "segment_negatives": 1000,
+    "segment_every": 100,
+    "iterations": 2000,
+    "eval_every": 100,
+    "patience": 100,
+}
 _MM = {"margin": 1.0}
 _MM_MYMEDIALITE = {"margin": 0.0, "learning_rate": 0.1}
 
@@ -73,6 +97,8 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "bpr-mf": _MF,
         "vbpr": _VISUAL,
         "i-vbpr": _VISUAL,
+        "tvbpr": _TEMPORAL,
+        "i-tvbpr": _TEMPORAL,
     },
     "paper": {
         "rand": {"seed": 0},
@@ -81,6 +107,8 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "bpr-mf": _MYMEDIALITE,
         "vbpr": _VISUAL_PAPER,
         "i-vbpr": _VISUAL_PAPER,
+        "tvbpr": _TEMPORAL_PAPER,
+        "i-tvbpr": _TEMPORAL_PAPER,
     },
     "mymedialite": {
         "mm-mf": {**_MYMEDIALITE, **_MM_MYMEDIALITE},
@@ -98,8 +126,14 @@ _CHOICES = {
     "sampling": ("users", "interactions"),
     "feature_scaling": ("none", "max", "standard", "idf"),
     "update": ("ordered", "hogwild"),
+    "temporal_init": ("shared", "paper"),
+    "bin_type": ("width", "quantile"),
+    "segment_on": ("train", "valid"),
 }
-_POSITIVE_INTEGERS = ("iterations", "eval_every", "patience", "threads", "visual_factors")
+_POSITIVE_INTEGERS = (
+    *("iterations", "eval_every", "patience", "threads", "visual_factors"),
+    *("epochs", "bins", "segment_negatives", "segment_every"),
+)
 _NON_NEGATIVE_NUMBERS = ("lambda_theta", "lambda_visual", "lambda_bias", "margin")
 
 
@@ -110,7 +144,7 @@ def flag(option: str) -> str:
 
 def check_model(name: str) -> None:
     """Refuse a model that does not exist."""
-    if name not in MODELS:
+    if name not in KNOWN:
         hint = did_you_mean(name, MODELS) or f"Known: {', '.join(MODELS)}."
         raise UsageError(f"Unknown model '{name}'.", hint)
 
@@ -220,4 +254,23 @@ def resolve(
         )
     if resolved.get("patience") is not None and resolved.get("eval_every") is None:
         raise UsageError("--patience needs --eval-every.", "Give both or neither.")
+    if "epochs" in resolved:
+        _check_time(model, preset, resolved)
     return {"preset": preset, **resolved}
+
+
+def _check_time(model: str, preset: str, options: Mapping[str, Any]) -> None:
+    """Options of the models in time that contradict each other."""
+    if options["update"] == "hogwild":
+        raise UsageError(f"--update hogwild does not exist for {model}.", "Use ordered.")
+    if options["epochs"] > options["bins"]:
+        raise UsageError(
+            f"--epochs {options['epochs']} for {options['bins']} bins.",
+            "Use at most as many epochs as --bins.",
+        )
+    if preset != "paper" and options["patience"] and 2 * options["segment_every"] > options["patience"]:
+        raise UsageError(
+            f"--segment-every {options['segment_every']} is more than half of --patience "
+            f"{options['patience']}: the best iteration may come before the first segmentation.",
+            "Segment more often, or be more patient.",
+        )

@@ -10,7 +10,8 @@ from ivbpr_numba.models.base import Model
 from ivbpr_numba.models.baselines import Popularity, Random
 from ivbpr_numba.models.factorization import BPRMF, MMMF
 from ivbpr_numba.models.files import FORMAT, restore
-from ivbpr_numba.models.presets import MODELS, check_model, refuse_option
+from ivbpr_numba.models.presets import check_model, refuse_option
+from ivbpr_numba.models.temporal import TVBPR
 from ivbpr_numba.models.visual import VBPR
 from ivbpr_numba.store.atomic import PathLike
 from ivbpr_numba.store.files import read_tree
@@ -24,6 +25,8 @@ _CLASSES: dict[str, tuple[type[Model], dict[str, Any]]] = {
     "bpr-mf": (BPRMF, {}),
     "vbpr": (VBPR, {"interpretable": False}),
     "i-vbpr": (VBPR, {"interpretable": True}),
+    "tvbpr": (TVBPR, {"interpretable": False}),
+    "i-tvbpr": (TVBPR, {"interpretable": True}),
 }
 
 
@@ -56,7 +59,7 @@ def load(path: PathLike) -> Model:
     """
     tree = read_tree(path, FORMAT)
     name = str(tree.attrs.get("model", ""))
-    if name not in MODELS:
+    if name not in _CLASSES:
         raise DataError(f"'{path}' holds a model '{name}' that is not known here.", "Install a newer ivbpr.")
     cls, fixed = _CLASSES[name]
     try:

@@ -94,7 +94,10 @@ def _average(averaged: Tables, raw: Tables, decay: float, iteration: int) -> Tab
         return {name: table.copy() for name, table in raw.items()}
     weight = np.float32(1.0 - decay)
     for name, table in raw.items():
-        averaged[name] += weight * (table - averaged[name])
+        if table.dtype.kind == "i":  # the ends of epochs: there is no epoch in between
+            averaged[name][...] = table
+        else:
+            averaged[name] += weight * (table - averaged[name])
     return averaged
 
 

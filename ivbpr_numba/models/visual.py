@@ -122,7 +122,7 @@ patience, update, seed, threads, device
 
     @property
     def style(self) -> np.ndarray | None:
-        """[E f_i, β · f_i] of every item, (I, D + 1) float32, once it was computed or read."""
+        """[θ_i, β · f_i] of every epoch and item, (N, I, D + 1) float32, once it was computed or read."""
         return self._style
 
     def keep_style(self, style: np.ndarray) -> None:
@@ -139,7 +139,16 @@ patience, update, seed, threads, device
         elif self._found is None and self._style is not None:
             self.features_.refuse_changed()
         if self._style is None:
-            if self._source is None:
-                self._source = align(self.find_features(), self.data_.items)
-            self._style = project_style(self.parameters_, self._source, self.features_.scaling)
-        return visual_scorer(self.parameters_, self._style)
+            self._style = self._project()
+        return self._scorer_from(self._style)
+
+    def _project(self) -> np.ndarray:
+        """[E f_i, β · f_i] of every item, (1, I, D + 1): there is one epoch."""
+        assert isinstance(self.parameters_, VisualParameters) and self.features_ is not None
+        if self._source is None:
+            self._source = align(self.find_features(), self.data_.items)
+        return project_style(self.parameters_, self._source, self.features_.scaling)[None]
+
+    def _scorer_from(self, style: np.ndarray) -> Scorer:
+        assert isinstance(self.parameters_, VisualParameters)
+        return visual_scorer(self.parameters_, style[0])

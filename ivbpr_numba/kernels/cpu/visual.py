@@ -315,10 +315,8 @@ block_sums = vector_sums if vectors.USABLE else plain_sums
 
 
 @kernel
-def move_columns(embedding, scaled, multiplier, pulls, differences, size, height, lo, hi, rate, decay):
-    """Step 3 for the columns lo … hi−1: E_c ← E_c (1 − η λ)^m_c + η Σ_b d_b θ_u⁽ᵇ⁾ Δ_bc, β likewise."""
-    total = np.zeros((embedding.shape[0], hi - lo), np.float32)
-    block_sums(total, pulls, differences, size, lo, hi)
+def column_shrink(multiplier, differences, size, lo, hi, rate, decay):
+    """(1 − η λ)^m_c for the columns lo … hi−1, m_c being the number of triples with Δ_c ≠ 0."""
     shrink = np.ones(hi - lo, np.float32)
     if decay > 0:
         present = np.zeros(hi - lo, np.int32)
@@ -329,6 +327,15 @@ def move_columns(embedding, scaled, multiplier, pulls, differences, size, height
         for c in range(hi - lo):
             if multiplier[lo + c] != 0:  # else Δ_c is 0, however the stored values differ
                 shrink[c] = (1.0 - np.float64(rate) * np.float64(decay)) ** present[c]
+    return shrink
+
+
+@kernel
+def move_columns(embedding, scaled, multiplier, pulls, differences, size, height, lo, hi, rate, decay):
+    """Step 3 for the columns lo … hi−1: E_c ← E_c (1 − η λ)^m_c + η Σ_b d_b θ_u⁽ᵇ⁾ Δ_bc, β likewise."""
+    total = np.zeros((embedding.shape[0], hi - lo), np.float32)
+    block_sums(total, pulls, differences, size, lo, hi)
+    shrink = column_shrink(multiplier, differences, size, lo, hi, rate, decay)
     for r in range(height):
         for c in range(lo, hi):
             moved = embedding[r, c] * shrink[c - lo] + rate * (multiplier[c] * total[r, c - lo])

@@ -1,0 +1,175 @@
+"""What one iteration does to the parameters of the models in time, and where their epochs lie."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ivbpr_numba.kernels.scalar.random import SAMPLE, mix64
+from ivbpr_numba.models.epochs import bin_edges, bins_of, epoch_edges, epoch_of, segment, start_ends
+from ivbpr_numba.models.feature_input import FeatureInput, Scaling
+from ivbpr_numba.models.learners import (
+    Iteration,
+    Tables,
+    VisualLearner,
+    draw_initial,
+    project_style,
+    visual_scorer,
+)
+from ivbpr_numba.models.triples import Triples
+from ivbpr_numba.parameters import TemporalParameters
+from ivbpr_numba.ranking import TemporalScorer, VectorScorer
+
+if TYPE_CHECKING:
+    from ivbpr_numba.datasets.dataset import Dataset
+
+__all__ = ["TemporalLearner", "temporal_scorer"]
+
+MOST_EVENTS = 20_000  # training events that the segmentation looks at
+
+
+def temporal_scorer(parameters: TemporalParameters, source: FeatureInput, scaling: Scaling) -> TemporalScorer:
+    """Rank by the VBPR of each epoch."""
+
+    def make(epoch: int) -> VectorScorer:
+        own = parameters.at(epoch)
+        return visual_scorer(own, project_style(own, source, scaling))
+
+    return TemporalScorer(make, parameters.epoch_edges, len(parameters.item_bias))
+
+
+class TemporalLearner(VisualLearner):
+    """TVBPR and I-TVBPR: SGD on blocks of one epoch, alternated with the search for the best epochs.
+
+    Parameters
+    ----------
+    options : dict
+    data : Dataset
+        With times.
+    source : FeatureInput
+    scaling : Scaling
+    """
+
+    def __init__(
+        self, options: dict[str, Any], data: Dataset, source: FeatureInput, scaling: Scaling
+    ) -> None:
+        super().__init__(options, data.train.indptr, data.train.indices, len(data.items), source, scaling)
+        n_epochs, d = options["epochs"], self.visual
+        known = np.concatenate([data.train.times, data.valid.times])
+        self.edges = bin_edges(known, options["bins"], options["bin_type"])
+        self.times = data.train.times
+        self.events = _events(options, data)
+        e_table = self.tables["embedding"]
+        shape = (n_epochs, *e_table.shape)
+        drift, weight = np.zeros(shape, np.float32), np.ones((n_epochs, d), np.float32)
+        bias_weight = np.ones((n_epochs, e_table.shape[1]), np.float32)
+        if options["temporal_init"] == "paper":
+            weight[:], bias_weight[:] = 0, 0
+            e_table[d, : self.columns] = draw_initial(options, "visual_bias", (self.columns,))
+            drift[:, :d, : self.columns] = draw_initial(options, "drift", (d, self.columns))
+        self.tables |= {
+            "weight": weight,
+            "drift": drift,
+            "bias_weight": bias_weight,
+            "ends": start_ends(options["bins"], n_epochs),
+        }
+
+    def iterate(self, iteration: int) -> Iteration:
+        """Apply the triples of one iteration, then segment if it is time."""
+        done = super().iterate(iteration)
+        if iteration % self.options["segment_every"] == 0:
+            self.tables["ends"][:] = segment(self.likelihoods(iteration))
+        return done
+
+    def _apply(self, drawn: Triples) -> Iteration:
+        from ivbpr_numba.kernels.cpu.temporal import RUN_BLOCKS, find_pairs, plan_blocks, temporal_epoch
+
+        warning, t = self._choose_block(), self.tables
+        n, n_epochs = len(drawn.users), len(t["ends"])
+        pairs, order = np.empty(n, np.int64), np.empty(n, np.int64)
+        find_pairs(drawn.users, drawn.positives, self.sampler.indptr, self.sampler.indices, pairs)
+        own = epoch_edges(t["ends"], self.edges)
+        epochs = epoch_of(self.times, own)[pairs]
+        most = n // self.block + (n // (RUN_BLOCKS * self.block) + 1) * n_epochs + 1
+        starts, block_epochs = np.zeros(most + 1, np.int64), np.zeros(most, np.int64)
+        count = plan_blocks(epochs, n_epochs, self.block, order, starts, block_epochs)
+        loss = temporal_epoch(
+            drawn.users[order],
+            drawn.positives[order],
+            drawn.negatives[order],
+            starts[: count + 1],
+            block_epochs[:count],
+            min(self.block, max(n, 1)),
+            self.source.matrix,
+            self.source.rows,
+            self.multiplier,
+            t["users"],
+            t["items"],
+            t["visual"],
+            t["embedding"],
+            t["weight"],
+            t["drift"],
+            t["bias_weight"],
+            self.latent,
+            self.visual,
+            *self._rates(),
+        )
+        return Iteration(n, loss, drawn.fallbacks, warning)
+
+    def likelihoods(self, iteration: int) -> np.ndarray:
+        """V (B, N): how well each epoch's parameters explain the events of each bin."""
+        from ivbpr_numba.kernels.cpu.segmentation import event_likelihoods
+
+        users, items, times = self.events
+        parameters = self.parameters(self.tables)
+        scorer = temporal_scorer(parameters, self.source, self.scaling)
+        per_epoch = [scorer.make(e) for e in range(len(self.tables["ends"]))]
+        values = np.empty((len(users), len(per_epoch)))
+        event_likelihoods(
+            self.sampler.seed,
+            iteration,
+            users,
+            items,
+            self.options["segment_negatives"],
+            self.sampler.indptr,
+            self.sampler.indices,
+            np.ascontiguousarray(per_epoch[0].user_vectors),
+            np.stack([one.item_vectors for one in per_epoch]),
+            np.stack([one.item_bias for one in per_epoch]),
+            values,
+        )
+        table = np.zeros((self.options["bins"], len(per_epoch)))
+        np.add.at(table, bins_of(times, self.edges), values)  # in the order of the events
+        return table
+
+    def parameters(self, tables: Tables) -> TemporalParameters:
+        """Unpack."""
+        visual = super().parameters(tables)
+        d, f = self.visual, self.columns
+        return TemporalParameters(
+            **visual.arrays(),
+            epoch_edges=epoch_edges(tables["ends"], self.edges),
+            weight=tables["weight"].copy(),
+            drift=tables["drift"][:, :d, :f].copy(),
+            bias_weight=tables["bias_weight"][:, :f].copy(),
+            bias_drift=tables["drift"][:, d, :f].copy(),
+        )
+
+    def scorer(self, tables: Tables) -> TemporalScorer:  # type: ignore[override]
+        """Rank by equation (2), every event at its own epoch."""
+        return temporal_scorer(self.parameters(tables), self.source, self.scaling)
+
+
+def _events(options: dict[str, Any], data: Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Users, items and times that the segmentation explains; drawn once a fit."""
+    part = data.train if options["segment_on"] == "train" else data.valid
+    users, items, times = part.users, part.indices, part.times
+    if options["segment_on"] == "train" and len(items) > MOST_EVENTS:
+        generator = np.random.Generator(np.random.PCG64(mix64(options["seed"], SAMPLE)))
+        chosen = np.sort(generator.choice(len(items), MOST_EVENTS, replace=False))
+        users, items, times = users[chosen], items[chosen], times[chosen]
+    # A user who owns every item has no negative to compare with.
+    sizes = np.diff(data.train.indptr)[users]
+    kept = sizes < len(data.items) - 1
+    return users[kept], items[kept], times[kept]
