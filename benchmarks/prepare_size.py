@@ -1,6 +1,6 @@
 """How long `ivbpr prepare` and `ivbpr features import` take at full size, and how much memory they hold.
 
-    python benchmarks/prepare_size.py                          # everything; about 11 GB of disk, 20 minutes
+    python benchmarks/prepare_size.py                          # everything; 10 GB of free disk, 5 to 20 minutes
     python benchmarks/prepare_size.py --lines 100000 --rows 2000
 
 Reviews (JSON lines like those of the 2018 Amazon release, one gzip file) and ratings (CSV, item first) are
@@ -34,12 +34,7 @@ from queue import Queue
 from threading import Thread
 from typing import Any
 
-WANTED = (
-    "all",
-    "reviews",
-    "ratings",
-    "import",
-)
+WANTED = ("all", "reviews", "ratings", "import")
 RECORD = 10 + 4 * 4096
 FULL_ROWS = 1_400_000
 MB = 1e6
@@ -350,7 +345,8 @@ def main() -> None:
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="ivbpr-size-", dir=arguments.folder))
     chosen = WANTED[1:] if arguments.parts == "all" else (arguments.parts,)
-    needed = (arguments.lines * 1000 if "reviews" in chosen else 0) + 3 * arguments.rows * RECORD
+    # Each part removes its files before the next begins.
+    needed = max(arguments.lines * 250, 3 * arguments.rows * RECORD if "import" in chosen else 0)
     rows: dict[str, list[dict[str, Any]]] = {"prepare": [], "import": []}
     try:
         free = shutil.disk_usage(folder).free
