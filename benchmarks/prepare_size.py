@@ -1,6 +1,6 @@
 """How long `ivbpr prepare` and `ivbpr features import` take at full size, and how much memory they hold.
 
-    python benchmarks/prepare_size.py                          # everything; 10 GB of free disk, 5 to 20 minutes
+    python benchmarks/prepare_size.py    # everything; 10 GB of free disk, 5 to 20 minutes
     python benchmarks/prepare_size.py --lines 100000 --rows 2000
 
 Reviews (JSON lines like those of the 2018 Amazon release, one gzip file) and ratings (CSV, item first) are
