@@ -501,19 +501,18 @@ def bpr_implicit(work: Work, threads: int) -> Run:
 class Peer:
     """A program that is not run here: rates recorded on a machine of this kind, a CPU second.
 
+    By the clock it is taken to be twice as fast at two threads, even if it computes on one.
+
     Attributes
     ----------
     name : str
     rate : float
-    threads : int
-        It is taken to be so many times as fast by the clock; 1 where it computes on one thread.
     implicit : float
-        Rate of implicit recorded beside it (two threads), to carry `rate` over to this machine.
+        Rate of implicit recorded beside it, to carry `rate` over to this machine.
     """
 
     name: str
     rate: float
-    threads: int = 2
     implicit: float = 3.1e6
 
 
@@ -622,7 +621,7 @@ CASES = {
             {"ours, ordered": vbpr_ordered, "ours, hogwild": vbpr_hogwild},
             {"NumPy, blocks of 1024": vbpr_numpy_blocks},
             (
-                Goal(40, Peer("C++ of VBPR's authors", 65e3, threads=1)),
+                Goal(40, Peer("C++ of VBPR's authors", 65e3)),
                 Goal(150, Peer("cornac VBPR", 14.8e3)),
             ),
             features=True,

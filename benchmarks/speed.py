@@ -105,7 +105,7 @@ def goals_of(case: Case, rows: list[dict[str, Any]], carry: Rates | None) -> lis
         for goal in case.goals:
             if isinstance(goal.of, Peer):
                 peer, name, how = goal.of, goal.of.name, "recorded"
-                wall, cpu = peer.rate * peer.threads, peer.rate
+                wall, cpu = 2 * peer.rate, peer.rate
                 here = carried(rates.get("implicit"), peer) or carry
                 if here is not None:
                     wall, cpu, how = wall * here[0], cpu * here[1], "recorded, carried over by implicit"
