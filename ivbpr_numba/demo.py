@@ -15,26 +15,39 @@ from ivbpr_numba.datasets.features import Features
 from ivbpr_numba.datasets.prepare import prepare
 from ivbpr_numba.datasets.world import generate
 from ivbpr_numba.datasets.world_catalogue import TAGS
+from ivbpr_numba.errors import UsageError, did_you_mean
 from ivbpr_numba.evaluation import auc, truth_auc
 from ivbpr_numba.models import create
-from ivbpr_numba.models.presets import MODELS
+from ivbpr_numba.report import Outcome, tell, write_report
 from ivbpr_numba.store.atomic import write_bytes
 
 if TYPE_CHECKING:
     from ivbpr_numba.datasets.world import World
 
-__all__ = ["run_demo"]
+__all__ = ["DEMO_MODELS", "DEMO_SIZES", "check_size", "run_demo"]
 
+DEMO_SIZES = ("demo", "tiny")
+DEMO_MODELS = ("rand", "pop", "mm-mf", "bpr-mf", "vbpr", "i-vbpr")
 BLACK_BOX_COLUMNS = 64
 BLACK_BOX_NOISE = 0.3
+SEES = {
+    "rand": "nothing: a random order",
+    "pop": "how often each product was bought",
+    "mm-mf": "purchases, with a hinge loss",
+    "bpr-mf": "purchases",
+    "vbpr": f"purchases and {BLACK_BOX_COLUMNS} nameless features",
+    "i-vbpr": "purchases and attributes by name",
+    "tvbpr": "as VBPR, and time",
+    "i-tvbpr": "as I-VBPR, and time",
+}
 
 Observer = Callable[[dict[str, Any]], None]
 
 
 def run_demo(
-    folder: str | os.PathLike[str], seed: int = 0, progress: Observer | None = None
+    folder: str | os.PathLike[str], seed: int = 0, progress: Observer | None = None, size: str = "demo"
 ) -> dict[str, Any]:
-    """Generate, prepare, fit six models, judge them; every file stays in `folder`.
+    """Generate, prepare, fit six models, judge them, write a page about it; every file stays in `folder`.
 
     Parameters
     ----------
@@ -44,6 +57,8 @@ def run_demo(
         Of the world and of every fit.
     progress : callable, optional
         Called with ``{"step": …}`` and with the events of the fits.
+    size : str
+        World: ``demo`` (2,000 shoppers and 3,000 products) or ``tiny`` (200 and 300).
 
     Returns
     -------
@@ -51,18 +66,24 @@ def run_demo(
         ``world`` (sizes), ``models`` (rows ``model all all_stderr cold cold_stderr of_the_way seconds``, the
         truth first), ``features`` (what f is for the visual models) and ``files``. ``of_the_way``: how much
         of the AUC between chance (0.5) and the truth the model reaches.
+
+    Raises
+    ------
+    UsageError
+        Another size.
     """
-    tell = progress or (lambda event: None)
+    check_size(size)
+    step = progress or (lambda event: None)
     directory = Path(folder)
-    tell({"step": "generating a world"})
-    world = generate("tiny", seed)
+    step({"step": "generating a world"})
+    world = generate(size, seed)
     files = {name: str(path) for name, path in world.write(directory).items()}
     files |= {
         "attributes": str(directory / "attributes.h5"),
         "black_box": str(directory / "black-box.h5"),
         "dataset": str(directory / "dataset.h5"),
     }
-    tell({"step": "making features"})
+    step({"step": "making features"})
     build_feature_table(
         files["catalogue"],
         id_column="id",
@@ -71,7 +92,7 @@ def run_demo(
         out=files["attributes"],
     )
     _write_black_box(world, directory, files["black_box"], seed)
-    tell({"step": "preparing the dataset"})
+    step({"step": "preparing the dataset"})
     data = prepare(
         files["purchases"],
         features=[files["attributes"], files["black_box"]],
@@ -82,19 +103,32 @@ def run_demo(
         seed=seed,
     )
     data.write(files["dataset"])
-    truth = truth_auc(world.truth, data)["without_time"]
-    rows = [_row("truth", truth, truth, None)]
-    for name in MODELS:
-        tell({"step": f"fitting {name}"})
-        features = {
-            "vbpr": Features.read(files["black_box"]),
-            "i-vbpr": Features.read(files["attributes"]),
-        }.get(name)
+    features = {
+        "vbpr": Features.read(files["black_box"]),
+        "i-vbpr": Features.read(files["attributes"]),
+    }
+    truth = {split: truth_auc(world.truth, data, split)["without_time"] for split in ("test", "valid")}
+    models, judged = {}, {}
+    for name in DEMO_MODELS:
+        step({"step": f"fitting {name}"})
         model = create(name, **({} if name == "pop" else {"seed": seed}))
         files[name] = str(directory / f"{name}.h5")
-        model.fit(data, features, observers=[tell], out=files[name], overwrite=True)
+        model.fit(data, features.get(name), observers=[step], out=files[name], overwrite=True)
+        models[name], judged[name] = model, auc(model)
+    step({"step": "writing the report"})
+    files["report"] = str(directory / "report.html")
+    digests = {
+        "dataset.h5": data.payload_sha256,
+        "attributes.h5": features["i-vbpr"].payload_sha256,
+        "black-box.h5": features["vbpr"].payload_sha256,
+        **{f"{name}.h5": model.payload_sha256_ for name, model in models.items()},
+    }
+    outcome = Outcome(world, data, truth, models, judged, SEES, features["i-vbpr"], digests)
+    write_report(tell(outcome), files["report"])
+    rows = [_row("truth", truth["test"], truth["test"], None)]
+    for name, model in models.items():
         seconds = model.history_[-1]["seconds"] if model.history_ else None
-        rows.append(_row(name, auc(model), truth, seconds))
+        rows.append(_row(name, judged[name], truth["test"], seconds))
     return {
         "world": {
             "size": world.size.name,
@@ -111,6 +145,13 @@ def run_demo(
         },
         "files": files,
     }
+
+
+def check_size(size: str) -> None:
+    """Refuse a size that the demo does not have."""
+    if size not in DEMO_SIZES:
+        hint = did_you_mean(size, DEMO_SIZES) or f"Use {' or '.join(DEMO_SIZES)}."
+        raise UsageError(f"There is no demo of size '{size}'.", hint)
 
 
 def _row(name: str, found: dict[str, Any], truth: dict[str, Any], seconds: float | None) -> dict[str, Any]:

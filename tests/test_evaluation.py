@@ -15,8 +15,11 @@ from test_models import ATTRIBUTES, DATA, FEATURES, N_ITEMS, ONE_HOT, fitted
 
 from ivbpr_numba import DataError, Dataset, Features, UsageError, auc, load
 from ivbpr_numba.datasets.world import generate, truth_vectors
+from ivbpr_numba.demo import DEMO_MODELS
 from ivbpr_numba.evaluation import auc_of_scores, truth_auc
+from ivbpr_numba.models.base import Model
 from ivbpr_numba.models.presets import MODELS
+from ivbpr_numba.ranking import TemporalScorer, scores
 
 Run = Callable[..., Any]
 LISTS = [DATA.train.indices[a:b].tolist() for a, b in zip(DATA.train.indptr, DATA.train.indptr[1:])]
@@ -26,6 +29,16 @@ VALID, TEST = DATA.valid.indices.tolist(), DATA.test.indices.tolist()
 def reference(matrix: np.ndarray, **options: Any) -> dict[str, Any]:
     """naive.auc of finished scores (U, I)."""
     return naive.auc(lambda u, i: matrix[u], LISTS, VALID, TEST, N_ITEMS, **options)
+
+
+def matrix_of(model: Model, split: str) -> np.ndarray:
+    """The product's own scores (U, I); in time, each user's at the epoch of the held-out event."""
+    scorer = model.scorer()
+    if not isinstance(scorer, TemporalScorer):
+        return model.scores(DATA.users.texts())
+    times = {"test": DATA.test, "valid": DATA.valid}[split].times
+    rows = [scores(scorer.at(int(e)), np.array([u]))[0] for u, e in enumerate(scorer.epochs(times))]
+    return np.array(rows)
 
 
 def agrees(found: dict[str, Any], expected: dict[str, Any]) -> None:
@@ -42,7 +55,7 @@ def agrees(found: dict[str, Any], expected: dict[str, Any]) -> None:
 @pytest.mark.parametrize(("split", "ties", "cold_below"), [("test", "strict", 5), ("valid", "half", 12)])
 def test_auc_equals_a_brute_force_count(name: str, split: str, ties: str, cold_below: int) -> None:
     model = fitted(name)
-    matrix = model.scores(DATA.users.texts())
+    matrix = matrix_of(model, split)
     found = auc(model, DATA, split=split, ties=ties, cold_below=cold_below)
     expected = reference(matrix, split=split, ties=ties, cold_below=cold_below)
     for setting in ("all", "cold", "stratified"):
@@ -236,7 +249,7 @@ FEW = ("--iterations", "4", "--eval-every", "2")
 def test_fit_and_auc(ivbpr: Run, files: Path, name: str) -> None:
     out, options = files / "m.h5", []
     if name in FEATURES:
-        options += ["--features", files / ("attributes.h5" if name == "i-vbpr" else "dense.h5")]
+        options += ["--features", files / ("attributes.h5" if name.startswith("i-") else "dense.h5")]
     if name not in ("rand", "pop"):
         options += FEW
     done = ivbpr("fit", files / "d.h5", "--model", name, "-o", out, *options, "--format", "json")
@@ -338,18 +351,19 @@ def test_changed_features_and_data_are_refused(ivbpr: Run, files: Path) -> None:
 
 
 def test_demo(ivbpr: Run, tmp_path: Path) -> None:
-    done = ivbpr("demo", "-o", tmp_path / "demo", "--format", "json")
+    done = ivbpr("demo", "-o", tmp_path / "demo", "--size", "tiny", "--format", "json")
     assert done.code == 0, done.err
     document = json.loads(done.out)
     share = {row["model"]: row["of_the_way"] for row in document["models"]}
-    assert list(share) == ["truth", *MODELS] and share["truth"] == 1
+    assert list(share) == ["truth", *DEMO_MODELS] and share["truth"] == 1
     assert abs(share["rand"]) < 0.15 < share["pop"] < share["bpr-mf"] < share["i-vbpr"] < 1
     cold = {row["model"]: row["cold"] for row in document["models"]}
     assert cold["i-vbpr"] > cold["bpr-mf"] + 0.1
     for path in document["files"].values():
         assert Path(path).is_file()
     assert ivbpr("auc", tmp_path / "demo" / "i-vbpr.h5").code == 0
-    assert ivbpr("demo", "-o", tmp_path / "demo", "--quiet").code == 0  # again into the same folder
+    # Again into the same folder.
+    assert ivbpr("demo", "-o", tmp_path / "demo", "--size", "tiny", "--quiet").code == 0
 
 
 def test_warmup(ivbpr: Run) -> None:

@@ -1,0 +1,43 @@
+"""How numbers and names appear on the page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["figure3", "named", "percent", "shortened", "signed", "thousands"]
+
+MINUS = "\N{MINUS SIGN}"
+
+
+def figure3(value: float | None) -> str:
+    """Three decimals, a dash where there is none."""
+    return "–" if value is None else f"{value:.3f}".replace("-", MINUS)
+
+
+def signed(value: float, digits: int = 2) -> str:
+    """With its sign, a true minus; zero has none."""
+    text = f"{value:+.{digits}f}"
+    return text[1:] if float(text) == 0 else text.replace("-", MINUS)
+
+
+def percent(share: float | None, digits: int = 0) -> str:
+    """A share as a percentage, its sign apart by a space that doesn't break."""
+    if share is None:
+        return "–"
+    return f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%".replace("-", MINUS)
+
+
+def thousands(value: Any) -> str:
+    """A whole number with commas."""
+    return f"{value:,}"
+
+
+def named(term: str) -> tuple[str, str]:
+    """Value and group of an attribute's name: ``garment=dress`` is ("dress", "garment")."""
+    group, found, value = term.partition("=")
+    return (value, group) if found else (term, "")
+
+
+def shortened(text: str, length: int) -> str:
+    """At most so many characters."""
+    return text if len(text) <= length else text[: length - 1] + "…"
