@@ -21,20 +21,21 @@ if TYPE_CHECKING:
     from ivbpr_numba.datasets.dataset import Dataset
     from ivbpr_numba.datasets.features import Features
     from ivbpr_numba.evaluation import auc
-    from ivbpr_numba.models import BPRMF, MMMF, VBPR, Popularity, Random, create, load
+    from ivbpr_numba.models import BPRMF, MMMF, TVBPR, VBPR, Popularity, Random, create, load
 
 _ROOMS = {
     "Dataset": "ivbpr_numba.datasets.dataset",
     "Features": "ivbpr_numba.datasets.features",
     "auc": "ivbpr_numba.evaluation",
     **dict.fromkeys(
-        ("BPRMF", "MMMF", "VBPR", "Popularity", "Random", "create", "load"), "ivbpr_numba.models"
+        ("BPRMF", "MMMF", "TVBPR", "VBPR", "Popularity", "Random", "create", "load"), "ivbpr_numba.models"
     ),
 }
 
 __all__ = [
     "BPRMF",
     "MMMF",
+    "TVBPR",
     "VBPR",
     "CheckFailed",
     "DataError",

@@ -158,8 +158,8 @@ def test_finished_scores_are_judged_alike(tmp_path: Path) -> None:
                     file.write(
                         f"{user},{item},{matrix[u, i]!r}\n".replace("np.float32(", "").replace(")", "")
                     )
-    for scores in (matrix, tmp_path / "s.npy", tmp_path / "s.csv"):
-        found = auc_of_scores(scores, DATA)
+    for given in (matrix, tmp_path / "s.npy", tmp_path / "s.csv"):
+        found = auc_of_scores(given, DATA)
         for setting in ("all", "cold", "stratified"):
             agrees(found[setting], expected[setting])
 
@@ -177,7 +177,7 @@ def test_scores_that_cannot_be_judged(tmp_path: Path) -> None:
     (tmp_path / "text.csv").write_text("user,item,score\nu000,i000,high\n")
     (tmp_path / "twice.csv").write_text("user,item,score\nu000,i000,1\nu000,i000,1\n")
     (tmp_path / "few.csv").write_text("user,item,score\nu000,i000,1\n")
-    for scores, said in [
+    for given, said in [
         (good[:5], "shape"),
         (missing, f"'{DATA.users[4]}'.*no score"),
         (good.astype("U3"), "type"),
@@ -191,7 +191,7 @@ def test_scores_that_cannot_be_judged(tmp_path: Path) -> None:
         (tmp_path / "few.csv", "no score"),
     ]:
         with pytest.raises(DataError, match=said):
-            auc_of_scores(scores, DATA)
+            auc_of_scores(given, DATA)
     for path in (tmp_path / "s.txt", tmp_path / "none.npy"):
         with pytest.raises(UsageError):
             auc_of_scores(path, DATA)

@@ -20,6 +20,7 @@ import ivbpr_numba
 from ivbpr_numba import (
     BPRMF,
     MMMF,
+    TVBPR,
     VBPR,
     DataError,
     Dataset,
@@ -64,7 +65,7 @@ ATTRIBUTES = Features.from_arrays(DATA.items, ONE_HOT.astype(np.float16), NAMES,
 DENSE = Features.from_arrays(
     DATA.items, (ONE_HOT @ RNG.normal(size=(5, 20)) + RNG.normal(0, 0.2, (len(HALF), 20))).astype(np.float16)
 )
-FEATURES = {"vbpr": DENSE, "i-vbpr": ATTRIBUTES}
+FEATURES = {"vbpr": DENSE, "i-vbpr": ATTRIBUTES, "tvbpr": DENSE, "i-tvbpr": ATTRIBUTES}
 
 
 def made(name: str, **options: Any) -> Model:
@@ -133,22 +134,27 @@ def test_the_table_of_presets() -> None:
     mf, visual, paper = (
         PRESETS[p][m] for p, m in (("default", "bpr-mf"), ("default", "i-vbpr"), ("paper", "vbpr"))
     )
-    assert (mf["learning_rate"], mf["lambda_theta"], mf["iterations"], mf["patience"]) == (
-        0.05,
-        0.0025,
-        100,
-        30,
-    )
+    assert (mf["learning_rate"], mf["lambda_theta"], mf["lambda_bias"]) == (0.05, 0.03, 0.05)
+    assert (mf["negatives"], mf["average"], mf["iterations"], mf["patience"]) == ("trained", 0.9, 300, 30)
+    own = PRESETS["mymedialite"]["bpr-mf"]
+    assert own == PRESETS["paper"]["bpr-mf"]
+    assert (own["learning_rate"], own["lambda_theta"], own["lambda_bias"]) == (0.05, 0.0025, 0)
+    assert (own["negatives"], own["average"], own["iterations"], own["factors"]) == ("uniform", 0, 30, 10)
     assert PRESETS["default"]["mm-mf"]["margin"] == 1 and PRESETS["paper"]["mm-mf"]["margin"] == 0
     assert PRESETS["mymedialite"]["mm-mf"]["learning_rate"] == 0.1
-    assert PRESETS["mymedialite"]["bpr-mf"] == PRESETS["paper"]["bpr-mf"]
-    assert (visual["learning_rate"], visual["lambda_theta"], visual["negatives"], visual["average"]) == (
-        *(0.01, 0.3),
-        *("trained", 0.9),
-    )
+    assert (visual["learning_rate"], visual["lambda_theta"], visual["lambda_bias"]) == (0.01, 0.3, 0.1)
+    assert (visual["negatives"], visual["average"]) == ("trained", 0.9)
+    assert resolve("i-vbpr", None, {}, "attributes")["lambda_visual"] == 0.003
+    assert resolve("vbpr", None, {}, "dense")["lambda_visual"] == 0.001
     assert (paper["init"], paper["lambda_theta"], paper["learning_rate"], paper["negatives"]) == (
         *("uniform01", 5.0),
         *(0.005, "uniform"),
+    )
+    assert (paper["lambda_visual"], paper["lambda_bias"], paper["average"]) == (0, 0, 0)
+    time = PRESETS["paper"]["i-tvbpr"]
+    assert (time["epochs"], time["segment_on"], time["segment_negatives"], time["temporal_init"]) == (
+        *(10, "valid"),
+        *(1000, "paper"),
     )
     assert resolve("vbpr", None, {}, "dense")["feature_scaling"] == "standard"
     assert resolve("vbpr", "paper", {}, "dense")["feature_scaling"] == "max"
@@ -222,7 +228,7 @@ def test_features_that_do_not_fit() -> None:
 # --- learning ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["mm-mf", "bpr-mf", "vbpr", "i-vbpr"])
+@pytest.mark.parametrize("name", ["mm-mf", "bpr-mf", "vbpr", "i-vbpr", "i-tvbpr"])
 def test_taste_is_learned(name: str) -> None:
     options = {"block": 64} if name in FEATURES else {}  # an iteration has 460 triples
     model = made(name, iterations=60, **options).fit(DATA, FEATURES.get(name))
@@ -259,7 +265,9 @@ def nobody() -> Any:
 def test_averaging_is_the_documented_recursion() -> None:
     decay, expected = 0.75, None
     for iterations in range(1, 5):
-        raw = fitted("bpr-mf", iterations=iterations, eval_every=iterations).item_factors_.astype(np.float64)
+        raw = fitted(
+            "bpr-mf", iterations=iterations, eval_every=iterations, average=0.0
+        ).item_factors_.astype(np.float64)
         expected = raw if expected is None else expected + (1 - decay) * (raw - expected)
     averaged = fitted("bpr-mf", iterations=4, eval_every=4, average=decay).item_factors_
     np.testing.assert_allclose(averaged, expected, rtol=1e-5, atol=1e-7)
@@ -318,11 +326,18 @@ def test_a_file_brings_the_model_back(tmp_path: Path, name: str) -> None:
     assert back.save(tmp_path / "again.h5") == digest
 
 
+def everything(group: h5py.Group) -> dict[str, Any]:
+    """Arrays of a group, and of groups in it, as float64."""
+    return {
+        key: everything(node) if isinstance(node, h5py.Group) else np.asarray(node, np.float64)
+        for key, node in group.items()
+    }
+
+
 def test_scores_can_be_recomputed_from_the_files_alone(tmp_path: Path, name: str) -> None:
     """With h5py, NumPy and equation (1), nothing of ours."""
     features = FEATURES.get(name)
-    options = {"feature_scaling": "standard"} if name == "vbpr" else {}
-    model = made(name, **options)
+    model = made(name)
     if features is not None:
         features.write(tmp_path / "f.h5")
         model.fit(DATA, Features.read(tmp_path / "f.h5"), out=tmp_path / "m.h5")
@@ -331,11 +346,7 @@ def test_scores_can_be_recomputed_from_the_files_alone(tmp_path: Path, name: str
     users = np.arange(0, N_USERS, 7)
     got = model.scores([DATA.users[int(u)] for u in users])
     with h5py.File(tmp_path / "m.h5") as file:
-        p = (
-            {key: np.asarray(value, np.float64) for key, value in file["params"].items()}
-            if "params" in file
-            else {}
-        )
+        p = everything(file["params"]) if "params" in file else {}
         if name == "rand":
             seed = json.loads(file["config"][()])["seed"]
             expected = np.array(
@@ -345,6 +356,10 @@ def test_scores_can_be_recomputed_from_the_files_alone(tmp_path: Path, name: str
             return
         expected = np.tile(p["item_bias"], (len(users), 1))
         size = np.abs(expected)
+        if name in ("tvbpr", "i-tvbpr"):  # the last epoch
+            w, b = p["temporal"]["weight"][-1], p["temporal"]["bias_weight"][-1]
+            p["embedding"] = w[:, None] * p["embedding"] + p["temporal"]["drift"][-1]
+            p["visual_bias"] = b * p["visual_bias"] + p["temporal"]["bias_drift"][-1]
         if "user_factors" in p:
             expected = expected + p["user_factors"][users] @ p["item_factors"].T
             size = size + np.abs(p["user_factors"][users]) @ np.abs(p["item_factors"].T)
@@ -445,7 +460,7 @@ def stopper(iteration: int) -> Callable[[dict], None]:
     return stop
 
 
-@pytest.mark.parametrize("name", ["mm-mf", "bpr-mf", "vbpr", "i-vbpr"])
+@pytest.mark.parametrize("name", ["mm-mf", "bpr-mf", "vbpr", "i-vbpr", "i-tvbpr"])
 @pytest.mark.parametrize("when", [1, 3, 4, 7])
 def test_resume_ends_with_the_same_bits(tmp_path: Path, name: str, when: int) -> None:
     options = {"average": 0.5, "iterations": 9, "patience": 40}
@@ -550,4 +565,4 @@ def test_public_names() -> None:
         assert getattr(ivbpr_numba, name) is not None
     with pytest.raises(AttributeError):
         _ = ivbpr_numba.nothing
-    assert {type(create(m)) for m in MODELS} == {Random, Popularity, MMMF, BPRMF, VBPR}
+    assert {type(create(m)) for m in MODELS} == {Random, Popularity, MMMF, BPRMF, VBPR, TVBPR}

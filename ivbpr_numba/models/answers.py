@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ivbpr_numba.datasets.times import parse_moment
 from ivbpr_numba.errors import DataError, UsageError, did_you_mean
 from ivbpr_numba.models.explaining import sensitivities, terms_of
-from ivbpr_numba.parameters import VisualParameters
-from ivbpr_numba.ranking import VectorScorer, top
+from ivbpr_numba.parameters import Parameters, TemporalParameters, VisualParameters
+from ivbpr_numba.ranking import RowScorer, TemporalScorer, VectorScorer, top
+from ivbpr_numba.ranking import scores as all_scores
 
 if TYPE_CHECKING:
     from ivbpr_numba.datasets.dataset import Dataset
     from ivbpr_numba.datasets.features import Features
     from ivbpr_numba.models.base import Model
 
-__all__ = ["allowed_items", "explain", "recommend", "recommend_all", "similar"]
+__all__ = ["View", "allowed_items", "explain", "recommend", "recommend_all", "similar", "view"]
 
 PARTS = ("train", "valid", "test")
 BECAUSE = 3  # reasons beside a recommendation
@@ -26,11 +29,48 @@ USERS_A_BLOCK = 4096
 Where = Mapping[str, Sequence[str]]
 
 
+@dataclass(frozen=True)
+class View:
+    """A model at one moment: without time the model itself, else that of one epoch.
+
+    Attributes
+    ----------
+    scorer : VectorScorer or RowScorer
+    parameters : Parameters
+    epoch : int or None
+    """
+
+    scorer: VectorScorer | RowScorer
+    parameters: Parameters
+    epoch: int | None = None
+
+
+def view(model: Model, at: object = None, features: Features | None = None) -> View:
+    """The model at a time; by default, and for all later times, its last epoch.
+
+    Raises
+    ------
+    UsageError
+        A time for a model without time, or one that can't be read.
+    """
+    scorer = model.scorer(features)
+    if not isinstance(scorer, TemporalScorer):
+        if at is not None:
+            raise UsageError(f"{model.name} knows no time, so --at means nothing to it.", "Leave it out.")
+        return View(scorer, model.parameters_)
+    assert isinstance(model.parameters_, TemporalParameters)
+    epoch = len(scorer.edges) - 2
+    if at is not None:
+        epoch = int(scorer.epochs(np.array([parse_moment(at)]))[0])
+    return View(scorer.at(epoch), model.parameters_.at(epoch), epoch)
+
+
 def recommend(
     model: Model,
     user: object,
     n: int = 10,
     *,
+    at: object = None,
     where: Where | None = None,
     because: str | None = None,
     exclude: Sequence[str] = PARTS,
@@ -42,14 +82,14 @@ def recommend(
     allowed = allowed_items(model.data_, where)
     _check_number(n)
     owned = _owned(model.data_, np.array([row]), exclude)
-    scorer = model.scorer(features)
+    now = view(model, at, features)
     if because is None:
-        items, scores = (part[0] for part in top(scorer, np.array([row]), n, owned, allowed))
+        items, scores = (part[0] for part in top(now.scorer, np.array([row]), n, owned, allowed))
     else:
-        items, scores = _because(model, row, because, n, owned[1], allowed, features)
+        items, scores = _because(model, now, row, because, n, owned[1], allowed, features)
     found = [_row(model.data_, rank, item, score) for rank, (item, score) in enumerate(zip(items, scores), 1)]
-    if reasons and isinstance(model.parameters_, VisualParameters):
-        for entry, terms in zip(found, _terms(model, row, items, features)):
+    if reasons and isinstance(now.parameters, VisualParameters):
+        for entry, terms in zip(found, _terms(model, now, row, items, features)):
             good = [t for t in terms if t["kind"] == "attribute" and t["contribution"] > 0]
             entry["because"] = [
                 {"term": t["term"], "contribution": t["contribution"]} for t in good[:BECAUSE]
@@ -61,12 +101,13 @@ def recommend_all(
     model: Model,
     n: int = 10,
     *,
+    at: object = None,
     where: Where | None = None,
     exclude: Sequence[str] = PARTS,
     features: Features | None = None,
 ) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """The best items of every user, block by block: pairs (user, rows as `recommend`, without reasons)."""
-    data, scorer = model.data_, model.scorer(features)
+    data, scorer = model.data_, view(model, at, features).scorer
     allowed = allowed_items(data, where)
     _check_number(n)
     for start in range(0, len(data.users), USERS_A_BLOCK):
@@ -77,10 +118,12 @@ def recommend_all(
             yield data.users[row], [_row(data, rank, item, score) for rank, (item, score) in pairs]
 
 
-def explain(model: Model, user: object, item: object, features: Features | None = None) -> dict[str, Any]:
+def explain(
+    model: Model, user: object, item: object, at: object = None, features: Features | None = None
+) -> dict[str, Any]:
     """The terms of one score; see `Model.explain`."""
     user_row, item_row = model.data_.users.row(user), model.data_.items.row(item)
-    terms = _terms(model, user_row, [item_row], features)[0]
+    terms = _terms(model, view(model, at, features), user_row, [item_row], features)[0]
     if not terms:
         raise UsageError(f"The scores of {model.name} have no terms.", "Explain a model that learns.")
     return {
@@ -98,7 +141,7 @@ def similar(
     """The nearest items; see `Model.similar`."""
     row = model.data_.items.row(item)
     _check_number(n)
-    scorer = model.scorer(features)
+    scorer = view(model, None, features).scorer
     if not isinstance(scorer, VectorScorer) or not scorer.item_vectors.shape[1]:
         raise UsageError(f"{model.name} learns nothing about items alone.", "Ask another model.")
     # Latent factors of items that nobody bought are still where they started: style is what compares them.
@@ -194,9 +237,9 @@ def _values(model: Model, item_rows: Sequence[int] | np.ndarray, features: Featu
 
 
 def _terms(
-    model: Model, user_row: int, item_rows: Sequence[int] | np.ndarray, features: Features | None
+    model: Model, now: View, user_row: int, item_rows: Sequence[int] | np.ndarray, features: Features | None
 ) -> list[list[dict[str, Any]]]:
-    parameters, record = model.parameters_, model.features_
+    parameters, record = now.parameters, model.features_
     if not isinstance(parameters, VisualParameters) or record is None:
         return [terms_of(parameters, None, user_row, int(item), None) for item in item_rows]
     found = sensitivities(parameters, record, user_row)
@@ -206,6 +249,7 @@ def _terms(
 
 def _because(
     model: Model,
+    now: View,
     user_row: int,
     feature: str,
     n: int,
@@ -214,13 +258,13 @@ def _because(
     features: Features | None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Items ranked by one attribute's contribution alone, then by the score; with their scores."""
-    parameters, record = model.parameters_, model.features_
+    parameters, record = now.parameters, model.features_
     found = model.find_features(features)
     assert isinstance(parameters, VisualParameters) and record is not None
     column = found.column(feature)
     weight = float(sensitivities(parameters, record, user_row).centred[column])
     value = found.matrix[:, column][found.rows_of_all(model.data_.items)].astype(np.float64) * found.scale
-    scores = model.scores([model.data_.users[user_row]])[0]
+    scores = all_scores(now.scorer, np.array([user_row]))[0]
     candidates = np.flatnonzero(allowed & (value != 0))
     candidates = candidates[~np.isin(candidates, owned)]
     if not len(candidates):

@@ -346,6 +346,7 @@ class Model:
         user: object,
         n: int = 10,
         *,
+        at: object = None,
         where: Mapping[str, Sequence[str]] | None = None,
         because: str | None = None,
         exclude: Sequence[str] = ("train", "valid", "test"),
@@ -359,6 +360,8 @@ class Model:
         user : id
         n : int
             At most so many; never padded.
+        at : date, text or seconds, optional
+            For models in time; by default the last epoch.
         where : mapping of column to values, optional
             Kept item columns: one of the values in each column.
         because : str, optional
@@ -388,6 +391,7 @@ class Model:
             self,
             user,
             n,
+            at=at,
             where=where,
             because=because,
             exclude=exclude,
@@ -395,8 +399,10 @@ class Model:
             features=features,
         )
 
-    def explain(self, user: object, item: object, features: Features | None = None) -> dict[str, Any]:
-        """The terms of a score, which sum to it (model specification 7).
+    def explain(
+        self, user: object, item: object, *, at: object = None, features: Features | None = None
+    ) -> dict[str, Any]:
+        """The terms of a score, which sum to it (model specification 7); in time those of the epoch of `at`.
 
         Returns
         -------
@@ -412,7 +418,7 @@ class Model:
         """
         from ivbpr_numba.models.answers import explain
 
-        return explain(self, user, item, features)
+        return explain(self, user, item, at, features)
 
     def similar(
         self,

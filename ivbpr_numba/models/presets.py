@@ -15,11 +15,10 @@ from ivbpr_numba.errors import UsageError, did_you_mean
 
 __all__ = ["MODELS", "RUN_OPTIONS", "check_model", "flag", "refuse_option", "resolve"]
 
-MODELS = ("rand", "pop", "mm-mf", "bpr-mf", "vbpr", "i-vbpr")
-KNOWN = (*MODELS, "tvbpr", "i-tvbpr")
+MODELS = ("rand", "pop", "mm-mf", "bpr-mf", "vbpr", "i-vbpr", "tvbpr", "i-tvbpr")
 
 _COMMON = {"sampling": "users", "update": "ordered", "seed": 0}
-_MF = {
+_MYMEDIALITE = {
     **_COMMON,
     "factors": 10,
     "init": "normal",
@@ -28,11 +27,22 @@ _MF = {
     "lambda_bias": 0.0,
     "negatives": "uniform",
     "average": 0.0,
-    "iterations": 100,
+    "iterations": 30,
+    "eval_every": None,
+    "patience": None,
+}
+_MF = {
+    **_MYMEDIALITE,
+    "lambda_theta": 0.03,
+    "lambda_bias": 0.05,
+    "negatives": "trained",
+    "average": 0.9,
+    "iterations": 300,
     "eval_every": 5,
     "patience": 30,
 }
-_MYMEDIALITE = {**_MF, "iterations": 30, "eval_every": None, "patience": None}
+# What depends on the kind of features is given for each: attributes say more about an item than one column of
+# a network does, so that E and β bear a stronger penalty.
 _VISUAL = {
     **_COMMON,
     "block": "auto",
@@ -42,8 +52,8 @@ _VISUAL = {
     "init": "normal",
     "learning_rate": 0.01,
     "lambda_theta": 0.3,
-    "lambda_visual": 0.0,
-    "lambda_bias": 0.0,
+    "lambda_visual": {"attributes": 0.003, "dense": 0.001},
+    "lambda_bias": 0.1,
     "negatives": "trained",
     "average": 0.9,
     "feature_scaling": {"attributes": "none", "dense": "standard"},
@@ -56,6 +66,8 @@ _VISUAL_PAPER = {
     "init": "uniform01",
     "learning_rate": 0.005,
     "lambda_theta": 5.0,
+    "lambda_visual": 0.0,
+    "lambda_bias": 0.0,
     "negatives": "uniform",
     "average": 0.0,
     "feature_scaling": {"attributes": "none", "dense": "max"},
@@ -144,7 +156,7 @@ def flag(option: str) -> str:
 
 def check_model(name: str) -> None:
     """Refuse a model that does not exist."""
-    if name not in KNOWN:
+    if name not in MODELS:
         hint = did_you_mean(name, MODELS) or f"Known: {', '.join(MODELS)}."
         raise UsageError(f"Unknown model '{name}'.", hint)
 
@@ -240,8 +252,9 @@ def resolve(
             f"--preset {preset} exists for {known} only, not for {model}.", "Use another preset."
         )
     resolved = {**PRESETS[preset][model], **RUN_OPTIONS}
-    if isinstance(resolved.get("feature_scaling"), dict):
-        resolved["feature_scaling"] = resolved["feature_scaling"].get(kind) if kind else None
+    for option, value in resolved.items():
+        if isinstance(value, dict):
+            resolved[option] = value.get(kind) if kind else None
     for option, value in given.items():
         if value is None:
             continue

@@ -19,6 +19,9 @@ def explain(
     model: Annotated[Path, argument("A file written by 'ivbpr fit'.")],
     user: Annotated[str, argument("The user's id.")],
     item: Annotated[str, argument("The item's id.")],
+    at: Annotated[
+        str | None, option("Date for a model in time; the last epoch where not given.", metavar="DATE")
+    ] = None,
     features: Annotated[Path | None, option("Feature file, if it is not where the model says.")] = None,
 ) -> None:
     """Why an item has its score: one term an attribute, compared with the average item; they sum to it."""
@@ -31,7 +34,7 @@ def explain(
 
     fitted = load(model)
     given = Features.read(features) if features is not None else None
-    found = fitted.explain(user, item, given)
+    found = fitted.explain(user, item, at=at, features=given)
     title = f"{found['item']} for {user}, by {fitted.name}"
     if found["title"]:
         title = f"{found['title']} ({title})"
@@ -43,7 +46,7 @@ def explain(
     if any(term["kind"] == "level" for term in found["terms"]):
         notes.append("A level is the same for all items that have the group.")
     table = Table(list(_rows(found)), title)
-    screen.show(Answer("explain", {**found, "model": fitted.name}, found["terms"], [table], notes))
+    screen.show(Answer("explain", {**found, "at": at, "model": fitted.name}, found["terms"], [table], notes))
 
 
 def _rows(found: dict[str, Any]) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ __all__ = ["fit"]
 
 MODEL = "The model (where not given: its preset)"
 TRAIN = "Training (where not given: the preset)"
+TIME = "Models in time (where not given: the preset)"
 RUN = "The run"
 
 Text = str | None
@@ -23,7 +24,9 @@ Real = float | None
 def fit(
     screen: Screen,
     dataset: Annotated[Path, argument("A file written by 'ivbpr prepare'.")],
-    model: Annotated[str, option("rand, pop, mm-mf, bpr-mf, vbpr or i-vbpr.", show_default=False)],
+    model: Annotated[
+        str, option("rand, pop, mm-mf, bpr-mf, vbpr, i-vbpr, tvbpr or i-tvbpr.", show_default=False)
+    ],
     out: Annotated[Path, out("The model file to write.")],
     features: Annotated[Path | None, option("Feature file; i-* need the kind 'attributes'.")] = None,
     preset: Annotated[Text, option("default, paper or mymedialite.", MODEL)] = None,
@@ -45,6 +48,13 @@ def fit(
     eval_every: Annotated[Whole, option("Iterations from one validation to the next.", TRAIN)] = None,
     patience: Annotated[Whole, option("Stop so many iterations after the best one.", TRAIN)] = None,
     update: Annotated[Text, option("ordered (always the same bits) or hogwild (faster).", TRAIN)] = None,
+    epochs: Annotated[Whole, option("Epochs N.", TIME)] = None,
+    bins: Annotated[Whole, option("Bins of time between which epochs are cut.", TIME)] = None,
+    bin_type: Annotated[Text, option("width or quantile.", TIME)] = None,
+    segment_on: Annotated[Text, option("Events that the cuts explain: train or valid.", TIME)] = None,
+    segment_negatives: Annotated[Whole, option("Negatives an event.", TIME)] = None,
+    segment_every: Annotated[Whole, option("Iterations from one cut to the next.", TIME)] = None,
+    temporal_init: Annotated[Text, option("Start of w, b, ΔE, Δβ: shared or paper.", TIME)] = None,
     seed: Annotated[Whole, option("Seed of the start and of the sampling.", RUN)] = None,
     threads: Annotated[Whole, option("All of the machine where not given.", RUN)] = None,
     device: Annotated[Text, option("cpu, cuda or auto; cpu where not given.", RUN)] = None,
@@ -95,6 +105,7 @@ OPTIONS = (
     *("preset", "factors", "visual_factors", "init", "feature_scaling", "learning_rate"),
     *("lambda_theta", "lambda_visual", "lambda_bias", "reg_scope", "margin", "negatives", "sampling"),
     *("average", "block", "iterations", "eval_every", "patience", "update", "seed", "threads", "device"),
+    *("epochs", "bins", "bin_type", "segment_on", "segment_negatives", "segment_every", "temporal_init"),
 )
 
 

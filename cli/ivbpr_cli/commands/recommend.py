@@ -31,6 +31,9 @@ def recommend(
     where: Annotated[
         Texts, option("Kept column and value; same column: or, other column: and.", metavar="COL=VALUE")
     ] = None,
+    at: Annotated[
+        str | None, option("Date for a model in time; the last epoch where not given.", metavar="DATE")
+    ] = None,
     because: Annotated[str | None, option("Rank by this feature's contribution alone.")] = None,
     exclude: Annotated[Texts, option("Parts of the split to leave out; all where not given.")] = None,
     explain: Annotated[bool, option("Show the attributes that raise each score most.")] = False,
@@ -60,7 +63,7 @@ def recommend(
         from ivbpr_numba.models.answers import recommend_all
         from ivbpr_numba.store.atomic import write_bytes
 
-        answers = recommend_all(fitted, n, where=conditions, exclude=parts, features=given)
+        answers = recommend_all(fitted, n, at=at, where=conditions, exclude=parts, features=given)
         counted = _Counted()
         write_bytes(out, _lines(answers, screen.format == Format.jsonl, counted))
         row = {"out": str(out), "users": counted.users, "rows": counted.rows}
@@ -68,9 +71,9 @@ def recommend(
         return
     reasons = explain or screen.format in (Format.json, Format.jsonl)
     items = fitted.recommend(
-        user, n, where=conditions, because=because, exclude=parts, reasons=reasons, features=given
+        user, n, at=at, where=conditions, because=because, exclude=parts, reasons=reasons, features=given
     )
-    document = {"user": user, "at": None, "model": fitted.name, "items": items}
+    document = {"user": user, "at": at, "model": fitted.name, "items": items}
     rows = [flat(item, explain) for item in items]
     screen.show(Answer("recommend", document, rows, [Table(rows, f"For {user}, by {fitted.name}")]))
 
