@@ -37,12 +37,15 @@ DEFAULTS: list[tuple[str, str, dict[str, Any]]] = [
     ("bpr-mf", "bpr-mf", {}),
     ("vbpr", "vbpr", {}),
     ("i-vbpr", "i-vbpr", {}),
+    ("tvbpr", "tvbpr", {}),
+    ("i-tvbpr", "i-tvbpr", {}),
 ]
 BESIDE: dict[str, list[tuple[str, str, dict[str, Any]]]] = {
     "hm": [
         ("i-vbpr, paper preset", "i-vbpr", {"preset": "paper"}),
         ("vbpr, paper preset", "vbpr", {"preset": "paper"}),
         ("i-vbpr, 40 visual factors", "i-vbpr", {"visual_factors": 40}),
+        ("i-tvbpr, 40 visual factors", "i-tvbpr", {"visual_factors": 40}),
         ("vbpr, 40 visual factors", "vbpr", {"visual_factors": 40}),
     ],
     "rtr": [("i-vbpr, paper preset", "i-vbpr", {"preset": "paper"})],
@@ -70,7 +73,8 @@ def data_sets(name: str, source: Path, work: Path, seed: int) -> tuple[Dataset, 
             features=[attributes, dense],
             seed=seed,
         )
-        return data, {"i-vbpr": Features.read(attributes), "vbpr": Features.read(dense)}
+        own = {"i-": Features.read(attributes), "": Features.read(dense)}
+        return data, {f"{kind}{model}": own[kind] for kind in own for model in ("vbpr", "tvbpr")}
     if name == "rtr":
         attributes, table = work / "rtr-attributes.h5", source / "rtr" / "rtr_interactions.csv.gz"
         if not attributes.exists():
@@ -80,7 +84,7 @@ def data_sets(name: str, source: Path, work: Path, seed: int) -> tuple[Dataset, 
         data = prepare(
             table, user="user_id", item="item_id", time="review_date", features=[attributes], seed=seed
         )
-        return data, {"i-vbpr": Features.read(attributes)}
+        return data, dict.fromkeys(("i-vbpr", "i-tvbpr"), Features.read(attributes))
     path = source / "ml100k" / "u.data.gz"
     return prepare(path, user="1", item="2", time="4", seed=seed), {}
 
@@ -92,7 +96,7 @@ def runs(
     for seed in range(splits):
         data, features = data_sets(name, source, work, seed)
         for label, model, options in [*DEFAULTS, *BESIDE[name]]:
-            if (model in ("vbpr", "i-vbpr") and model not in features) or (only and label not in only):
+            if ("vbpr" in model and model not in features) or (only and label not in only):
                 continue
             begun = time.perf_counter()
             fitted = create(model, **options).fit(data, features.get(model))

@@ -448,6 +448,24 @@ def block_size(learning_rate, spread, theta):
     return block, load > 8
 
 
+def temporal_load(params, f):
+    """What replaces M (1 + Theta) of `block_size` in time: the largest over the epochs t of
+
+    2 sum_c Var_c [(1 + b_tc^2 + beta_c^2) + sum_k Theta_k (1 + w_tk^2 + E_kc^2)], Theta_k = mean theta_uk^2.
+    """
+    spread = np.var(np.asarray(f, dtype=np.float64), axis=0)
+    theta = (params["user_visual"] ** 2).mean(0)
+    loads = []
+    for w, b in zip(params["weight"], params["bias_weight"]):
+        load = 0.0
+        for c, variance in enumerate(spread):
+            load += 2 * variance * (1 + b[c] ** 2 + params["visual_bias"][c] ** 2)
+            for k in range(len(w)):
+                load += 2 * variance * theta[k] * (1 + w[k] ** 2 + params["embedding"][k, c] ** 2)
+        loads.append(load)
+    return max(loads)
+
+
 def average(mean, params, a):
     """Averaged copy after an iteration: mean None (after the first) is a copy, then mean + (1-a)(P - mean)."""
     if mean is None:

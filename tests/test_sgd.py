@@ -451,15 +451,15 @@ def test_scores_of_learners_are_those_of_equation_1():
 
 @given(rate=st.floats(1e-4, 1.0), variance=st.floats(0, 1e4), theta=st.floats(0, 1e3))
 def test_block_size(rate, variance, theta):
-    assert block_size(rate, variance, theta) == naive.block_size(rate, 2 * variance, theta)[0]
+    assert block_size(rate, 2 * variance * (1 + theta)) == naive.block_size(rate, 2 * variance, theta)[0]
 
 
 @pytest.mark.parametrize("block", [1, 2, 512, 1024])
 def test_block_size_at_its_edges(block):
-    variance = 260 / (0.125 * 2 * block)  # η·B·M·(1 + Θ) is exactly 260
-    assert block_size(0.125, variance, 0.0) == block
+    load = 260 / (0.125 * block)  # η·B·M·(1 + Θ) is exactly 260
+    assert block_size(0.125, load) == block
     if block > 1:
-        assert block_size(0.125, np.nextafter(variance, np.inf), 0.0) == block // 2
+        assert block_size(0.125, np.nextafter(load, np.inf)) == block // 2
 
 
 @pytest.mark.parametrize("rate, hot", [(0.05, False), (2.0, False), (3.0, True)])

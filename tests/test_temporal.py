@@ -110,6 +110,20 @@ def test_the_loss_is_that_of_the_triples() -> None:
     assert made._apply(drawn).loss == pytest.approx(-naive.log_sigmoid(x), rel=1e-5)
 
 
+@pytest.mark.parametrize("rate", [0.05, 3.0])
+def test_automatic_blocks_bear_the_terms_in_time(rate: float) -> None:
+    made = learner(FEATURES["vbpr"], block="auto", learning_rate=rate)
+    params, f = as_reference(made)
+    load = naive.temporal_load(params, f)
+    assert made._load() == pytest.approx(load, rel=1e-5)
+    made._choose_block()
+    assert made.block == naive.block_size(rate, load, 0.0)[0]
+    params |= {name: np.zeros_like(params[name]) for name in ("weight", "bias_weight", "visual_bias")}
+    theta = (params["user_visual"] ** 2).sum(1).mean()
+    params["embedding"][:] = 0
+    assert naive.temporal_load(params, f) == pytest.approx(naive.feature_spread(f) * (1 + theta))
+
+
 def test_same_bits_for_any_number_of_threads_on_both_paths() -> None:
     if numba.config.NUMBA_NUM_THREADS < 2:
         pytest.skip("this machine has one thread")

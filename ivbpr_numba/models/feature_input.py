@@ -6,7 +6,6 @@ Shifts cancel in every difference, so training needs only the product scale · m
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,21 +28,28 @@ TARGET_NORM = 10.0  # mean ‖f‖² of standardised features, as for ten one-ho
 
 @dataclass(frozen=True)
 class Scaling:
-    """f = (v − shift) · multiplier per column; all (F,) float32 but `variance`.
+    """f = (v − shift) · multiplier per column.
 
     Attributes
     ----------
     shift, multiplier : (F,) float32
     mean : (F,) float32
         Mean of the values v over the items.
-    variance : float
-        Σ_k Var(f_k) over the items, after scaling; only a fit knows it.
+    variances : (F,) float64
+        Var(f_k) over the items, after scaling; only a fit knows them.
     """
 
     shift: np.ndarray
     multiplier: np.ndarray
     mean: np.ndarray
-    variance: float = math.nan
+    variances: np.ndarray | None = None
+
+    @property
+    def variance(self) -> float:
+        """Σ_k Var(f_k)."""
+        if self.variances is None:
+            raise ValueError("the scaling was read from a file, which has no variances")
+        return float(self.variances.sum())
 
 
 @dataclass(frozen=True)
@@ -189,7 +195,7 @@ def fit_scaling(source: FeatureInput, how: str) -> Scaling:
         shift.astype(np.float32),
         multiplier.astype(np.float32),
         mean.astype(np.float32),
-        float(np.sum(multiplier**2 * variance)),
+        multiplier**2 * variance,
     )
 
 

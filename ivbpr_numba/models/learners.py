@@ -70,20 +70,19 @@ def draw_initial(options: dict[str, Any], group: str, shape: tuple[int, ...]) ->
     return generator.random(shape).astype(np.float32)
 
 
-def block_size(rate: float, variance: float, theta: float) -> int:
+def block_size(rate: float, load: float) -> int:
     """Largest stable power of two of triples in a block (specification 2.6).
 
     Parameters
     ----------
     rate : float
         η.
-    variance : float
-        Σ_k Var(f_k) over the items; M is twice that.
-    theta : float
-        Mean ‖θ_u‖² over the users.
+    load : float
+        How strongly one triple's step acts on the next one's score, per unit of rate: M (1 + Θ) for VBPR,
+        with M = 2 Σ_k Var(f_k) over the items and Θ = mean ‖θ_u‖² over the users.
     """
     block = MAX_BLOCK
-    while block > 1 and rate * block * 2.0 * variance * (1.0 + theta) > BLOCK_LIMIT:
+    while block > 1 and rate * block * load > BLOCK_LIMIT:
         block //= 2
     return block
 
@@ -214,17 +213,22 @@ class VisualLearner(_Sampled):
 
     def _choose_block(self) -> str:
         """Set `block` for this iteration; returns a warning where the rate is too high for any."""
-        o, t = self.options, self.tables
-        theta = float(np.square(t["visual"], dtype=np.float64).sum() / len(t["visual"]))
-        rate, variance = o["learning_rate"], self.scaling.variance
-        self.block = block_size(rate, variance, theta) if o["block"] == "auto" else o["block"]
-        strength = rate * 2.0 * variance * (1.0 + theta)
+        rate, load = self.options["learning_rate"], self._load()
+        automatic = self.options["block"] == "auto"
+        self.block = block_size(rate, load) if automatic else self.options["block"]
+        strength = rate * load
         if strength <= RATE_LIMIT:
             return ""
         return (
             f"The learning rate {rate:g} is too high for these features (rate × spread = {strength:.3g}, "
             f"stable up to {RATE_LIMIT:g}); lower --learning-rate or use --feature-scaling standard."
         )
+
+    def _load(self) -> float:
+        """M (1 + Θ), see `block_size`; Θ of the raw parameters as they are now."""
+        visual = self.tables["visual"]
+        theta = float(np.square(visual, dtype=np.float64).sum() / len(visual))
+        return 2.0 * self.scaling.variance * (1.0 + theta)
 
     def _rates(self) -> tuple[np.float32, ...]:
         """η, and λ of γ, of θ_u, of the item bias and of what is visual, as kernels take them."""

@@ -82,6 +82,26 @@ class TemporalLearner(VisualLearner):
             self.tables["ends"][:] = segment(self.likelihoods(iteration))
         return done
 
+    def _load(self) -> float:
+        """The load of the worst epoch t (see `block_size`).
+
+        E_t = w ⊙ E + ΔE moves by 1 + w² + E² times what ΔE alone would, β_t by 1 + b² + β² times: the block
+        rule of VBPR with every variance multiplied so, which it is where w, b, E and β are 0. Without the
+        factor, blocks that VBPR bears let w and b of frequent attributes oscillate and diverge.
+        """
+        t, f, d = self.tables, self.columns, self.visual
+        assert self.scaling.variances is not None
+        spread = self.scaling.variances
+        theta = np.square(t["visual"][:, :d], dtype=np.float64).mean(axis=0)
+        squared = np.square(t["embedding"][: d + 1, :f], dtype=np.float64)
+        of_e = (squared[:d] * spread).sum(axis=1)  # Σ_c Var_c E_kc²
+        loads = []
+        for w, b in zip(t["weight"], t["bias_weight"][:, :f]):
+            by_taste = theta * (spread.sum() * (1.0 + np.square(w, dtype=np.float64)) + of_e)
+            by_bias = spread * (1.0 + np.square(b, dtype=np.float64) + squared[d])
+            loads.append(2.0 * (by_taste.sum() + by_bias.sum()))
+        return float(max(loads))
+
     def _apply(self, drawn: Triples) -> Iteration:
         from ivbpr_numba.kernels.cpu.temporal import RUN_BLOCKS, find_pairs, plan_blocks, temporal_epoch
 
