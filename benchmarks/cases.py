@@ -152,7 +152,7 @@ class Work:
             self.features = Features.from_arrays(self.data.items, matrix)
 
     def options(self) -> dict[str, Any]:
-        """Options of our fit: the defaults, but one law for all models and no averaging."""
+        """Options of our fit, all that decide the work: new defaults don't change what is measured."""
         size = self.size
         options: dict[str, Any] = {
             "factors": size.factors,
@@ -161,13 +161,19 @@ class Work:
             "patience": size.iterations,
             "learning_rate": size.rate,
             "lambda_theta": 0.0025,
+            "lambda_bias": 0.0,
+            "init": "normal",
+            "negatives": "uniform",
+            "sampling": "users",
+            "average": 0.0,
+            "seed": 0,
         }
         if self.features is not None:
             options |= {
                 "visual_factors": size.visual_factors,
                 "block": size.block,
-                "average": 0.0,
-                "negatives": "uniform",
+                "lambda_visual": 0.0,
+                "reg_scope": "all",
                 "feature_scaling": "standard",
             }
         return options
