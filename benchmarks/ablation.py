@@ -25,7 +25,7 @@ from ivbpr_numba import Dataset, Features, create
 from ivbpr_numba.datasets.world import generate
 from ivbpr_numba.evaluation import dataset_of
 
-WORLDS = ("tiny", "demo")
+WORLDS = {"i-vbpr": ("tiny", "demo"), "bpr-mf": ("tiny", "demo"), "i-tvbpr": ("drift", "no-drift")}
 REAL = {"i-vbpr": ("hm", "rtr"), "vbpr": ("hm",), "bpr-mf": ("hm", "rtr", "ml100k")}
 VARIANTS: dict[str, list[str]] = {
     "i-vbpr": [
@@ -58,6 +58,13 @@ VARIANTS: dict[str, list[str]] = {
         "iterations=300 lambda_theta=0.05 lambda_bias=0.1 average=0.9 negatives=trained",
     ],
 }
+VARIANTS["i-tvbpr"] = [
+    *("lambda_bias=0.03", "lambda_bias=0.1", "lambda_visual=0.001", "lambda_visual=0.005"),
+    *("lambda_theta=0.1", "epochs=3", "epochs=8", "segment_every=5", "segment_every=20"),
+    *("segment_on=valid", "segment_negatives=100", "temporal_init=paper", "bin_type=quantile", "block=128"),
+]
+REAL["i-tvbpr"] = REAL["i-vbpr"]
+WORLDS["mm-mf"] = WORLDS["bpr-mf"]
 VARIANTS["mm-mf"] = [*VARIANTS["bpr-mf"], "margin=0 learning_rate=0.1", "margin=0.5", "margin=2"]
 REAL["mm-mf"] = REAL["bpr-mf"]
 
@@ -69,11 +76,11 @@ def cases(model: str, source: Path | None, work: Path, splits: int) -> dict[str,
         for seed in range(splits):
             data, features = data_sets(name, source, work, seed)
             found.setdefault(name, []).append((data, features.get(model)))
-    for name in WORLDS if model != "vbpr" else ():
+    for name in WORLDS.get(model, ()):
         for seed in range(splits):
             world = generate(name, seed)
             folder = work / f"{name}-{seed}"
-            features = attributes_of(world, folder) if model == "i-vbpr" else None
+            features = attributes_of(world, folder) if "vbpr" in model else None
             found.setdefault(name, []).append((dataset_of(world), features))
     return found
 

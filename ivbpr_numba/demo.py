@@ -103,10 +103,8 @@ def run_demo(
         seed=seed,
     )
     data.write(files["dataset"])
-    features = {
-        "vbpr": Features.read(files["black_box"]),
-        "i-vbpr": Features.read(files["attributes"]),
-    }
+    dense, attributes = Features.read(files["black_box"]), Features.read(files["attributes"])
+    features = {"vbpr": dense, "i-vbpr": attributes, "tvbpr": dense, "i-tvbpr": attributes}
     truth = {split: truth_auc(world.truth, data, split)["without_time"] for split in ("test", "valid")}
     models, judged = {}, {}
     for name in DEMO_MODELS:
@@ -119,11 +117,11 @@ def run_demo(
     files["report"] = str(directory / "report.html")
     digests = {
         "dataset.h5": data.payload_sha256,
-        "attributes.h5": features["i-vbpr"].payload_sha256,
-        "black-box.h5": features["vbpr"].payload_sha256,
+        "attributes.h5": attributes.payload_sha256,
+        "black-box.h5": dense.payload_sha256,
         **{f"{name}.h5": model.payload_sha256_ for name, model in models.items()},
     }
-    outcome = Outcome(world, data, truth, models, judged, SEES, features["i-vbpr"], digests)
+    outcome = Outcome(world, data, truth, models, judged, SEES, attributes, digests)
     write_report(tell(outcome), files["report"])
     rows = [_row("truth", truth["test"], truth["test"], None)]
     for name, model in models.items():

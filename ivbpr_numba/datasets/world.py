@@ -60,6 +60,7 @@ class WorldSize:
     season_amplitude: float = 0.4
     season_cycles: float = 3.0
     season_phase: float = 0.9
+    cuts: tuple[float, ...] = ()  # between the epochs; where empty, jittered around equal parts
     cut_jitter: float = 0.08
     many_cuts_jitter: float = 0.24  # divided by the number of epochs where it exceeds 3
     exact_limit: float = 5e8  # purchases x items above which only drawn candidates compete
@@ -275,6 +276,13 @@ def _resolve(size: str | WorldSize, overrides: Mapping[str, Any]) -> WorldSize:
             )
     if not size.groups or any(n < 1 for _, n in size.groups):
         raise UsageError(f"World '{size.name}' has an empty attribute group.", "Give every group a value.")
+    if size.cuts and (
+        len(size.cuts) != size.epochs - 1 or sorted({0.0, *size.cuts, 1.0}) != [0.0, *size.cuts, 1.0]
+    ):
+        raise UsageError(
+            f"World '{size.name}': cuts {size.cuts} for {size.epochs} epochs.",
+            "Give one ascending fraction of the span between each two epochs.",
+        )
     if size.max_purchases < size.min_purchases:
         raise UsageError(f"World '{size.name}': max_purchases is below min_purchases.", "Swap them.")
     if sum(n for _, n in size.groups) + size.tags > np.iinfo(np.uint16).max:
@@ -324,6 +332,8 @@ def _draw_edges(rng: np.random.Generator, size: WorldSize) -> np.ndarray:
     n = size.epochs
     jitter = size.cut_jitter if n <= 3 else size.many_cuts_jitter / n
     cuts = np.arange(1, n) / n + rng.uniform(-jitter, jitter, n - 1)
+    if size.cuts:
+        cuts = np.array(size.cuts)
     inside = size.start + (cuts * size.seconds).astype(np.int64)
     return np.array([size.start, *inside, size.start + size.seconds], dtype=np.int64)
 

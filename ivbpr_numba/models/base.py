@@ -198,6 +198,7 @@ class Model:
                 "threads": threads,
                 "dataset_sha256": data.payload_sha256,
                 "features_sha256": features.payload_sha256 if self.uses_features and features else None,
+                **self._facts(),
             }
             if written is not None:
                 written.write({"model": self._named(features), "config": options, **provenance})
@@ -234,6 +235,10 @@ class Model:
         return self
 
     uses_features: ClassVar[bool] = False
+
+    def _facts(self) -> dict[str, Any]:
+        """What else belongs into the provenance."""
+        return {}
 
     def _named(self, features: Features | None) -> str:
         """The model's name once it is clear which features it gets."""

@@ -78,6 +78,7 @@ _VISUAL_PAPER = {
 _TEMPORAL = {
     **_VISUAL,
     "lambda_visual": 0.003,
+    "lambda_bias": 0.0,
     "temporal_init": "shared",
     "epochs": 5,
     "bins": 80,
@@ -191,6 +192,8 @@ def _checked(option: str, value: Any) -> Any:
             )
         return value
     if option in _POSITIVE_INTEGERS:
+        # --epochs and --block also take a word, so that the command line hands them over as text.
+        value = int(value) if isinstance(value, str) and value.isdecimal() else value
         return _integer(option, value, 1, 2**31 - 1)
     if option == "factors":
         return _integer(option, value, 0, 4096)

@@ -15,10 +15,14 @@ from ivbpr_numba.parameters import TemporalParameters
 from ivbpr_numba.ranking import Scorer, TemporalScorer, VectorScorer
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from ivbpr_numba.datasets.dataset import Dataset
     from ivbpr_numba.datasets.features import Features
 
-__all__ = ["TVBPR"]
+__all__ = ["AUTO_EPOCHS", "TVBPR"]
+
+AUTO_EPOCHS = (3, 5, 8, 12)
 
 
 class TVBPR(VBPR):
@@ -30,8 +34,9 @@ class TVBPR(VBPR):
 
     Parameters
     ----------
-    epochs : int, optional
-        N, at least 1.
+    epochs : int or "auto", optional
+        N, at least 1. ``auto`` fits each of 3, 5, 8 and 12 and keeps the one of the best validation AUC: more
+        epochs also find cuts near an end of the time span, which the equal start of few epochs misses.
     bins : int, optional
         Bins of time, at least N; the cuts between epochs lie between bins.
     bin_type : str, optional
@@ -55,7 +60,7 @@ seed, threads, device, interpretable
         preset: str | None = None,
         factors: int | None = None,
         visual_factors: int | None = None,
-        epochs: int | None = None,
+        epochs: int | str | None = None,
         bins: int | None = None,
         bin_type: str | None = None,
         segment_on: str | None = None,
@@ -83,6 +88,31 @@ seed, threads, device, interpretable
         interpretable: bool | None = None,
     ) -> None:
         self._store(locals())
+
+    epochs: int | str | None
+
+    def fit(self, data: Dataset, features: Features | None = None, **run: Any) -> Self:
+        """As `Model.fit`; with ``epochs="auto"`` after a fit of each number of epochs."""
+        if self.epochs != "auto":
+            return super().fit(data, features, **run)
+        told = run.get("observers", ())
+        self.epochs_tried_ = {}
+        for n in AUTO_EPOCHS:
+            one = type(self)(**{**self.get_params(), "epochs": n})
+            one.fit(data, features, observers=told)
+            self.epochs_tried_[n] = one.metrics_["valid"]["all"]["auc"]
+        self.epochs = max(self.epochs_tried_, key=lambda n: (self.epochs_tried_[n] or 0.0, -n))
+        try:
+            return super().fit(data, features, **run)
+        finally:
+            self.epochs = "auto"
+
+    epochs_tried_: dict[int, float | None]
+
+    def _facts(self) -> dict[str, Any]:
+        """For the record: the validation AUC of every number of epochs that was tried."""
+        tried = getattr(self, "epochs_tried_", None)
+        return {} if not tried else {"epochs_tried": {str(n): value for n, value in tried.items()}}
 
     def _name_for(self, kind: str) -> str:
         return super()._name_for(kind).replace("vbpr", "tvbpr")

@@ -22,14 +22,14 @@ def dots(models: Sequence[Row], truth: Row, setting: str, name: str, title: str)
     Parameters
     ----------
     models : sequence of mappings
-        ``label built`` and, where built, ``all`` and ``cold`` with ``auc ci95``.
+        ``label fitted`` and, where fitted, ``all`` and ``cold`` with ``auc ci95``.
     truth : mapping
     setting : str
         ``all`` or ``cold``; the axis spans its figures.
     name, title : str
     """
-    built = [row for row in models if row["built"]]
-    lows = [_interval(row[setting])[0] for row in built if row[setting]["auc"] is not None]
+    fitted = [row for row in models if row["fitted"]]
+    lows = [_interval(row[setting])[0] for row in fitted if row[setting]["auc"] is not None]
     ticks = round_ticks(min([*lows, 0.45]), 1.0, 8)
     axis = Scale(ticks[0], 1.0, 74.0, 350.0)
     step, top = 23.0, 44.0
@@ -48,7 +48,7 @@ def dots(models: Sequence[Row], truth: Row, setting: str, name: str, title: str)
         y = top + step * n
         here = row.get(setting)
         if here is None or here["auc"] is None:
-            text = "not built yet" if here is None else "no such shopper"
+            text = "not in this demo" if here is None else "no such shopper"
             parts.append(words(66, y + 4, row["label"], "label muted", "end"))
             parts.append(words(axis.start + 8, y + 4, text, "muted halo"))
             continue

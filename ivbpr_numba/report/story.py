@@ -40,7 +40,7 @@ class Outcome:
     truth : mapping of str to dict
         AUC report of the utilities behind the purchases, ``test`` and ``valid``.
     models : mapping of str to Model
-        Fitted, by name; models that are missing appear as not built.
+        Fitted, by name; models that are missing appear as not in this demo.
     judged : mapping of str to dict
         AUC report of each.
     sees : mapping of str to str
@@ -105,10 +105,10 @@ def _figures(report: Mapping[str, Any]) -> dict[str, Any]:
 def _model(name: str, outcome: Outcome) -> dict[str, Any]:
     row: dict[str, Any] = {"name": name, "label": name.upper(), "sees": outcome.sees.get(name, "")}
     if name not in outcome.judged:
-        return {**row, "built": False}
+        return {**row, "fitted": False}
     report, truth = outcome.judged[name], outcome.truth["test"]
     way = (report["all"]["auc"] - 0.5) / (truth["all"]["auc"] - 0.5)
-    return {**row, "built": True, **_figures(report), "of_the_way": way}
+    return {**row, "fitted": True, **_figures(report), "of_the_way": way}
 
 
 def _curve(name: str, model: Model) -> dict[str, Any]:

@@ -48,7 +48,9 @@ def fit(
     eval_every: Annotated[Whole, option("Iterations from one validation to the next.", TRAIN)] = None,
     patience: Annotated[Whole, option("Stop so many iterations after the best one.", TRAIN)] = None,
     update: Annotated[Text, option("ordered (always the same bits) or hogwild (faster).", TRAIN)] = None,
-    epochs: Annotated[Whole, option("Epochs N.", TIME)] = None,
+    epochs: Annotated[
+        Text, option("Epochs N; auto tries 3, 5, 8, 12 on validation.", TIME, metavar="N|auto")
+    ] = None,
     bins: Annotated[Whole, option("Bins of time between which epochs are cut.", TIME)] = None,
     bin_type: Annotated[Text, option("width or quantile.", TIME)] = None,
     segment_on: Annotated[Text, option("Events that the cuts explain: train or valid.", TIME)] = None,
