@@ -204,14 +204,14 @@ def test_the_page_holds_every_figure(made: tuple[Path, dict, dict], page: Node) 
 
 
 def test_models_that_are_missing_are_muted_and_easily_filled(story: dict[str, Any], page: Node) -> None:
-    absent = [row for row in page.all("tr", "absent") if "not built yet" in row.words()]
+    absent = [row for row in page.all("tr", "absent") if "not in this demo" in row.words()]
     assert [row.all("th")[0].words().split()[0] for row in absent] == ["TVBPR", "I-TVBPR"]
     for row in story["models"]:
-        if not row["built"]:
+        if not row["fitted"]:
             row |= {**story["models"][5], **{key: row[key] for key in ("name", "label", "sees")}}
     story["curves"].append({**story["curves"][-1], "name": "i-tvbpr", "label": "I-TVBPR"})
     full = tree(render(story))
-    assert "not built" not in full.words()
+    assert "not in this demo" not in full.words()
     assert len(full.all("svg", "curves")[0].all("polyline", "curve")) == 5
 
 
@@ -276,19 +276,19 @@ def axis_of(svg: Node, across: bool = True) -> Any:
 def test_dots_lie_where_the_figures_are(story: dict[str, Any], page: Node, setting: str) -> None:
     [svg] = page.all("svg", f"dots-{setting}")
     position = axis_of(svg)
-    built = [row for row in story["models"] if row["built"]]
+    fitted = [row for row in story["models"] if row["fitted"]]
     dots, intervals = svg.all("circle", "dot"), svg.all("path", "interval")
-    assert len(dots) == len(built) == len(intervals) - 1
-    for row, dot in zip(built, dots):
+    assert len(dots) == len(fitted) == len(intervals) - 1
+    for row, dot in zip(fitted, dots):
         assert dot.number("cx") == pytest.approx(position(row[setting]["auc"]), abs=0.05)
-    for row, line in zip([story["truth"], *built], intervals):
+    for row, line in zip([story["truth"], *fitted], intervals):
         low, high = re.match(r"M([\d.]+) .*H([\d.]+)", line.attributes["d"]).groups()
         assert float(low) == pytest.approx(position(row[setting]["ci95"][0]), abs=0.05)
         assert float(high) == pytest.approx(position(row[setting]["ci95"][1]), abs=0.05)
     [line] = svg.all("line", "truth-line")
     assert line.number("x1") == pytest.approx(position(story["truth"][setting]["auc"]), abs=0.05)
     values = [node.text() for node in svg.all("text", "value")]
-    assert values == [figure3(row[setting]["auc"]) for row in [story["truth"], *built]]
+    assert values == [figure3(row[setting]["auc"]) for row in [story["truth"], *fitted]]
 
 
 def test_curves_pass_through_the_history(

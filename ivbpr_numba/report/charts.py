@@ -101,15 +101,16 @@ def curves(lines: Sequence[Row], truth: float | None, name: str, title: str) -> 
         words(across(step), bottom + 17, f"{step:.0f}", "tick", "middle") for step in steps if step <= last
     ]
     parts.append(words(160, bottom + 35, "iteration", "tick", "middle"))
+    drawn: list[Markup] = []
     ends: list[tuple[float, float, str, str]] = []
     if truth is not None:
         parts.append(tag("line", x1=34, x2=286, y1=up(truth), y2=up(truth), class_="truth-line"))
         ends.append((286.0, up(truth), f"Truth {figure3(truth)}", "tick"))
     for line in lines:
         points = [(across(x), up(value)) for x, value in line["points"]]
-        parts.append(path(points, f"curve {line['name']}"))
+        drawn.append(path(points, f"curve {line['name']}"))
         x, value = line["best"]
-        parts.append(tag("circle", cx=across(x), cy=up(value), r=4, class_=f"best {line['name']}"))
+        drawn.append(tag("circle", cx=across(x), cy=up(value), r=4, class_=f"best {line['name']}"))
         text = f"{line['label']} {figure3(value)}"
         ends.append((*points[-1], text, f"label {line['name']}"))
     places = spread([y for _, y, _, _ in ends], 17, top, bottom)
@@ -117,7 +118,7 @@ def curves(lines: Sequence[Row], truth: float | None, name: str, title: str) -> 
         parts.append(path([(x + 3, y), (max(x + 3, 287), y), (296, place)], "leader"))
         parts.append(words(300, place + 4, text, class_))
     said = ", ".join(f"{r['label']} {figure3(r['best'][1])} at iteration {r['best'][0]}" for r in lines)
-    return figure(name, WIDTH, bottom + 42, title, f"Best validation AUC: {said}.", *parts)
+    return figure(name, WIDTH, bottom + 42, title, f"Best validation AUC: {said}.", *parts, *drawn)
 
 
 def bars(terms: Sequence[Row], name: str, title: str) -> Markup:
