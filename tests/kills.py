@@ -87,6 +87,8 @@ def start(words: list[str], **options: object) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         env=environment(),
+        # A shell starts its background jobs deaf to Ctrl-C, and that is inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         **options,  # type: ignore[call-overload,no-any-return]
     )
 
@@ -187,6 +189,7 @@ def kill_often(
         task.out.unlink()
     report = Report()
     while report.kills < kills:
+        assert report.ends[0] <= 20 + kills, "nearly every kill comes too late"
         with_old = bool(image) and rng.random() < 0.5
         if with_old:
             task.out.write_bytes(image)
@@ -230,6 +233,7 @@ def interrupt_often(task: Task, number: int, times: int, seed: int, old: bytes =
     inputs = names_in(folder)
     ends: Counter[int] = Counter()
     while sum(ends.values()) - ends[0] < times:
+        assert ends[0] <= 20 + times, "nearly every signal comes too late"
         if old:
             task.out.write_bytes(old)
         code, err = strike(task, number, seconds, rng)

@@ -605,6 +605,76 @@ def test_a_killed_writer_leaves_the_old_file_and_the_next_one_cleans_up(tmp_path
     assert sorted(p.name for p in tmp_path.iterdir()) == ["m.h5", "m.h5.tmp-notes"]
 
 
+@pytest.mark.parametrize("step", [7, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("held", [False, True])
+def test_an_interruption_between_any_two_steps_leaves_no_litter(
+    tmp_path: Path, step: int, held: bool
+) -> None:
+    """A signal becomes an exception anywhere, also just after a file was made and before that is noted.
+
+    The lock of another writer stays.
+    """
+    done = run_python(
+        """
+        import atexit, contextlib, os, sys
+        from pathlib import Path
+        from ivbpr_numba.errors import UsageError
+        from ivbpr_numba.store import atomic
+        folder, step, held = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "True"
+        target = folder / "x"
+        if held:
+            lock = contextlib.ExitStack()
+            lock.enter_context(atomic.lock(target))
+            inode = (folder / "x.lock").stat().st_ino
+        def attempt(last):
+            left = last
+            def at(frame, event, argument):
+                nonlocal left
+                if not frame.f_code.co_filename.endswith("atomic.py"):
+                    return None
+                frame.f_trace_opcodes = True
+                if event == "opcode":
+                    left -= 1
+                    if left == 0:
+                        sys.settrace(None)
+                        raise KeyboardInterrupt
+                return at
+            sys.settrace(at)
+            try:
+                atomic.write_bytes(target, b"new")
+            except (KeyboardInterrupt, UsageError):
+                pass
+            sys.settrace(None)
+            return left
+        last = 0
+        while True:
+            last += step
+            target.write_bytes(b"old")
+            child = os.fork()
+            if not child:
+                left = attempt(last)
+                atexit._run_exitfuncs()
+                os._exit(int(left > 0))
+            complete = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            names = sorted(p.name for p in folder.iterdir())
+            assert names == (["x", "x.lock"] if held else ["x"]), (last, names)
+            if held:
+                assert (folder / "x.lock").stat().st_ino == inode
+                assert target.read_bytes() == b"old"
+            else:
+                assert target.read_bytes() in ((b"new",) if complete else (b"old", b"new")), last
+            if complete:
+                break
+        print(last)
+        """,
+        tmp_path,
+        step,
+        held,
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 100
+
+
 def test_inspect_tells_what_a_file_holds(tmp_path: Path) -> None:
     path = tmp_path / "m.h5"
     write_tree(path, sample(), payload=PAYLOAD)

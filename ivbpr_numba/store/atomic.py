@@ -6,13 +6,14 @@ write through a memory map (SIGBUS): all bytes go through ``os.write`` and ``os.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import errno
 import fcntl
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ivbpr_numba.errors import EnvironmentProblem, IvbprError, UsageError
@@ -22,6 +23,19 @@ __all__ = ["Lock", "Temporary", "lock", "os_problem", "replacing", "write_bytes"
 PathLike = str | os.PathLike[str]
 _CHUNK = 1 << 20
 _LARGEST_WRITE = 1 << 26
+
+
+@dataclass(eq=False)
+class _Trace:
+    """A lock or temporary file, from just before it is made until just after it is removed."""
+
+    path: Path
+    fd: int | None = None
+    is_lock: bool = False
+    pid: int = field(default_factory=os.getpid)
+
+
+_UNDERWAY: set[_Trace] = set()
 
 
 @dataclass(frozen=True)
@@ -118,28 +132,34 @@ def _remove_leftovers(target: Path) -> None:
                 os.unlink(target.parent / name)
 
 
-def _acquire(lock_path: Path, path: PathLike) -> int:
+def _acquire(trace: _Trace, path: PathLike) -> int:
     while True:
-        fd = os.open(lock_path, os.O_RDWR | os.O_CREAT, 0o666)
+        fd = trace.fd = os.open(trace.path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # The former holder unlinks the file while it still holds it: make sure that ours is the one
             # that a newcomer would open.
-            if os.fstat(fd).st_ino == os.stat(lock_path).st_ino:
+            if os.fstat(fd).st_ino == os.stat(trace.path).st_ino:
                 return fd
-            os.close(fd)
+            _close(trace)
         except FileNotFoundError:
-            os.close(fd)
+            _close(trace)
         except BlockingIOError:
             holder = os.pread(fd, 20, 0).decode("ascii", "replace").strip() or "?"
-            os.close(fd)
+            _close(trace)
             raise UsageError(
                 f"'{path}' is being written by another process (pid {holder}).",
                 "Wait for it to finish, or write to another file.",
             ) from None
         except BaseException:
-            os.close(fd)
+            _close(trace)
             raise
+
+
+def _close(trace: _Trace) -> None:
+    fd, trace.fd = trace.fd, None
+    if fd is not None:
+        os.close(fd)
 
 
 @contextlib.contextmanager
@@ -156,21 +176,27 @@ def lock(path: PathLike) -> Iterator[Lock]:
         Without permission to write there.
     """
     target = _target(path)
-    lock_path = target.with_name(target.name + ".lock")
+    trace = _Trace(target.with_name(target.name + ".lock"), is_lock=True)
+    _UNDERWAY.add(trace)
     try:
-        fd = _acquire(lock_path, path)
-    except OSError as problem:
-        raise os_problem(problem, path) from problem
-    try:
+        try:
+            fd = _acquire(trace, path)
+        except OSError as problem:
+            _UNDERWAY.discard(trace)
+            raise os_problem(problem, path) from problem
+        except UsageError:
+            _UNDERWAY.discard(trace)
+            raise
         os.ftruncate(fd, 0)
         with contextlib.suppress(OSError):  # the pid is only a courtesy to the reader of a message
             os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
         _remove_leftovers(target)
         yield Lock(target)
     finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(lock_path)
-        os.close(fd)
+        if trace in _UNDERWAY:
+            _remove(trace)
+            _close(trace)
+            _UNDERWAY.discard(trace)
 
 
 @contextlib.contextmanager
@@ -190,31 +216,50 @@ def replacing(path: PathLike, keep_lock: Lock | None = None) -> Iterator[Tempora
             stack.enter_context(lock(path))
         else:
             _remove_leftovers(target)
-        temporary = target.with_name(f"{target.name}.tmp-{os.getpid()}")
+        trace = _Trace(target.with_name(f"{target.name}.tmp-{os.getpid()}"))
         try:
-            fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
-        except OSError as problem:
-            raise os_problem(problem, path) from problem
-        try:
-            yield Temporary(fd, temporary, path)
+            try:
+                _UNDERWAY.add(trace)
+                trace.fd = fd = os.open(trace.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+            except OSError as problem:
+                _UNDERWAY.discard(trace)
+                raise os_problem(problem, path) from problem
+            yield Temporary(fd, trace.path, path)
             try:
                 if target.exists():
                     os.fchmod(fd, stat.S_IMODE(target.stat().st_mode))
                 os.fsync(fd)
-                os.replace(temporary, target)
+                os.replace(trace.path, target)
                 _sync_folder(target.parent)
             except OSError as problem:
                 raise os_problem(problem, path) from problem
         except BaseException:
-            _discard(temporary)
+            if trace in _UNDERWAY:
+                _remove(trace)
             raise
         finally:
-            os.close(fd)
+            _close(trace)
+            _UNDERWAY.discard(trace)
 
 
-def _discard(temporary: Path) -> None:
+@atexit.register
+def _clear_up() -> None:
+    """Remove what an interruption left: it may strike between any two steps above, clearing up included."""
+    for trace in list(_UNDERWAY):
+        if trace.pid == os.getpid():  # not those of a parent
+            _remove(trace)
+
+
+def _remove(trace: _Trace) -> None:
     with contextlib.suppress(OSError):
-        os.unlink(temporary)
+        if trace.is_lock:
+            # An interruption may have come before the lock was taken, or before that was noted.
+            if trace.fd is None:
+                trace.fd = os.open(trace.path, os.O_RDWR)
+            fcntl.flock(trace.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails where another process holds it
+            if os.fstat(trace.fd).st_ino != os.stat(trace.path).st_ino:
+                return  # the lock of a newcomer has the same name, but is another file
+        os.unlink(trace.path)
 
 
 def _sync_folder(folder: Path) -> None:
