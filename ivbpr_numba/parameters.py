@@ -85,6 +85,12 @@ class TemporalParameters(VisualParameters):
         ΔE(t).
     bias_weight, bias_drift : (N, F) float32
         b(t) and Δβ(t).
+    item_bias_drift : (N, I) float32 or None
+        β_i(t), in place of β_i (item drift, "TVBPR+").
+    category_bias : (N, C) float32 or None
+        β_c(t) of the sub-categories.
+    category : (I,) int64 or None
+        Sub-category of each item, −1 where unknown; known from the data, not learned.
     """
 
     epoch_edges: np.ndarray
@@ -92,11 +98,28 @@ class TemporalParameters(VisualParameters):
     drift: np.ndarray
     bias_weight: np.ndarray
     bias_drift: np.ndarray
+    item_bias_drift: np.ndarray | None = None
+    category_bias: np.ndarray | None = None
+    category: np.ndarray | None = None
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The learned arrays: all but the categories."""
+        return {name: array for name, array in super().arrays().items() if name != "category"}
+
+    def bias_at(self, epoch: int) -> np.ndarray:
+        """β_i, or β_i(t) + β_c(i)(t) where item biases drift, (I,)."""
+        if self.item_bias_drift is None:
+            return self.item_bias
+        bias = self.item_bias_drift[epoch].copy()
+        if self.category_bias is not None and self.category is not None and self.category_bias.shape[1]:
+            known = self.category >= 0
+            bias[known] += self.category_bias[epoch][self.category[known]]
+        return bias
 
     def at(self, epoch: int) -> VisualParameters:
         """The model of one epoch: a VBPR with E = E ⊙ w(t) + ΔE(t) and β = β ⊙ b(t) + Δβ(t)."""
         return VisualParameters(
-            self.item_bias,
+            self.bias_at(epoch),
             self.user_factors,
             self.item_factors,
             self.user_visual,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import naive
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_models import DATA, FEATURES
 
-from ivbpr_numba import VBPR, DataError, Dataset, UsageError
+from ivbpr_numba import VBPR, DataError, Dataset, UsageError, load
 from ivbpr_numba.models.epochs import bin_edges, bins_of, epoch_edges, epoch_of, segment, start_ends
 from ivbpr_numba.models.feature_input import align, fit_scaling
 from ivbpr_numba.models.presets import resolve
@@ -23,32 +24,39 @@ from ivbpr_numba.models.triples import Triples
 LISTS = [DATA.train.indices[a:b].tolist() for a, b in zip(DATA.train.indptr, DATA.train.indptr[1:])]
 
 
-def learner(features: Any = None, **options: Any) -> TemporalLearner:
+def learner(features: Any = None, data: Dataset = DATA, **options: Any) -> TemporalLearner:
     """A learner whose tables in time are no longer where they start, so that every term counts."""
     features = features or FEATURES["i-vbpr"]
     given = {"epochs": 3, "segment_every": 1000, "patience": 10**6, "learning_rate": 0.05, **options}
     resolved = resolve("i-tvbpr", None, given, features.kind)
     source = align(features, DATA.items)
-    made = TemporalLearner(resolved, DATA, source, fit_scaling(source, resolved["feature_scaling"]))
+    made = TemporalLearner(resolved, data, source, fit_scaling(source, resolved["feature_scaling"]))
     rng = np.random.default_rng(5)
     d, f = made.visual, made.columns
     t = made.tables
     t["weight"] += rng.normal(0, 0.5, t["weight"].shape).astype(np.float32)
     t["drift"][:, : d + 1, :f] += rng.normal(0, 0.3, (len(t["ends"]), d + 1, f)).astype(np.float32)
     t["bias_weight"][:, :f] += rng.normal(0, 0.5, (len(t["ends"]), f)).astype(np.float32)
+    for name in ("item_drift", "category_drift"):
+        t[name] += rng.normal(0, 0.3, t[name].shape).astype(np.float32)
     t["embedding"][: d + 1, :f] += rng.normal(0, 0.3, (d + 1, f)).astype(np.float32)
     return made
+
+
+def with_column(name: str, column: np.ndarray) -> Dataset:
+    """The data with one more item column."""
+    d = DATA
+    return Dataset(d.users, d.items, d.train, d.valid, d.test, {name: column}, d.source)
 
 
 def as_reference(made: TemporalLearner) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Parameters and features as the slow reference wants them, float64."""
     p = made.parameters(made.tables).arrays()
-    edges = p.pop("epoch_edges")
+    p.pop("epoch_edges")
     source, scaling = made.source, made.scaling
     stored = source.matrix.view(np.float16) if source.matrix.dtype == np.uint16 else source.matrix
     v = stored[source.rows].astype(np.float64) * source.scale
     f = (v - scaling.shift) * scaling.multiplier.astype(np.float64)
-    del edges
     return {name: array.astype(np.float64) for name, array in p.items()}, f
 
 
@@ -72,9 +80,18 @@ PENALTIES = {"lambda_theta": 0.4, "lambda_visual": 0.3, "lambda_bias": 0.2}
     ],
     ids=str,
 )
-@pytest.mark.parametrize("kind", ["i-vbpr", "vbpr"])
+@pytest.mark.parametrize("kind", ["i-vbpr", "vbpr", "drifting items"])
 def test_an_iteration_equals_the_reference(kind: str, options: dict) -> None:
-    made = learner(FEATURES[kind], **options)
+    category = None
+    if kind == "drifting items":  # some items without a category
+        names = np.array([b"", b"boots", b"coats", b"hats"])[
+            np.random.default_rng(1).integers(0, 4, len(DATA.items))
+        ]
+        made = learner(FEATURES["i-vbpr"], with_column("category", names), item_drift=True, **options)
+        category = made.category
+        assert category.min() == -1 and category.max() == 2
+    else:
+        made = learner(FEATURES[kind], **options)
     drawn = made.sampler.draw(3)
     triples = list(zip(drawn.users.tolist(), drawn.positives.tolist(), drawn.negatives.tolist()))
     when = {
@@ -88,10 +105,12 @@ def test_an_iteration_equals_the_reference(kind: str, options: dict) -> None:
     epochs = [naive.epoch_of_bin(naive.time_bin(when[u, i], first, last, 80), ends) for u, i, _ in triples]
     assert len({*epochs}) == 3
     params, f = as_reference(made)
-    expected = naive.sgd_temporal(params, f, triples, epochs, rule(made.options), options["block"])
+    expected = naive.sgd_temporal(params, f, triples, epochs, rule(made.options), options["block"], category)
     made._apply(drawn)
     found, _ = as_reference(made)
     for name, array in expected.items():
+        if name == "item_bias" and category is not None:
+            continue  # stood in for by item_bias_drift
         moved = np.abs(array - params[name]).max(initial=0.0)
         error = np.abs(found[name] - array).max(initial=0.0)
         # float32 against float64 over some hundred steps; every group moved by far more than that
@@ -177,6 +196,27 @@ def test_scores_at_an_epoch_are_equation_2() -> None:
         naive.epoch_of_time(int(t), p.epoch_edges.tolist()) for t in times
     ]
     assert scorer.epochs(times).tolist() == [0, 0, 1, 2, 2]
+
+
+def test_drifting_item_biases_are_scored_saved_and_read(tmp_path: Path) -> None:
+    names = np.array([b"", b"boots", b"coats"])[np.arange(len(DATA.items)) % 3]
+    data = with_column("category", names)
+    options = {"epochs": 3, "iterations": 4, "eval_every": 2, "segment_every": 2, "item_drift": True}
+    model = TVBPR(**options).fit(data, FEATURES["i-vbpr"], out=tmp_path / "m.h5")
+    assert model.item_bias_drift_.shape == (3, len(names)) and model.category_bias_.shape == (3, 2)
+    back = load(tmp_path / "m.h5")
+    assert back.get_params()["item_drift"] is True
+    params = {n: a.astype(np.float64) for n, a in model.parameters_.arrays().items() if n != "epoch_edges"}
+    f = FEATURES["i-vbpr"].values(FEATURES["i-vbpr"].rows(data.items)).astype(np.float64)
+    category = np.arange(len(names)) % 3 - 1
+    for one in (model, back):
+        for e in range(3):
+            own = one.scorer().at(e)
+            found = own.item_bias + own.item_vectors @ own.user_vectors[5]
+            np.testing.assert_allclose(found, naive.scores(params, 5, f, e, category), rtol=2e-5, atol=2e-5)
+    assert (
+        TVBPR(**{**options, "item_drift": False}).fit(data, FEATURES["i-vbpr"]).parameters_.category is None
+    )
 
 
 def test_temporal_auc_scores_each_event_at_its_epoch() -> None:

@@ -140,7 +140,7 @@ def test_factor_steps_of_a_block(k: int, d: int) -> None:
     negatives = ((positives + rng.integers(1, items, n + 5)) % items).astype(np.int32)
     numbers = [np.float32(x) for x in (0.05, 0.01, 0.02, 0.03)]
     found = []
-    for function in (visual.plain_factors, visual.vector_factors):
+    for function in (visual.still_factors, visual.vector_factors):
         tables, pulls = [table.copy() for table in start], np.zeros((n, 16), np.float32)
         loss = function(of, positives, negatives, 5, n, *tables, k, d, projections, pulls, *numbers)
         found.append((*tables, pulls, loss))

@@ -139,10 +139,20 @@ def _terminate_like_interrupt() -> Iterator[None]:
     def stop(number: int, frame: object) -> None:
         raise _Terminated
 
-    before = signal.signal(signal.SIGTERM, stop)
+    def again(lost: sys.UnraisableHookArgs) -> None:
+        """The exception met code that can raise none (a weak reference's, `__del__`): send the signal anew."""
+        number = {_Terminated: signal.SIGTERM, KeyboardInterrupt: signal.SIGINT}.get(lost.exc_type)
+        if number is None:
+            hook(lost)
+        else:
+            threading.Timer(0.01, signal.raise_signal, [number]).start()
+
+    before, hook = signal.signal(signal.SIGTERM, stop), sys.unraisablehook
+    sys.unraisablehook = again
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         signal.signal(signal.SIGTERM, before)
 
 

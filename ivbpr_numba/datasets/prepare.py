@@ -135,9 +135,10 @@ def prepare(
     )
     if described is not None:
         record |= described.read_into(data, strict, progress)
-    if metadata is not None and "title" not in data.item_columns and metadata.titles:
-        codes = items.find_bytes(data.items.values).tolist()
-        data.item_columns["title"] = column_of([metadata.titles.get(code, "") for code in codes])
+    for column, known in (("title", metadata.titles), ("category", metadata.nodes)) if metadata else ():
+        if column not in data.item_columns and known:
+            codes = items.find_bytes(data.items.values).tolist()
+            data.item_columns[column] = column_of([known.get(code, "") for code in codes])
     data.source = {**record, **data.source}
     data.source["filters"] |= {"category": category, "features": about_features}
     return data

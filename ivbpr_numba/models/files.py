@@ -16,6 +16,7 @@ from ivbpr_numba.datasets.feature_layout import Group
 from ivbpr_numba.errors import DataError, IvbprError
 from ivbpr_numba.models.checkpoint import canonical_json
 from ivbpr_numba.models.feature_input import FeatureRecord, Scaling
+from ivbpr_numba.models.temporal_learner import category_codes
 from ivbpr_numba.models.visual import VBPR
 from ivbpr_numba.parameters import (
     FactorParameters,
@@ -45,7 +46,8 @@ PARAMETERS: dict[str, type[Parameters]] = {
     "tvbpr": TemporalParameters,
     "i-tvbpr": TemporalParameters,
 }
-IN_TIME = ("epoch_edges", "weight", "drift", "bias_weight", "bias_drift")
+DRIFTING = ("item_bias_drift", "category_bias")  # only with --item-drift
+IN_TIME = ("epoch_edges", "weight", "drift", "bias_weight", "bias_drift", *DRIFTING)
 SCALING = ("shift", "multiplier", "mean")
 
 
@@ -173,6 +175,8 @@ def _read_parameters(tree: Tree, model: Model, data: Dataset) -> Parameters:
     shapes = _shapes(model.config_, data, len(model.features_.names) if model.features_ is not None else 0)
     found = {}
     for name in (field.name for field in fields(cls)):
+        if name == "category" or (name in DRIFTING and not model.config_.get("item_drift")):
+            continue
         array = tree.array(_place(name))
         if name == "epoch_edges":
             if array.dtype != np.int64 or array.shape != shapes[name] or np.any(np.diff(array) < 0):
@@ -180,6 +184,8 @@ def _read_parameters(tree: Tree, model: Model, data: Dataset) -> Parameters:
             found[name] = array
         else:
             found[name] = as_float32(_place(name), array, shapes[name])
+    if model.config_.get("item_drift"):
+        found["category"] = category_codes(data)[0]
     return cls(**found)
 
 
@@ -200,6 +206,8 @@ def _shapes(config: Mapping[str, Any], data: Dataset, columns: int) -> dict[str,
         "drift": (n_epochs, d, columns),
         "bias_weight": (n_epochs, columns),
         "bias_drift": (n_epochs, columns),
+        "item_bias_drift": (n_epochs, n_items),
+        "category_bias": (n_epochs, category_codes(data)[1]),
     }
 
 

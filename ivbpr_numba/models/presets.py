@@ -11,6 +11,8 @@ import operator
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
+
 from ivbpr_numba.errors import UsageError, did_you_mean
 
 __all__ = ["MODELS", "RUN_OPTIONS", "check_model", "flag", "refuse_option", "resolve"]
@@ -86,6 +88,7 @@ _TEMPORAL = {
     "segment_on": "train",
     "segment_negatives": 10,
     "segment_every": 10,
+    "item_drift": False,
 }
 _TEMPORAL_PAPER = {
     **_TEMPORAL,
@@ -207,6 +210,10 @@ def _checked(option: str, value: Any) -> Any:
         )
     if option == "device":
         return value
+    if option == "item_drift":
+        if not isinstance(value, bool | np.bool_):
+            raise UsageError(f"{shown}: it is True or False.", "Mend the value.")
+        return bool(value)
     try:
         number = float(value)
     except (TypeError, ValueError):

@@ -48,6 +48,8 @@ class TVBPR(VBPR):
     temporal_init : str, optional
         ``shared``: w = b = 1, ΔE = Δβ = 0, so every epoch starts as the same VBPR. ``paper``: w = b = 0 and
         one draw of ΔE for all epochs.
+    item_drift : bool, optional
+        Also let item biases drift, and those of sub-categories where the data tell them ("TVBPR+").
     preset, factors, visual_factors, init, learning_rate, lambda_theta, lambda_visual, lambda_bias, \
 reg_scope, negatives, sampling, average, feature_scaling, block, iterations, eval_every, patience, update, \
 seed, threads, device, interpretable
@@ -67,6 +69,7 @@ seed, threads, device, interpretable
         segment_negatives: int | None = None,
         segment_every: int | None = None,
         temporal_init: str | None = None,
+        item_drift: bool | None = None,
         init: str | None = None,
         learning_rate: float | None = None,
         lambda_theta: float | None = None,

@@ -24,7 +24,7 @@ from ivbpr_numba.ranking import TemporalScorer, VectorScorer
 if TYPE_CHECKING:
     from ivbpr_numba.datasets.dataset import Dataset
 
-__all__ = ["TemporalLearner", "temporal_scorer"]
+__all__ = ["TemporalLearner", "category_codes", "temporal_scorer"]
 
 MOST_EVENTS = 20_000  # training events that the segmentation looks at
 
@@ -74,6 +74,10 @@ class TemporalLearner(VisualLearner):
             "bias_weight": bias_weight,
             "ends": start_ends(options["bins"], n_epochs),
         }
+        self.category, n_categories = category_codes(data)
+        drifting = n_epochs if options["item_drift"] else 0
+        self.tables["item_drift"] = np.zeros((drifting, len(data.items)), np.float32)
+        self.tables["category_drift"] = np.zeros((drifting, n_categories), np.float32)
 
     def iterate(self, iteration: int) -> Iteration:
         """Apply the triples of one iteration, then segment if it is time."""
@@ -134,6 +138,9 @@ class TemporalLearner(VisualLearner):
             self.latent,
             self.visual,
             *self._rates(),
+            t["item_drift"],
+            t["category_drift"],
+            self.category,
         )
         return Iteration(n, loss, drawn.fallbacks, warning)
 
@@ -167,6 +174,14 @@ class TemporalLearner(VisualLearner):
         """Unpack."""
         visual = super().parameters(tables)
         d, f = self.visual, self.columns
+        drifting: dict[str, np.ndarray] = {}
+        if self.options["item_drift"]:
+            visual.item_bias[:] = 0  # scratch space of the kernel
+            drifting = {
+                "item_bias_drift": tables["item_drift"].copy(),
+                "category_bias": tables["category_drift"].copy(),
+                "category": self.category,
+            }
         return TemporalParameters(
             **visual.arrays(),
             epoch_edges=epoch_edges(tables["ends"], self.edges),
@@ -174,11 +189,26 @@ class TemporalLearner(VisualLearner):
             drift=tables["drift"][:, :d, :f].copy(),
             bias_weight=tables["bias_weight"][:, :f].copy(),
             bias_drift=tables["drift"][:, d, :f].copy(),
+            **drifting,
         )
 
     def scorer(self, tables: Tables) -> TemporalScorer:  # type: ignore[override]
         """Rank by equation (2), every event at its own epoch."""
         return temporal_scorer(self.parameters(tables), self.source, self.scaling)
+
+
+def category_codes(data: Dataset) -> tuple[np.ndarray, int]:
+    """Number of each item's sub-category in the order of their names, −1 where it has none, and how many.
+
+    It is the item column ``category``: kept by ``prepare --keep category``, or the node at depth 4 of the
+    category path in Amazon's metadata.
+    """
+    column = data.item_columns.get("category")
+    if column is None:
+        return np.full(len(data.items), -1, np.int64), 0
+    names = np.unique(column[column != b""])
+    codes = np.searchsorted(names, column).astype(np.int64)
+    return np.where(column == b"", -1, codes), len(names)
 
 
 def _events(options: dict[str, Any], data: Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

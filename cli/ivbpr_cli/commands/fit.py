@@ -57,6 +57,9 @@ def fit(
     segment_negatives: Annotated[Whole, option("Negatives an event.", TIME)] = None,
     segment_every: Annotated[Whole, option("Iterations from one cut to the next.", TIME)] = None,
     temporal_init: Annotated[Text, option("Start of w, b, ΔE, Δβ: shared or paper.", TIME)] = None,
+    item_drift: Annotated[
+        bool | None, option("Item and sub-category biases drift too.", TIME, flags=("--item-drift",))
+    ] = None,
     seed: Annotated[Whole, option("Seed of the start and of the sampling.", RUN)] = None,
     threads: Annotated[Whole, option("All of the machine where not given.", RUN)] = None,
     device: Annotated[Text, option("cpu, cuda or auto; cpu where not given.", RUN)] = None,
@@ -108,6 +111,7 @@ OPTIONS = (
     *("lambda_theta", "lambda_visual", "lambda_bias", "reg_scope", "margin", "negatives", "sampling"),
     *("average", "block", "iterations", "eval_every", "patience", "update", "seed", "threads", "device"),
     *("epochs", "bins", "bin_type", "segment_on", "segment_negatives", "segment_every", "temporal_init"),
+    "item_drift",
 )
 
 

@@ -20,6 +20,7 @@ __all__ = ["CATEGORIES", "Metadata", "category_paths", "check_category", "is_in_
 
 CATEGORIES = ("clothing", "women", "men", "girls", "boys", "baby")
 _ROOT = "clothing shoes & jewelry"
+NODE_DEPTH = 4  # depth of the sub-category whose bias may drift
 
 
 def check_category(category: str | None, meta: Sequence[PathLike]) -> None:
@@ -79,8 +80,8 @@ class Metadata:
         By item code: described at all.
     member : (I,) bool
         In the category (all described items when none was asked for).
-    titles : dict of int to str
-        By item code.
+    titles, nodes : dict of int to str
+        By item code: title, and the first four names of its first category path that is that long.
     described, members : int
         Distinct items in the metadata, and of those in the category.
     inputs : list of dict
@@ -90,6 +91,7 @@ class Metadata:
     known: np.ndarray
     member: np.ndarray
     titles: dict[int, str] = field(default_factory=dict)
+    nodes: dict[int, str] = field(default_factory=dict)
     described: int = 0
     members: int = 0
     inputs: list[dict[str, Any]] = field(default_factory=list)
@@ -142,7 +144,8 @@ def read_metadata(
                     bad.add(int(lines[k]), f"item id {REASONS[int(entries[k])]}")
                     continue
                 try:
-                    belongs = category is None or is_in_category(category_paths(record), category)
+                    own = category_paths(record)
+                    belongs = category is None or is_in_category(own, category)
                 except TypeError as problem:
                     bad.add(int(lines[k]), str(problem))
                     continue
@@ -153,6 +156,9 @@ def read_metadata(
                     found.member[code] |= belongs
                     if isinstance(title, str) and title and code not in found.titles:
                         found.titles[code] = html.unescape(title)[:longest_title]
+                    deep = next((path for path in own if len(path) >= NODE_DEPTH), None)
+                    if deep is not None and code not in found.nodes:
+                        found.nodes[code] = html.unescape(" > ".join(deep[:NODE_DEPTH]))[:longest_title]
             if progress is not None:
                 progress({"done": stream.done, "total": stream.size, "lines": stream.lines})
         found.inputs.append(

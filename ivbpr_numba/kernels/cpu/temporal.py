@@ -20,6 +20,7 @@ from ivbpr_numba.kernels.cpu.visual import (
     block_sums,
     column_shrink,
     move_factors,
+    plain_factors,
     project_triples,
 )
 
@@ -166,6 +167,9 @@ def temporal_epoch(
     decay_visual_user,
     decay_bias,
     decay_epoch,
+    item_drift,
+    category_drift,
+    category,
 ):
     """Apply the planned blocks of an iteration, in order.
 
@@ -183,6 +187,9 @@ def temporal_epoch(
     latent, visual : int64, K and D
     rate, decay_… : float32
         η; λ of γ_u and γ_i (γ_j a tenth), of θ_u, of β_i, and of w, b, ΔE, Δβ.
+    item_drift, category_drift : (N, I) and (N, C) float32
+        β_i(t) and β_c(t) in place of β_i; N = 0 where item biases don't drift.
+    category : (I,) int64, −1 where unknown
 
     Returns
     -------
@@ -224,10 +231,17 @@ def temporal_epoch(
                 project_triples(
                     positives, negatives, matrix, rows, scaled, first, lo, hi, differences, projections
                 )
-        loss += move_factors(
-            users, positives, negatives, first, size, user_rows, item_rows, visual_rows, latent, visual,
-            projections, pulls, rate, decay_latent, decay_visual_user, decay_bias,
-        )  # fmt: skip
+        if item_drift.shape[0] > 0:
+            loss += plain_factors(
+                users, positives, negatives, first, size, user_rows, item_rows, visual_rows, latent, visual,
+                projections, pulls, rate, decay_latent, decay_visual_user, decay_bias, item_drift[e],
+                category_drift[e], category,
+            )  # fmt: skip
+        else:
+            loss += move_factors(
+                users, positives, negatives, first, size, user_rows, item_rows, visual_rows, latent, visual,
+                projections, pulls, rate, decay_latent, decay_visual_user, decay_bias,
+            )  # fmt: skip
         if size * width * height <= PARALLEL_WORK:
             for tile in range(tiles):
                 lo = tile * COLUMN_TILE

@@ -57,6 +57,23 @@ def project_triples(positives, negatives, matrix, rows, scaled, first, lo, hi, d
 
 
 @kernel
+def shared_bias(shared, category, item):
+    """Bias of the item's category, 0 where it has none."""
+    return shared[category[item]] if category[item] >= 0 else np.float32(0)
+
+
+@kernel
+def move_shared(shared, of_i, of_j, slope, rate, decay):
+    """Move the category biases of a positive and a negative, both from old values; equal ones only decay."""
+    old_i = shared[of_i] if of_i >= 0 else np.float32(0)
+    old_j = shared[of_j] if of_j >= 0 else np.float32(0)
+    if of_i >= 0:
+        shared[of_i] += rate * (slope - decay * old_i)
+    if of_j >= 0:
+        shared[of_j] += rate * (-slope - decay * old_j)
+
+
+@kernel
 def plain_factors(
     users,
     positives,
@@ -74,18 +91,31 @@ def plain_factors(
     decay_latent,
     decay_visual_user,
     decay_bias,
+    own,
+    shared,
+    category,
 ):
-    """`move_factors` for rows of any width."""
+    """`move_factors` for rows of any width, and for item biases that drift.
+
+    Where `own` (I,) is not empty it holds the item biases of the block's epoch, for which the bias in an item
+    row is only scratch space; `shared` (C,) are those of the categories and `category` (I,) int64 says which
+    one an item has, −1 for none.
+    """
     loss = 0.0
+    drifting = own.shape[0] > 0
     for b in range(size):
         user = user_rows[users[first + b]]
         theta = visual_rows[users[first + b]]
-        item_i = item_rows[positives[first + b]]
-        item_j = item_rows[negatives[first + b]]
+        i, j = positives[first + b], negatives[first + b]
+        item_i, item_j = item_rows[i], item_rows[j]
         projected = projections[b]
+        if drifting:
+            item_i[latent], item_j[latent] = own[i], own[j]
         x = factor_difference_of(user, item_i, item_j, latent) + projected[visual]
         for k in range(visual):
             x += theta[k] * projected[k]
+        if drifting:
+            x += shared_bias(shared, category, i) - shared_bias(shared, category, j)
         slope, triple_loss = slope_and_loss(x, np.float32(-1))
         loss += triple_loss
         factor_step(
@@ -99,12 +129,42 @@ def plain_factors(
             decay_latent * np.float32(0.1),
             decay_bias,
         )
+        if drifting:
+            own[i], own[j] = item_i[latent], item_j[latent]
+            move_shared(shared, category[i], category[j], slope, rate, decay_bias)
         pull = pulls[b]
         for k in range(visual):
             pull[k] = slope * theta[k]
             theta[k] = stepped(theta[k], slope, projected[k], rate, decay_visual_user)
         pull[visual] = slope
     return loss
+
+
+@kernel
+def still_factors(
+    users,
+    positives,
+    negatives,
+    first,
+    size,
+    user_rows,
+    item_rows,
+    visual_rows,
+    latent,
+    visual,
+    projections,
+    pulls,
+    rate,
+    decay_latent,
+    decay_visual_user,
+    decay_bias,
+):
+    """`plain_factors` without drifting biases."""
+    return plain_factors(
+        users, positives, negatives, first, size, user_rows, item_rows, visual_rows, latent, visual,
+        projections, pulls, rate, decay_latent, decay_visual_user, decay_bias, np.empty(0, np.float32),
+        np.empty(0, np.float32), np.empty(0, np.int64),
+    )  # fmt: skip
 
 
 @kernel
@@ -203,13 +263,13 @@ if vectors.USABLE:
                 users, positives, negatives, first, size, user_rows, item_rows, visual_rows, latent, visual,
                 projections, pulls, rate, decay_latent, decay_visual_user, decay_bias,
             )  # fmt: skip
-        return plain_factors(
+        return still_factors(
             users, positives, negatives, first, size, user_rows, item_rows, visual_rows, latent, visual,
             projections, pulls, rate, decay_latent, decay_visual_user, decay_bias,
         )  # fmt: skip
 
 else:
-    move_factors = plain_factors
+    move_factors = still_factors
 
 
 # Elementwise sums in a written order; only multiply–add contraction is allowed.
