@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -110,6 +111,29 @@ def test_an_interruption(folder: Path, make: MakeTask, number: int) -> None:
 def test_many_interruptions(folder: Path, make: MakeTask, number: int) -> None:
     ends = interrupt_often(make(folder), number, times=25, seed=2, old=b"old")
     print(f"\n{make.__name__}, signal {int(number)}: exit codes {dict(ends)}")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_where_no_exception_can_be_raised(
+    ivbpr: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, number: int, code: int
+) -> None:
+    """Python prints and forgets an exception in `__del__`; the signal counts all the same."""
+    from ivbpr_numba import backends
+
+    class Deaf:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), number)
+            time.sleep(0)
+
+    def describe() -> None:
+        Deaf()
+        time.sleep(20)
+
+    monkeypatch.setattr(backends, "describe", describe)
+    hook = sys.unraisablehook
+    done = ivbpr("doctor")
+    assert (done.code, done.out, done.err) == (code, "", "")
+    assert sys.unraisablehook is hook
 
 
 # --- two writers ---

@@ -140,7 +140,7 @@ def _terminate_like_interrupt() -> Iterator[None]:
         raise _Terminated
 
     def again(lost: sys.UnraisableHookArgs) -> None:
-        """The exception met code that can raise none (a weak reference's, `__del__`): send the signal anew."""
+        """The exception was lost in code that raises none (`__del__`, a callback): send the signal anew."""
         number = {_Terminated: signal.SIGTERM, KeyboardInterrupt: signal.SIGINT}.get(lost.exc_type)
         if number is None:
             hook(lost)
