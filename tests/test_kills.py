@@ -170,8 +170,11 @@ def test_two_processes_with_one_target(folder: Path, make: MakeTask) -> None:
     [
         (preparing, "size=64k"),
         (importing, "size=300k"),
-        (preparing, "nr_inodes=2"),
-        (importing, "nr_inodes=3"),
+        pytest.param(importing, "size=64k", marks=pytest.mark.slow),
+        pytest.param(preparing, "nr_inodes=2", marks=pytest.mark.slow),
+        pytest.param(importing, "nr_inodes=2", marks=pytest.mark.slow),
+        pytest.param(preparing, "nr_inodes=3", marks=pytest.mark.slow),
+        pytest.param(importing, "nr_inodes=3", marks=pytest.mark.slow),
     ],
 )
 def test_a_full_disk(folder: Path, tmp_path: Path, make: MakeTask, options: str) -> None:
