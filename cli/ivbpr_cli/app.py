@@ -145,7 +145,8 @@ def _terminate_like_interrupt() -> Iterator[None]:
         if number is None:
             hook(lost)
         else:
-            threading.Timer(0.01, signal.raise_signal, [number]).start()
+            main = threading.main_thread().ident or 0
+            threading.Timer(0.01, signal.pthread_kill, [main, number]).start()
 
     before, hook = signal.signal(signal.SIGTERM, stop), sys.unraisablehook
     sys.unraisablehook = again
