@@ -212,8 +212,34 @@ def make_dataset(folder: Path) -> Path:
     return path
 
 
-# Files of our own: what writes an intact one into a folder. A model file is added here.
-HDF5_FILES: dict[str, Callable[[Path], Path]] = {"features": make_features, "dataset": make_dataset}
+def make_model(folder: Path) -> Path:
+    """A model in time, with every array that a model file can hold."""
+    from ivbpr_numba.datasets.features import Features
+    from ivbpr_numba.datasets.prepare import prepare
+    from ivbpr_numba.models import TVBPR
+
+    with_purchases(folder)
+    data = prepare(folder / "purchases.csv")
+    features = Features.from_arrays(data.items, values(len(data.items), 6))
+    features.write(folder / "f.h5")
+    path = folder / "intact.h5"
+    options: dict[str, Any] = {
+        "factors": 2,
+        "visual_factors": 2,
+        "epochs": 2,
+        "iterations": 2,
+        "eval_every": 1,
+    }
+    TVBPR(**options, segment_every=1, item_drift=True).fit(data, Features.read(folder / "f.h5"), out=path)
+    return path
+
+
+# Files of our own: what writes an intact one into a folder.
+HDF5_FILES: dict[str, Callable[[Path], Path]] = {
+    "features": make_features,
+    "dataset": make_dataset,
+    "model": make_model,
+}
 # What reads them besides `verify` and `inspect`; each mutation runs `verify` and one of the others.
 HDF5_COMMANDS: dict[str, list[list[str]]] = {
     "features": [
@@ -222,7 +248,12 @@ HDF5_COMMANDS: dict[str, list[list[str]]] = {
         ["features", "import", "FILE", "-o", "OUT"],
         ["prepare", "purchases.csv", "--features", "FILE", "-o", "OUT"],
     ],
-    "dataset": [],
+    "dataset": [["fit", "FILE", "--model", "pop", "-o", "OUT"]],
+    "model": [
+        ["auc", "FILE", "--per-user", "OUT"],
+        ["recommend", "FILE", "--all-users", "-n", "2", "-o", "OUT"],
+        ["similar", "FILE", ITEMS[0]],
+    ],
 }
 VERIFY = ["verify", "FILE", "--format", "json"]
 
