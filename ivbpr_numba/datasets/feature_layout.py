@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ivbpr_numba.errors import DataError, UsageError
+from ivbpr_numba.errors import DataError, UsageError, did_you_mean
 from ivbpr_numba.ids import Ids
 from ivbpr_numba.store.atomic import PathLike
 from ivbpr_numba.store.matrix import MATRIX
@@ -19,6 +19,7 @@ __all__ = [
     "DTYPES",
     "FORMAT",
     "PAYLOAD",
+    "Columns",
     "Group",
     "all_finite",
     "check_finite",
@@ -62,6 +63,45 @@ class Group:
     offset: int
     size: int
     exclusive: bool
+
+
+class Columns:
+    """Finds columns by the names that people type.
+
+    Parameters
+    ----------
+    names : sequence of str
+    groups : sequence of Group
+    """
+
+    def __init__(self, names: Sequence[str], groups: Sequence[Group]) -> None:
+        self._names = names
+        self._by_name = {name: k for k, name in enumerate(names)}
+        self._by_value: dict[str, list[int]] = {}
+        for group in groups:
+            start = f"{group.name}="
+            for k in range(group.offset, group.offset + group.size):
+                if names[k].startswith(start):
+                    self._by_value.setdefault(names[k][len(start) :], []).append(k)
+
+    def find(self, name: str) -> int:
+        """Column number of a feature: its full name, or its value where that is unique.
+
+        Raises
+        ------
+        UsageError
+            Unknown or ambiguous; the hint names near misses or the candidates.
+        """
+        if name in self._by_name:
+            return self._by_name[name]
+        matches = self._by_value.get(name, [])
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            candidates = ", ".join(f"'{self._names[k]}'" for k in matches[:5])
+            raise UsageError(f"The feature '{name}' is ambiguous.", f"Name one of {candidates}.")
+        hint = did_you_mean(name, [*self._names, *self._by_value])
+        raise UsageError(f"Unknown feature '{name}'.", hint or "`ivbpr features info FILE` lists the groups.")
 
 
 def default_groups(names: Sequence[str], values: np.ndarray, kind: str, scale: float) -> list[Group]:

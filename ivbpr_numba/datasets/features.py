@@ -14,6 +14,7 @@ from ivbpr_numba.datasets.feature_layout import (
     DTYPES,
     FORMAT,
     PAYLOAD,
+    Columns,
     Group,
     check_finite,
     default_groups,
@@ -21,7 +22,7 @@ from ivbpr_numba.datasets.feature_layout import (
     layout_from,
     sort_distinct,
 )
-from ivbpr_numba.errors import DataError, UsageError, did_you_mean
+from ivbpr_numba.errors import DataError
 from ivbpr_numba.ids import Ids, encode_ids
 from ivbpr_numba.store.atomic import Lock, PathLike
 from ivbpr_numba.store.digest import digest_objects
@@ -234,30 +235,11 @@ class Features:
         UsageError
             Unknown or ambiguous; the hint names near misses or the candidates.
         """
-        if name in self._columns:
-            return self._columns[name]
-        matches = self._by_value.get(name, [])
-        if len(matches) == 1:
-            return matches[0]
-        if matches:
-            candidates = ", ".join(f"'{self.names[k]}'" for k in matches[:5])
-            raise UsageError(f"The feature '{name}' is ambiguous.", f"Name one of {candidates}.")
-        hint = did_you_mean(name, [*self.names, *self._by_value])
-        raise UsageError(f"Unknown feature '{name}'.", hint or "`ivbpr features info FILE` lists the groups.")
+        return self._columns.find(name)
 
     @cached_property
-    def _columns(self) -> dict[str, int]:
-        return {name: k for k, name in enumerate(self.names)}
-
-    @cached_property
-    def _by_value(self) -> dict[str, list[int]]:
-        found: dict[str, list[int]] = {}
-        for group in self.groups:
-            start = f"{group.name}="
-            for k in range(group.offset, group.offset + group.size):
-                if self.names[k].startswith(start):
-                    found.setdefault(self.names[k][len(start) :], []).append(k)
-        return found
+    def _columns(self) -> Columns:
+        return Columns(self.names, self.groups)
 
 
 def write_features(

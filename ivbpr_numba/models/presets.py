@@ -79,7 +79,7 @@ _VISUAL_PAPER = {
 }
 _TEMPORAL = {
     **_VISUAL,
-    "lambda_visual": 0.003,
+    "lambda_visual": {"attributes": 0.005, "dense": 0.003},
     "lambda_bias": 0.0,
     "temporal_init": "shared",
     "epochs": 5,
