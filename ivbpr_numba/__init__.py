@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from ivbpr_numba.datasets.features import Features
     from ivbpr_numba.evaluation import auc
     from ivbpr_numba.models import BPRMF, MMMF, TVBPR, VBPR, Popularity, Random, create, load
-    from ivbpr_numba.trends import trends
+    from ivbpr_numba.tracking import trends
 
 _ROOMS = {
     "Dataset": "ivbpr_numba.datasets.dataset",
     "Features": "ivbpr_numba.datasets.features",
     "auc": "ivbpr_numba.evaluation",
-    "trends": "ivbpr_numba.trends",
+    "trends": "ivbpr_numba.tracking",
     **dict.fromkeys(
         ("BPRMF", "MMMF", "TVBPR", "VBPR", "Popularity", "Random", "create", "load"), "ivbpr_numba.models"
     ),

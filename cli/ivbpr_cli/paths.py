@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ivbpr_numba.errors import EnvironmentProblem, UsageError
 
-__all__ = ["input_file", "output_file", "output_folder"]
+__all__ = ["input_file", "input_folder", "output_file", "output_folder"]
 
 
 def input_file(path: Path, what: str) -> Path:
@@ -25,6 +25,24 @@ def input_file(path: Path, what: str) -> Path:
     if path.is_dir():
         raise UsageError(f"The {what} {path} is a folder.", "Name a file.")
     if not os.access(path, os.R_OK):
+        raise EnvironmentProblem(f"The {what} {path} may not be read.", "Check its owner and mode.")
+    return path
+
+
+def input_folder(path: Path, what: str) -> Path:
+    """Return `path` if it is a folder that can be read.
+
+    Raises
+    ------
+    UsageError
+        When there is no such folder.
+    EnvironmentProblem
+        When it may not be read.
+    """
+    if not path.is_dir():
+        problem = "is a file" if path.exists() else "does not exist"
+        raise UsageError(f"The {what} {path} {problem}.", "Name a folder.")
+    if not os.access(path, os.R_OK | os.X_OK):
         raise EnvironmentProblem(f"The {what} {path} may not be read.", "Check its owner and mode.")
     return path
 
