@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from ivbpr_numba import backends
-from ivbpr_numba.errors import DataError, UsageError
+from ivbpr_numba.errors import UsageError
 from ivbpr_numba.models.checkpoint import Checkpoint, TrainingLog
 from ivbpr_numba.models.feature_input import FeatureRecord
-from ivbpr_numba.models.learners import Learner
 from ivbpr_numba.models.presets import RUN_OPTIONS, refuse_option, resolve
-from ivbpr_numba.models.training import Event, Observer, TrainingState, run, stop_signals
+from ivbpr_numba.models.training import Event, Observer, TrainingState
 from ivbpr_numba.parameters import Parameters
 from ivbpr_numba.ranking import Scorer, count, item_classes, questions, scores, summary
 from ivbpr_numba.store.atomic import Lock, PathLike, lock
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from ivbpr_numba.datasets.dataset import Dataset
     from ivbpr_numba.datasets.features import Features
 
-__all__ = ["COLD_BELOW", "Model", "Trained", "learning_options"]
+__all__ = ["COLD_BELOW", "Learned", "Model", "learning_options"]
 
 COLD_BELOW = 5
 CHECKPOINT_EVERY = 10  # iterations, for a fit without evaluations
@@ -487,45 +486,3 @@ def _refuse_unclear_state(checkpoint: Checkpoint, resume: bool, overwrite: bool)
         f"There is an unfinished fit in '{checkpoint.path}'.",
         "Go on from it with --resume, or throw it away with --overwrite.",
     )
-
-
-class Trained(Model):
-    """Models that learn by stochastic gradient ascent."""
-
-    def _learner(self, data: Dataset, features: Features | None, options: dict[str, Any]) -> Learner:
-        raise NotImplementedError
-
-    def _learn(
-        self,
-        data: Dataset,
-        features: Features | None,
-        options: dict[str, Any],
-        tell: Observer,
-        checkpoint: Checkpoint | None,
-    ) -> Learned:
-        asked = questions(data, "valid")
-        if not len(asked.users):
-            text = "No user has a validation item: all iterations are done and the last one is kept."
-            tell({"event": "warning", "message": text})
-        learner = self._learner(data, features, options)
-        state = TrainingState(raw=learner.tables)
-        if checkpoint is not None and checkpoint.path.exists():
-            state = checkpoint.read(learner.tables)
-        with stop_signals() as stopped:
-            state = run(
-                learner,
-                state,
-                options,
-                asked if len(asked.users) else None,
-                len(data.items),
-                [tell],
-                checkpoint,
-                stopped,
-            )
-        parameters = learner.parameters(state.chosen)
-        if not all(np.isfinite(array).all() for array in parameters.arrays().values()):
-            raise DataError(
-                "The fit diverged: a parameter is no longer a finite number.",
-                "Lower --learning-rate, or scale the features (--feature-scaling standard).",
-            )
-        return Learned(parameters, state)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ivbpr_numba.models.base import Trained
 from ivbpr_numba.models.learners import FactorLearner, Learner
+from ivbpr_numba.models.trained import Trained
 from ivbpr_numba.parameters import FactorParameters
 from ivbpr_numba.ranking import Scorer, VectorScorer
 

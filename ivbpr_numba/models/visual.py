@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ivbpr_numba.errors import DataError, UsageError
-from ivbpr_numba.models.base import Trained
 from ivbpr_numba.models.feature_input import FeatureRecord, align, fit_scaling
 from ivbpr_numba.models.learners import Learner, VisualLearner, project_style, visual_scorer
 from ivbpr_numba.models.presets import resolve
+from ivbpr_numba.models.trained import Trained
 from ivbpr_numba.parameters import Parameters, VisualParameters
 from ivbpr_numba.ranking import Scorer
 
