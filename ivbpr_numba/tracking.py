@@ -49,6 +49,8 @@ class Trends:
         Training and validation pairs in each epoch.
     users : int
         Users of the model.
+    active : bool
+        Whether only those with an event in the epoch speak in it.
     features, groups : list of str, k
     influence : (N, k) float64
         Equation (8), on the values of the feature file.
@@ -67,6 +69,7 @@ class Trends:
     edges: np.ndarray
     events: np.ndarray
     users: int
+    active: bool
     features: list[str]
     groups: list[str]
     influence: np.ndarray
@@ -95,6 +98,11 @@ class Trends:
             else:
                 found.append((f"{first:%Y-%m-%dT%H:%M:%S}", f"{last:%Y-%m-%dT%H:%M:%S}"))
         return found
+
+    @property
+    def speakers(self) -> str:
+        """Whose mean the response is, in words."""
+        return f"those of {self.users:,} users active in an epoch" if self.active else f"{self.users:,} users"
 
     def scaled(self) -> Trends:
         """The same with changes as multiples of each feature's standard deviation over the epochs.
@@ -218,6 +226,7 @@ def measure(
         edges,
         events,
         len(theta),
+        active is not None,
         [record.names[k] for k in columns],
         [str(name) for name in owner[columns]],
         influence,

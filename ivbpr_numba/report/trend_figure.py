@@ -24,7 +24,7 @@ __all__ = ["few_events", "trend_figure"]
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 INK, MUTED, RULE, EDGE, GREY = "#1d1c1a", "#66615a", "#e4e1db", "#c4bfb6", "#dcdcdc"
 WIDTH, MARGIN = 960.0, 28.0
-DATE_WIDTH = 60.0
+DATE_WIDTH = 40.0
 FEW_SHARE, FEW = 0.25, 50  # of an equal share of the events, and in any case so many
 
 Pictures = Mapping[str, Sequence["ItemPicture"]]
@@ -60,7 +60,7 @@ def trend_figure(found: Trends, pictures: Pictures | None = None, z_score: bool 
     title = f"How the liking of {_counted(len(shown.features), 'feature')} changed, {_period(shown.edges)}"
     unit = "standard deviations over the epochs" if z_score else "units of the score"
     said = (
-        f"Mean response of {shown.users:,} users of {shown.model} to each feature, minus its mean over the "
+        f"{shown.model}: mean response of {shown.speakers} to each feature, minus its mean over the "
         f"{_counted(len(shown.events), 'learned epoch')}, in {unit}."
     )
     notes = ["Up: liked more than over the whole time; down: less."]
@@ -224,8 +224,8 @@ def _events(parts: list[Part], found: Trends, plot: _Plot, y: float, notes: list
     middle = [plot.across((a + b) / 2) for a, b in pairwise(edges)]
     places = _settled(middle, gap, left + gap / 2, right - gap / 2)
     parts.append(Words(left - 6, y, "events", MUTED, 11, "end"))
-    for place, label, few in zip(places, labels, few_events(found.events).tolist()):
-        parts.append(Words(place, y, label, EDGE if few else MUTED, 11, "middle"))
+    for place, label in zip(places, labels):
+        parts.append(Words(place, y, label, MUTED, 11, "middle"))
 
 
 def _pictures(

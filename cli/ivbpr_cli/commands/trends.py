@@ -117,7 +117,7 @@ def _tables(found: Trends) -> list[Table]:
         short = feature.removeprefix(f"{group}=")
         changes.append({"feature": short, "group": group, **by_epoch})
         changes[-1]["spread"] = f"{known.max():.2f}" if len(known) else None
-    title = f"Response minus its mean over the epochs, {found.model}, {found.users:,} users"
+    title = f"Response minus its mean over the epochs, {found.model}, {found.speakers}"
     return [Table(epochs, "Epochs; events are training and validation pairs"), Table(changes, title)]
 
 
