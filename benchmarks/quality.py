@@ -23,6 +23,8 @@ from ivbpr_numba import Dataset, Features, auc, create
 from ivbpr_numba.datasets.feature_import import import_features
 from ivbpr_numba.datasets.feature_tables import build_feature_table
 from ivbpr_numba.datasets.prepare import prepare
+from ivbpr_numba.models.base import Model
+from ivbpr_numba.ranking import count, item_classes, questions
 
 HM_COLUMNS = (
     "product_type_name graphical_appearance_name colour_group_name perceived_colour_value_name "
@@ -106,7 +108,7 @@ def runs(
             found = auc(fitted, features=features.get(model), baselines=extra)
             best = max(fitted.history_, key=lambda row: row["valid_auc"] or 0, default={"iteration": 0})
             row = {"data": name, "split": seed, "model": label, "seconds": round(seconds, 1)}
-            yield row | {"best_iteration": best["iteration"], **_flat(found)}
+            yield row | {"best_iteration": best["iteration"], **_flat(found), "users": per_user(fitted)}
             if label == ("i-vbpr" if features else "bpr-mf"):
                 for baseline, result in found["baselines"].items():
                     yield {"data": name, "split": seed, "model": baseline.replace("_", " "), **_flat(result)}
@@ -118,6 +120,46 @@ def _flat(found: dict[str, Any]) -> dict[str, Any]:
         for setting in ("all", "cold", "stratified")
         for key, value in ((setting, found[setting]["auc"]), (f"{setting}_stderr", found[setting]["stderr"]))
     }
+
+
+PAIRS = [
+    ("i-vbpr", "vbpr"),
+    ("tvbpr", "vbpr"),
+    ("i-tvbpr", "i-vbpr"),
+    ("i-tvbpr", "tvbpr"),
+    ("i-vbpr", "bpr-mf"),
+]
+PAIRS += [("i-tvbpr, 40 visual factors", "i-vbpr, 40 visual factors")]
+
+
+def paired(rows: list[dict[str, Any]]) -> str:
+    """Differences of two models over the same users, mean over the splits; ± is the error of one split."""
+    lines = ["paired differences over users" + 18 * " " + "All       ±    Cold       ±"]
+    for name in dict.fromkeys(row["data"] for row in rows):
+        of = {
+            (row["split"], row["model"]): row["users"]
+            for row in rows
+            if row["data"] == name and "users" in row
+        }
+        for one, other in PAIRS:
+            splits = [s for s, model in of if model == one and (s, other) in of]
+            if not splits:
+                continue
+            cells = []
+            for setting in ("all", "cold"):
+                found = [of[s, one][setting] - of[s, other][setting] for s in splits]
+                errors = [d.std(ddof=1) / np.sqrt(len(d)) for d in found]
+                cells.append(f"{np.mean([d.mean() for d in found]):+8.4f}{np.mean(errors):8.4f}")
+            lines.append(f"  {name}: {one} − {other}".ljust(44) + "".join(cells))
+    return "\n".join(lines)
+
+
+def per_user(fitted: Model) -> dict[str, np.ndarray]:
+    """Test AUC of every user, and of those whose test item is cold."""
+    data = fitted.data_
+    asked = questions(data, "test")
+    values, _, _ = count(fitted.scorer(), asked, item_classes(data.train_counts)).auc()
+    return {"all": values, "cold": values[data.train_counts[asked.targets] < 5]}
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -152,10 +194,16 @@ def main() -> None:
         for name in chosen.data_set:
             for row in runs(name, chosen.data, Path(work), chosen.splits, chosen.only):
                 rows.append(row)
-                print(json.dumps(row), file=sys.stderr, flush=True)
+                print(json.dumps(plain(row)), file=sys.stderr, flush=True)
     print(table(rows))
+    print(paired(rows))
     if chosen.json is not None:
-        chosen.json.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        chosen.json.write_text("".join(json.dumps(plain(row)) + "\n" for row in rows))
+
+
+def plain(row: dict[str, Any]) -> dict[str, Any]:
+    """A row without the figures of single users."""
+    return {key: value for key, value in row.items() if key != "users"}
 
 
 if __name__ == "__main__":

@@ -150,9 +150,9 @@ class TemporalLearner(VisualLearner):
 
         users, items, times = self.events
         parameters = self.parameters(self.tables)
-        scorer = temporal_scorer(parameters, self.source, self.scaling)
-        per_epoch = [scorer.make(e) for e in range(len(self.tables["ends"]))]
-        values = np.empty((len(users), len(per_epoch)))
+        epochs = [parameters.at(e) for e in range(len(self.tables["ends"]))]
+        projected = np.stack([project_style(one, self.source, self.scaling) for one in epochs], axis=1)
+        values = np.empty((len(users), len(epochs)))
         event_likelihoods(
             self.sampler.seed,
             iteration,
@@ -161,12 +161,14 @@ class TemporalLearner(VisualLearner):
             self.options["segment_negatives"],
             self.sampler.indptr,
             self.sampler.indices,
-            np.ascontiguousarray(per_epoch[0].user_vectors),
-            np.stack([one.item_vectors for one in per_epoch]),
-            np.stack([one.item_bias for one in per_epoch]),
+            parameters.user_factors,
+            parameters.user_visual,
+            parameters.item_factors,
+            np.ascontiguousarray(projected[:, :, :-1]),
+            np.stack([one.item_bias for one in epochs], axis=1) + projected[:, :, -1],
             values,
         )
-        table = np.zeros((self.options["bins"], len(per_epoch)))
+        table = np.zeros((self.options["bins"], len(epochs)))
         np.add.at(table, bins_of(times, self.edges), values)  # in the order of the events
         return table
 
