@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = ["DEMO_MODELS", "DEMO_SIZES", "check_size", "run_demo"]
 
-DEMO_SIZES = ("demo", "tiny")
-DEMO_MODELS = ("rand", "pop", "mm-mf", "bpr-mf", "vbpr", "i-vbpr")
+TIMELESS = ("rand", "pop", "mm-mf", "bpr-mf", "vbpr", "i-vbpr")
+DEMO_MODELS = {"demo": TIMELESS, "tiny": TIMELESS, "drift": (*TIMELESS, "tvbpr", "i-tvbpr")}
+DEMO_SIZES = tuple(DEMO_MODELS)
 BLACK_BOX_COLUMNS = 64
 BLACK_BOX_NOISE = 0.3
 SEES = {
@@ -47,7 +48,7 @@ Observer = Callable[[dict[str, Any]], None]
 def run_demo(
     folder: str | os.PathLike[str], seed: int = 0, progress: Observer | None = None, size: str = "demo"
 ) -> dict[str, Any]:
-    """Generate, prepare, fit six models, judge them, write a page about it; every file stays in `folder`.
+    """Generate, prepare, fit its models, judge them, write a page about it; every file stays in `folder`.
 
     Parameters
     ----------
@@ -58,14 +59,17 @@ def run_demo(
     progress : callable, optional
         Called with ``{"step": …}`` and with the events of the fits.
     size : str
-        World: ``demo`` (2,000 shoppers and 3,000 products) or ``tiny`` (200 and 300).
+        World: ``demo`` (2,000 shoppers and 3,000 products), ``tiny`` (200 and 300) or ``drift`` (6,000 and
+        3,000, three epochs of style), which also has the models in time.
 
     Returns
     -------
     dict
         ``world`` (sizes), ``models`` (rows ``model all all_stderr cold cold_stderr of_the_way seconds``, the
-        truth first), ``features`` (what f is for the visual models) and ``files``. ``of_the_way``: how much
-        of the AUC between chance (0.5) and the truth the model reaches.
+        truth first), ``features`` (what f is for the visual models), ``change`` (planted and learned ``cuts``
+        and the ``correlation`` of styles; None without models in time) and ``files``. ``of_the_way``: how
+        much of the AUC between chance (0.5) and the truth the model reaches. Beside models in time the truth
+        knows the time too, and a row ``truth without time`` follows it.
 
     Raises
     ------
@@ -105,9 +109,12 @@ def run_demo(
     data.write(files["dataset"])
     dense, attributes = Features.read(files["black_box"]), Features.read(files["attributes"])
     features = {"vbpr": dense, "i-vbpr": attributes, "tvbpr": dense, "i-tvbpr": attributes}
-    truth = {split: truth_auc(world.truth, data, split)["without_time"] for split in ("test", "valid")}
+    in_time = "i-tvbpr" in DEMO_MODELS[size]
+    known = {split: truth_auc(world.truth, data, split) for split in ("test", "valid")}
+    truth = {split: report["with_time" if in_time else "without_time"] for split, report in known.items()}
+    timeless = known["test"]["without_time"] if in_time else None
     models, judged = {}, {}
-    for name in DEMO_MODELS:
+    for name in DEMO_MODELS[size]:
         step({"step": f"fitting {name}"})
         model = create(name, **({} if name == "pop" else {"seed": seed}))
         files[name] = str(directory / f"{name}.h5")
@@ -121,9 +128,12 @@ def run_demo(
         "black-box.h5": dense.payload_sha256,
         **{f"{name}.h5": model.payload_sha256_ for name, model in models.items()},
     }
-    outcome = Outcome(world, data, truth, models, judged, SEES, attributes, digests)
-    write_report(tell(outcome), files["report"])
+    story = tell(Outcome(world, data, truth, models, judged, SEES, attributes, digests, timeless))
+    write_report(story, files["report"])
+    change = story["change"]
     rows = [_row("truth", truth["test"], truth["test"], None)]
+    if timeless:
+        rows.append(_row("truth without time", timeless, truth["test"], None))
     for name, model in models.items():
         seconds = model.history_[-1]["seconds"] if model.history_ else None
         rows.append(_row(name, judged[name], truth["test"], seconds))
@@ -140,7 +150,9 @@ def run_demo(
         "features": {
             "vbpr": f"{BLACK_BOX_COLUMNS} nameless, noisy mixtures of the attributes, as a network has them",
             "i-vbpr": f"{len(world.attributes.names)} attributes by name",
+            **{name: f"what {name.replace('tv', 'v')} sees, and time" for name in models if "tvbpr" in name},
         },
+        "change": change and {key: change[key] for key in ("cuts", "others", "correlation")},
         "files": files,
     }
 
@@ -148,7 +160,7 @@ def run_demo(
 def check_size(size: str) -> None:
     """Refuse a size that the demo does not have."""
     if size not in DEMO_SIZES:
-        hint = did_you_mean(size, DEMO_SIZES) or f"Use {' or '.join(DEMO_SIZES)}."
+        hint = did_you_mean(size, DEMO_SIZES) or f"Use {', '.join(DEMO_SIZES[:-1])} or {DEMO_SIZES[-1]}."
         raise UsageError(f"There is no demo of size '{size}'.", hint)
 
 

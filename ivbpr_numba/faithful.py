@@ -50,16 +50,25 @@ class PlantedTaste:
         """Centred taste of one shopper, by the row in the world: ``you`` by a_u P, ``everyone`` by q."""
         you = (self.truth.taste[world_row] @ self.truth.taste_map)[self.columns]
         everyone = self.truth.styles(None)[self.columns]
+        return Sensitivities(you, everyone, self._centre(you) + self._centre(everyone), 0.0)
+
+    def styles(self) -> np.ndarray:
+        """Centred q of every true epoch, (N, F)."""
+        found = np.ascontiguousarray(self.truth.style[:, self.columns])
+        for values in found:
+            self._centre(values)
+        return found
+
+    def _centre(self, values: np.ndarray) -> np.ndarray:
+        """Take the level of each exclusive group out of `values` in place; returns the levels."""
         level = np.zeros(len(self.groups))
         for g, group in enumerate(self.groups):
             part = slice(group.offset, group.offset + group.size)
             weight = self.mean[part].sum()
             if group.exclusive and weight > 0:
-                for values in (you, everyone):
-                    centre = float(self.mean[part] @ values[part] / weight)
-                    values[part] -= centre
-                    level[g] += centre
-        return Sensitivities(you, everyone, level, 0.0)
+                level[g] = self.mean[part] @ values[part] / weight
+                values[part] -= level[g]
+        return level
 
 
 @dataclass(frozen=True)

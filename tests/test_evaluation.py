@@ -355,7 +355,7 @@ def test_demo(ivbpr: Run, tmp_path: Path) -> None:
     assert done.code == 0, done.err
     document = json.loads(done.out)
     share = {row["model"]: row["of_the_way"] for row in document["models"]}
-    assert list(share) == ["truth", *DEMO_MODELS] and share["truth"] == 1
+    assert list(share) == ["truth", *DEMO_MODELS["tiny"]] and share["truth"] == 1
     assert abs(share["rand"]) < 0.15 < share["pop"] < share["bpr-mf"] < share["i-vbpr"] < 1
     cold = {row["model"]: row["cold"] for row in document["models"]}
     assert cold["i-vbpr"] > cold["bpr-mf"] + 0.1
@@ -364,6 +364,21 @@ def test_demo(ivbpr: Run, tmp_path: Path) -> None:
     assert ivbpr("auc", tmp_path / "demo" / "i-vbpr.h5").code == 0
     # Again into the same folder.
     assert ivbpr("demo", "-o", tmp_path / "demo", "--size", "tiny", "--quiet").code == 0
+
+
+@pytest.mark.slow
+def test_demo_of_drift(ivbpr: Run, tmp_path: Path) -> None:
+    done = ivbpr("demo", "-o", tmp_path / "demo", "--size", "drift", "--format", "json")
+    assert done.code == 0, done.err
+    document = json.loads(done.out)
+    rows = {row["model"]: row for row in document["models"]}
+    assert list(rows) == ["truth", "truth without time", *MODELS]
+    share = {name: row["of_the_way"] for name, row in rows.items()}
+    assert share["i-vbpr"] < share["truth without time"] < share["i-tvbpr"] < share["truth"] == 1
+    assert share["vbpr"] + 0.01 < share["tvbpr"] and share["i-vbpr"] + 0.03 < share["i-tvbpr"]
+    assert len(document["change"]["cuts"]) == 2
+    assert all(cut["bins"] < 1 for cut in document["change"]["cuts"])
+    assert document["change"]["correlation"] > 0.95
 
 
 def test_warmup(ivbpr: Run) -> None:

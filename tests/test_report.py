@@ -18,10 +18,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ivbpr_numba import Dataset, Features, UsageError, auc, load
+from ivbpr_numba import Dataset, Features, UsageError, auc, load, trends
 from ivbpr_numba import demo as demo_module
+from ivbpr_numba.datasets.world import generate
 from ivbpr_numba.datasets.world_truth import Truth
 from ivbpr_numba.demo import DEMO_MODELS, run_demo
+from ivbpr_numba.evaluation import truth_auc
 from ivbpr_numba.faithful import PlantedTaste, agreement, faithful
 from ivbpr_numba.report import charts, render
 from ivbpr_numba.report.numbers import figure3, percent, shortened, signed
@@ -92,7 +94,21 @@ def tree(page: str) -> Node:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any], dict[str, Any]]:
     """A folder with a finished demo, the facts of its page, and what `run_demo` returned."""
-    folder, told = tmp_path_factory.mktemp("demo"), []
+    return run_and_keep(tmp_path_factory.mktemp("demo"), "tiny")
+
+
+@pytest.fixture(scope="module")
+def drifted(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Path, dict[str, Any], dict[str, Any]]:
+    """The same of a small world whose style changes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(demo_module, "generate", lambda size, seed: generate(size, seed, users=300, items=300))
+        return run_and_keep(tmp_path_factory.mktemp("drift"), "drift")
+
+
+def run_and_keep(folder: Path, size: str) -> tuple[Path, dict[str, Any], dict[str, Any]]:
+    told = []
 
     def keep(outcome: Any) -> dict[str, Any]:
         told.append(demo_module_tell(outcome))
@@ -101,7 +117,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]
     demo_module_tell = demo_module.tell
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(demo_module, "tell", keep)
-        found = run_demo(folder, size="tiny")
+        found = run_demo(folder, size=size)
     return folder, told[0], found
 
 
@@ -173,7 +189,7 @@ def test_the_page_holds_every_figure(made: tuple[Path, dict, dict], page: Node) 
     folder, _, found = made
     rows = {row.all("th")[0].words(): row for row in page.all("table", "results")[0].all("tr")[1:]}
     assert len(rows) == 10
-    for name in DEMO_MODELS:
+    for name in DEMO_MODELS["tiny"]:
         judged = auc(load(folder / f"{name}.h5"))
         [words] = [text for text in rows if text.startswith(f"{name.upper()} ")]
         cells = [cell.words() for cell in rows[words].all("td")]
@@ -453,6 +469,104 @@ def test_planted_taste_is_centred(made: tuple[Path, dict, dict]) -> None:
         faithful(truth, load(folder / "bpr-mf.h5"), features)
 
 
+# --- what time changed -------------------------------------------------------------------------------------
+
+
+def over_time(truth: Truth, model: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Planted and learned style minus its mean, at the middles of 80 bins, (80, F), by a way of its own."""
+    start, *_, end = truth.epoch_edges.tolist()
+    moments = [int(start + (n + 0.5) * (end - start) / 80) for n in range(80)]
+    names = [name.removeprefix("tags=") for name in truth.attributes.names]
+    items = truth.items.find(model.data_.items.values)
+    share = truth.attributes.dense(items).astype(np.float64).mean(axis=0)
+    style = truth.style.copy()
+    for _, offset, size, exclusive in truth.attributes.layout:
+        if exclusive:
+            part = slice(offset, offset + size)
+            style[:, part] -= (style[:, part] @ share[part])[:, None] / share[part].sum()
+    planted = {name: style[truth.epoch_of(np.array(moments)), k] for k, name in enumerate(names)}
+    learned: dict[str, list[float]] = {}
+    for row in trends(model, bootstrap=0):
+        learned.setdefault(row["feature"].removeprefix("tags="), []).append(row["response"])
+    cuts = model.epoch_edges_[1:-1].tolist()
+    now = [sum(cut <= moment for cut in cuts) for moment in moments]
+    both = np.array([[planted[name], np.array(learned[name])[now]] for name in learned])
+    return tuple((both - both.mean(axis=2, keepdims=True)).transpose(1, 2, 0))
+
+
+def test_what_time_changed_is_what_truth_and_model_say(
+    drifted: tuple[Path, dict[str, Any], dict[str, Any]],
+) -> None:
+    folder, story, found = drifted
+    truth, model, change = Truth.read(folder / "truth.h5"), load(folder / "i-tvbpr.h5"), story["change"]
+    learned_cuts, width = model.epoch_edges_[1:-1].tolist(), 730 / 80
+    assert len(change["cuts"]) == 2
+    for cut, planted in zip(change["cuts"], truth.epoch_edges[1:-1].tolist()):
+        nearest = min(learned_cuts, key=lambda one: abs(one - planted))
+        assert np.datetime64(cut["planted"]) == np.datetime64(planted, "s").astype("M8[D]")
+        assert np.datetime64(cut["learned"]) == np.datetime64(nearest, "s").astype("M8[D]")
+        assert cut["days"] == pytest.approx(abs(planted - nearest) / 86_400)
+        assert cut["bins"] == pytest.approx(cut["days"] / width)
+    assert len({cut["learned"] for cut in [*change["cuts"], *change["others"]]}) == len(learned_cuts)
+    planted, learned = over_time(truth, model)
+    assert change["correlation"] == pytest.approx(np.corrcoef(planted.ravel(), learned.ravel())[0, 1])
+    assert change["correlation"] == found["change"]["correlation"] > 0
+    assert len(change["points"]) % 49 == 0
+    most = np.sort(planted.std(axis=0))[::-1][:6]
+    for panel, deviation in zip(change["panels"], most):
+        k = int(np.argmin(np.abs(planted.std(axis=0) - deviation)))
+        assert set(np.round(planted[:, k], 9)) == set(np.round(panel["planted"], 9))
+        assert set(np.round(learned[:, k], 9)) <= set(np.round(panel["learned"], 9))
+
+
+def test_the_page_shows_what_time_changed(drifted: tuple[Path, dict[str, Any], dict[str, Any]]) -> None:
+    folder, story, found = drifted
+    page, change = tree((folder / "report.html").read_text(encoding="utf-8")), story["change"]
+    assert "not in this demo" not in page.words()
+    rows = [row.words().replace(" ", "") for row in page.all("table", "cuts")[0].all("tr")[1:]]
+    assert rows == [
+        f"{cut['planted']}{cut['learned']}{cut['days']:.1f}{cut['bins']:.2f}" for cut in change["cuts"]
+    ]
+    assert f"correlate by {change['correlation']:.2f} over the 80 bins" in page.words()
+    table = {row.all("th")[0].words(): row for row in page.all("table", "results")[0].all("tr")[1:]}
+    assert [name for name in table if name.startswith("Truth")] == list(table)[:2] and len(table) == 11
+    [strong] = page.all("tr", "strong")
+    assert strong.words().startswith("I-TVBPR")
+    names = [row["model"] for row in found["models"]]
+    assert names == ["truth", "truth without time", *DEMO_MODELS["drift"]]
+    truth, timeless = (
+        truth_auc(Truth.read(folder / "truth.h5"), Dataset.read(folder / "dataset.h5"))[key]
+        for key in ("with_time", "without_time")
+    )
+    assert found["models"][0]["all"] == truth["all"]["auc"] != timeless["all"]["auc"]
+    assert found["models"][1]["all"] == timeless["all"]["auc"]
+    for row in found["models"]:
+        assert row["of_the_way"] == pytest.approx((row["all"] - 0.5) / (truth["all"]["auc"] - 0.5))
+
+
+def test_steps_lie_where_the_styles_are(drifted: tuple[Path, dict[str, Any], dict[str, Any]]) -> None:
+    folder, story, _ = drifted
+    change = story["change"]
+    page = tree((folder / "report.html").read_text(encoding="utf-8"))
+    start, end = change["planted_edges"][0], change["planted_edges"][-1]
+    for n, panel in enumerate(change["panels"]):
+        [svg] = page.all("svg", f"steps-{n}")
+        up = axis_of(svg, across=False)
+        left, right = (svg.all("line", "grid")[0].number(key) for key in ("x1", "x2"))
+        for kind, class_ in (("learned", "step"), ("planted", "truth-line")):
+            [line] = svg.all("polyline", class_)
+            points = np.array([[float(v) for v in p.split(",")] for p in line.attributes["points"].split()])
+            assert np.allclose(points[:, 1], [up(v) - 4 for v in np.repeat(panel[kind], 2)], atol=0.1)
+            edges = np.array([start, *change[f"{kind}_edges"][1:-1], end])
+            places = left + (edges - start) / (end - start) * (right - left)
+            assert np.allclose(points[:, 0], np.repeat(places, 2)[1:-1], atol=0.02)
+
+
+def test_the_page_of_another_world_says_how_to_see_time(page: Node, story: dict[str, Any]) -> None:
+    assert "ivbpr demo --size drift" in page.words() and "What time changed" not in page.words()
+    assert story["change"] is None and story["timeless"] is None
+
+
 # --- the command -------------------------------------------------------------------------------------------
 
 
@@ -465,5 +579,5 @@ def test_the_command_names_the_page(ivbpr: Any, tmp_path: Path) -> None:
 
 def test_an_unknown_size(ivbpr: Any, tmp_path: Path) -> None:
     done = ivbpr("demo", "-o", tmp_path / "d", "--size", "large")
-    assert done.code == 2 and "demo or tiny" in done.err
+    assert done.code == 2 and "demo, tiny or drift" in done.err
     assert not (tmp_path / "d").exists()

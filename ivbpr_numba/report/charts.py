@@ -9,10 +9,12 @@ from markupsafe import Markup
 
 from ivbpr_numba.report.numbers import figure3, named, shortened, signed
 from ivbpr_numba.report.svg import Scale, figure, path, round_ticks, spread, tag, words
+from ivbpr_numba.report.time_axis import time_ticks
 
-__all__ = ["bars", "curves", "dots", "scatter", "shares"]
+__all__ = ["bars", "curves", "dots", "scatter", "shares", "steps"]
 
 WIDTH = 400.0
+PANEL_WIDTH = 320.0
 Row = Mapping[str, Any]
 
 
@@ -52,7 +54,7 @@ def dots(models: Sequence[Row], truth: Row, setting: str, name: str, title: str)
             parts.append(words(66, y + 4, row["label"], "label muted", "end"))
             parts.append(words(axis.start + 8, y + 4, text, "muted halo"))
             continue
-        mark = "truth" if row is truth else "mark strong" if row.get("name") == "i-vbpr" else "mark"
+        mark = "truth" if row is truth else "mark strong" if row.get("best") else "mark"
         parts.append(words(66, y + 4, row["label"], f"label {mark}", "end"))
         low, high = (axis(value) for value in _interval(here))
         x = axis(here["auc"])
@@ -159,8 +161,10 @@ def bars(terms: Sequence[Row], name: str, title: str) -> Markup:
     return figure(name, WIDTH, bottom + 6, title, said + ".", *parts)
 
 
-def scatter(points: Sequence[Sequence[float]], name: str, title: str, text: str) -> Markup:
-    """Learned over planted contributions; the dashed line is where both are equal."""
+def scatter(
+    points: Sequence[Sequence[float]], name: str, title: str, text: str, what: str = "contribution"
+) -> Markup:
+    """Learned over planted contributions, or `what` is compared; the dashed line is where both are equal."""
     across_ticks = round_ticks(min(x for x, _ in points), max(x for x, _ in points), 6)
     up_ticks = round_ticks(min(y for _, y in points), max(y for _, y in points), 5)
     left, right, top, bottom = 40.0, 388.0, 24.0, 250.0
@@ -177,8 +181,8 @@ def scatter(points: Sequence[Sequence[float]], name: str, title: str, text: str)
     parts.append(tag("path", d=marks, class_="cloud"))
     low, high = max(across.low, up.low), min(across.high, up.high)
     parts.append(path([(across(low), up(low)), (across(high), up(high))], "truth-line"))
-    parts.append(words((left + right) / 2, bottom + 36, "planted contribution", "tick", "middle"))
-    parts.append(words(0, 11, "learned contribution", "tick"))
+    parts.append(words((left + right) / 2, bottom + 36, f"planted {what}", "tick", "middle"))
+    parts.append(words(0, 11, f"learned {what}", "tick"))
     return figure(name, WIDTH, bottom + 42, title, text, *parts)
 
 
@@ -195,3 +199,48 @@ def shares(rows: Sequence[Row], name: str, title: str) -> Markup:
         parts.append(words(width + 6, y + 16, f"{100 * row['share']:.0f} %", "value"))
     said = ", ".join(f"{row['what']} {100 * row['share']:.0f} %" for row in rows)
     return figure(name, WIDTH, top + step * len(rows) - 8, title, said + ".", *parts)
+
+
+def steps(change: Row, panel: Row, name: str) -> Markup:
+    """One feature's learned and planted style as steps over dates; all panels have one scale.
+
+    Parameters
+    ----------
+    change : mapping
+        ``planted_edges learned_edges`` in seconds, and the ``panels``.
+    panel : mapping
+        One of them: ``term planted learned``, a value an epoch.
+    name : str
+    """
+    kinds = ("planted", "learned")
+    every = [value for one in change["panels"] for kind in kinds for value in one[kind]]
+    ticks = round_ticks(min([*every, 0.0]), max([*every, 0.0]), 4)
+    start, end = change["planted_edges"][0], change["planted_edges"][-1]
+    left, right, top, bottom = 34.0, PANEL_WIDTH - 4, 30.0, 150.0
+    across, up = Scale(start, end, left, right), Scale(ticks[0], ticks[-1], bottom, top)
+    value, group = named(panel["term"])
+    label = tag("tspan", shortened(value, 22), class_="label strong")
+    parts = [tag("text", label, f"  {shortened(group, 18)}", x=0, y=13, class_="muted")]
+    for tick in ticks:
+        class_ = "grid" if tick else "zero"
+        parts.append(tag("line", x1=left, x2=right, y1=up(tick), y2=up(tick), class_=class_))
+        parts.append(
+            words(left - 6, up(tick) + 4, signed(tick, 0 if tick == int(tick) else 1), "tick", "end")
+        )
+    for moment, date in time_ticks(start, end, int((right - left) / 44)):
+        x = across(moment)
+        parts.append(_vertical(x, bottom, bottom + 4, "zero"))
+        anchor = "start" if x < left + 24 else "end" if x > right - 24 else "middle"
+        parts.append(words(x, bottom + 18, date, "tick", anchor))
+    said = []
+    for kind, class_ in (("learned", "step"), ("planted", "truth-line")):
+        edges = [start, *change[f"{kind}_edges"][1:-1], end]
+        line = [
+            (across(edge), up(amount))
+            for amount, begin, stop in zip(panel[kind], edges, edges[1:])
+            for edge in (begin, stop)
+        ]
+        parts.append(path(line, class_))
+        said.append(f"{kind} {', '.join(signed(amount) for amount in panel[kind])}")
+    title = f"{panel['term']}: style over time, learned and planted"
+    return figure(name, PANEL_WIDTH, bottom + 24, title, "; ".join(said) + ".", *parts)

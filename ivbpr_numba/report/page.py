@@ -28,7 +28,7 @@ def render(story: Mapping[str, Any]) -> str:
         What `story.tell` returns. Every text in it is escaped.
     """
     explained = story["explained"]
-    drawings = {
+    drawings: dict[str, Any] = {
         "all": charts.dots(
             story["models"], story["truth"], "all", "dots-all", "All Items: AUC with 95 % intervals"
         ),
@@ -51,6 +51,18 @@ def render(story: Mapping[str, Any]) -> str:
             f"Correlation {story['agreement']['correlation']:.2f}; the dashed line is where both are equal.",
         ),
     }
+    change = story["change"]
+    if change:
+        drawings["panels"] = [
+            charts.steps(change, panel, f"steps-{n}") for n, panel in enumerate(change["panels"])
+        ]
+        drawings["change"] = charts.scatter(
+            change["points"],
+            "change",
+            "Learned over planted changes of style",
+            f"Correlation {change['correlation']:.2f}; the dashed line is where both are equal.",
+            "change",
+        )
     by_name = {row["name"]: row for row in story["models"]}
     page = _environment().get_template(TEMPLATE)
     return page.render(story, drawings=drawings, by_name=by_name) + "\n"

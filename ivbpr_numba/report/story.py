@@ -13,6 +13,7 @@ import numpy as np
 
 from ivbpr_numba.faithful import agreement
 from ivbpr_numba.ranking import item_classes, questions
+from ivbpr_numba.report.change import changed
 from ivbpr_numba.report.explained import explained
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class Outcome:
         Those of ``i-vbpr``.
     digests : mapping of str to str
         Payload digest of each file.
+    timeless : dict, optional
+        AUC report of the same utilities averaged over time, ``test``, beside models in time.
     """
 
     world: World
@@ -59,6 +62,12 @@ class Outcome:
     sees: Mapping[str, str]
     attributes: Features
     digests: Mapping[str, str]
+    timeless: dict[str, Any] | None = None
+
+    @property
+    def best(self) -> str:
+        """Name of the model that the page speaks of first."""
+        return "i-tvbpr" if "i-tvbpr" in self.models else "i-vbpr"
 
 
 def tell(outcome: Outcome) -> dict[str, Any]:
@@ -66,11 +75,14 @@ def tell(outcome: Outcome) -> dict[str, Any]:
     truth = {"label": "Truth", **_figures(outcome.truth["test"])}
     any_report = next(iter(outcome.judged.values()))
     found = agreement(outcome.world.truth, outcome.models["i-vbpr"], outcome.attributes)
+    in_time = outcome.models.get("i-tvbpr")
     return {
         "size": outcome.world.size.name,
         "seed": outcome.world.seed,
         "world": _world(outcome.world, outcome.data),
         "truth": {**truth, "of_the_way": 1.0, "valid": outcome.truth["valid"]["all"]["auc"]},
+        "timeless": outcome.timeless and _compared("Truth without time", outcome.timeless, outcome),
+        "best": outcome.best,
         "models": [_model(name, outcome) for name in MODELS],
         "inverse_popularity": _figures(any_report["baselines"]["inverse_popularity"]),
         "classes": _classes(outcome.data),
@@ -88,6 +100,7 @@ def tell(outcome: Outcome) -> dict[str, Any]:
             "slope": float(np.polyfit(found.planted, found.learned, 1)[0]),
             "points": np.column_stack([found.planted, found.learned])[found.of_pair < 250].tolist(),
         },
+        "change": in_time and changed(outcome.world.truth, in_time, outcome.attributes),
         "digests": dict(outcome.digests),
         "versions": {
             "ivbpr": metadata.version("ivbpr"),
@@ -106,9 +119,14 @@ def _model(name: str, outcome: Outcome) -> dict[str, Any]:
     row: dict[str, Any] = {"name": name, "label": name.upper(), "sees": outcome.sees.get(name, "")}
     if name not in outcome.judged:
         return {**row, "fitted": False}
-    report, truth = outcome.judged[name], outcome.truth["test"]
+    compared = _compared(row["label"], outcome.judged[name], outcome)
+    return {**row, "fitted": True, "best": name == outcome.best, **compared}
+
+
+def _compared(label: str, report: Mapping[str, Any], outcome: Outcome) -> dict[str, Any]:
+    truth = outcome.truth["test"]
     way = (report["all"]["auc"] - 0.5) / (truth["all"]["auc"] - 0.5)
-    return {**row, "fitted": True, **_figures(report), "of_the_way": way}
+    return {"label": label, **_figures(report), "of_the_way": way}
 
 
 def _curve(name: str, model: Model) -> dict[str, Any]:
@@ -154,6 +172,7 @@ def _world(world: World, data: Dataset) -> dict[str, Any]:
         "late_items": int((world.truth.release > size.start).sum()),
         "least": size.min_purchases,
         "most": size.max_purchases,
+        "cuts": [_day(cut) for cut in world.truth.epoch_edges[1:-1].tolist()] if size.drift_sd > 0 else [],
         "first_day": _day(size.start),
         "last_day": _day(size.start + size.seconds),
         "taste_dimensions": size.taste_dimensions,
@@ -173,11 +192,12 @@ def _utility(world: World) -> list[dict[str, Any]]:
     own = (truth.taste[users] @ truth.taste_map) @ attributes.T
     hidden = truth.user_latent[users] @ truth.item_latent.T
     kappa = float(truth.config["kappa"])
+    fashion = (truth.style @ attributes.T).var(axis=1)
     variances = {
         "the shopper’s own taste for named attributes": own.var(axis=1).mean(),
         "what nobody can see: a hidden taste": hidden.var(axis=1).mean(),
         "how popular the product is with everybody": truth.popularity.var(),
-        "the fashion that all shoppers share": (attributes @ truth.styles(None)).var(),
+        "the fashion that all shoppers share": fashion @ truth.volume / truth.volume.sum(),
         "the whim of the moment": np.pi**2 / 6 / kappa**2,
     }
     total = sum(variances.values())

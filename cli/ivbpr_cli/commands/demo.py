@@ -21,7 +21,11 @@ def demo(
     ),
     seed: Annotated[int, option("Seed of the world and of every fit.")] = 0,
     size: Annotated[
-        str, option("World: demo (2,000 shoppers, 3,000 products) or tiny (200 and 300).")
+        str,
+        option(
+            "World: demo (2,000 shoppers, 3,000 products), tiny (200 and 300), or drift (6,000 and 3,000; "
+            "style changes, and the models in time see it)."
+        ),
     ] = "demo",
 ) -> None:
     """Generate a small world, prepare it, fit every model, and show their AUC beside the truth.
@@ -39,10 +43,25 @@ def demo(
         f"AUC on the test items of {world['users']:,} shoppers and {world['items']:,} products "
         f"({world['interactions']:,} purchases)"
     )
+    change = found["change"]
+    if change:
+        in_time = [
+            "truth knows the style at the time of a purchase; without time: the mean style of all purchases.",
+            *(
+                f"Style was planted to change on {cut['planted']}; i-tvbpr found {cut['learned']}, "
+                f"{cut['days']:.1f} days apart."
+                for cut in change["cuts"]
+            ),
+        ]
+        next_step = f"trends {out / 'i-tvbpr.h5'}"
+    else:
+        in_time = ["Style that changes, and models that see it: ivbpr demo --size drift"]
+        next_step = f"auc {out / 'i-vbpr.h5'}"
     notes = [
         "truth: the utilities that the shoppers really chose by. of the way: from chance (0.5) to the truth.",
+        *in_time,
         *(f"{model} sees {what}." for model, what in found["features"].items()),
-        f"Every file is in {out}. Next: ivbpr auc {out / 'i-vbpr.h5'}",
+        f"Every file is in {out}. Next: ivbpr {next_step}",
         f"What was planted, what was learned and why, as a page: {found['files']['report']}",
     ]
     screen.show(Answer("demo", found, found["models"], [Table(found["models"], title)], notes))
