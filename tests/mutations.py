@@ -42,6 +42,7 @@ SECONDS = 20  # one mutation may take so long
 MEMORY = 1 << 30  # bytes of address space that a worker may grow by
 
 ITEMS = sorted({row[1] for row in ROWS})
+USERS = sorted({row[0] for row in ROWS})
 
 
 def mutated(data: bytes, rng: random.Random) -> bytes:
@@ -250,8 +251,8 @@ HDF5_COMMANDS: dict[str, list[list[str]]] = {
     ],
     "dataset": [["fit", "FILE", "--model", "pop", "-o", "OUT"]],
     "model": [
-        ["auc", "FILE", "--per-user", "OUT"],
-        ["recommend", "FILE", "--all-users", "-n", "2", "-o", "OUT"],
+        ["auc", "FILE"],
+        ["recommend", "FILE", USERS[0], "-n", "2"],
         ["similar", "FILE", ITEMS[0]],
     ],
 }
