@@ -492,6 +492,15 @@ def test_overwrite_throws_the_state_away(tmp_path: Path) -> None:
     assert digest == saved(tmp_path / "other.h5", "bpr-mf")
 
 
+def test_resuming_without_a_state_is_said(tmp_path: Path) -> None:
+    events: list[dict] = []
+    model = fitted("bpr-mf", {"out": tmp_path / "m.h5", "resume": True, "observers": [events.append]})
+    assert [e["message"] for e in events if e["event"] == "warning"] == [
+        f"There is no state of an unfinished fit in {tmp_path / 'm.partial.h5'}: starting anew."
+    ]
+    assert model.payload_sha256_ == saved(tmp_path / "other.h5", "bpr-mf")
+
+
 def test_an_old_model_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
     out = tmp_path / "m.h5"
     saved(out, "pop")

@@ -258,3 +258,29 @@ def test_real_items_are_cold(real_data: Path) -> None:
     tested = data.train_counts[data.test.indices]
     assert np.mean(tested < 5) == pytest.approx(0.97, abs=0.01)
     assert np.mean(tested == 0) == pytest.approx(0.56, abs=0.03)
+
+
+def test_the_sub_category_of_the_metadata_is_kept(tmp_path: Path) -> None:
+    """The first path of four names or more, cut at the fourth; items without one have none."""
+    items = [f"B{k:09}" for k in range(6)]
+    reviews = [
+        {"reviewerID": f"A{u:013}", "asin": item, "overall": 5.0, "unixReviewTime": 1_400_000_000 + u}
+        for u in range(4)
+        for item in items
+    ]
+    root = ["Clothing, Shoes & Jewelry", "Women"]
+    paths = [
+        [[*root, "Shoes", "Boots", "Ankle"]],
+        [["Sale"], [*root, "Shoes", "Boots &amp; More"]],
+        [root],
+        [],
+        [root],
+        [],
+    ]
+    meta = [{"asin": item, "title": "t", "categories": own} for item, own in zip(items, paths)]
+    for name, rows in (("reviews.json", reviews), ("meta.json", meta)):
+        (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    data = prepare(tmp_path / "reviews.json", meta=[tmp_path / "meta.json"])
+    start = "Clothing, Shoes & Jewelry > Women > Shoes > "
+    found = [value.decode() for value in data.item_columns["category"].tolist()]
+    assert found == [start + "Boots", start + "Boots & More", "", "", "", ""]

@@ -310,6 +310,22 @@ def test_segmentation_moves_the_epochs_and_is_kept_with_the_parameters() -> None
     assert made.tables["ends"][-1] == 79 and np.all(np.diff(made.tables["ends"]) > 0)
 
 
+def test_auto_keeps_the_number_of_epochs_that_validates_best(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ivbpr_numba.models.temporal.AUTO_EPOCHS", (1, 2, 4))
+    options = {"iterations": 4, "eval_every": 2, "segment_every": 2}
+    single = {n: TVBPR(**options, epochs=n).fit(DATA, FEATURES["i-vbpr"]) for n in (1, 2, 4)}
+    model = TVBPR(**options, epochs="auto").fit(DATA, FEATURES["i-vbpr"], out=tmp_path / "m.h5")
+    tried = {n: one.metrics_["valid"]["all"]["auc"] for n, one in single.items()}
+    best = max(tried, key=lambda n: (tried[n], -n))
+    assert model.epochs_tried_ == tried and model.config_["epochs"] == best and model.epochs == "auto"
+    np.testing.assert_array_equal(model.drift_, single[best].drift_)
+    back = load(tmp_path / "m.h5")
+    assert back.provenance_["epochs_tried"] == {str(n): value for n, value in tried.items()}
+    assert back.get_params()["epochs"] == best
+
+
 # --- bad input ---------------------------------------------------------------------------------------------
 
 

@@ -335,3 +335,12 @@ def test_truth_auc_of_drift_with_and_without_time():
     assert timed["all"]["auc"] == pytest.approx(0.960, abs=0.02)
     assert plain["all"]["auc"] == pytest.approx(0.928, abs=0.02)
     assert timed["all"]["auc"] > plain["all"]["auc"] + 0.015
+
+
+def test_cuts_can_be_placed():
+    world = generate("drift", 0, users=30, items=60, cuts=(0.1, 0.2))
+    inside = world.truth.epoch_edges[1:-1] - world.size.start
+    assert inside.tolist() == [int(0.1 * world.size.seconds), int(0.2 * world.size.seconds)]
+    for cuts in ((0.5,), (0.2, 0.1), (0.1, 1.0), (0.0, 0.5)):
+        with pytest.raises(UsageError, match="cuts"):
+            generate("drift", 0, users=30, items=60, cuts=cuts)

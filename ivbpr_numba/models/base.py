@@ -209,6 +209,9 @@ class Model:
                     observer(event)
 
             tell({"event": "start", "model": self._named(features), "config": options, **provenance})
+            if resume and checkpoint is not None and not checkpoint.path.exists():
+                text = f"There is no state of an unfinished fit in {checkpoint.path}: starting anew."
+                tell({"event": "warning", "message": text})
             if features is not None and not self.uses_features:
                 tell({"event": "warning", "message": f"{self.name} does not use features; they are ignored."})
             learned = self._learn(data, features, options, tell, checkpoint)
