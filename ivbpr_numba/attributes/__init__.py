@@ -1,1 +1,1 @@
-"""From product photos to named attribute probabilities: vocabulary, training, extraction (paper, section 3.1)."""
+"""From product photos to named attribute probabilities: vocabulary, training, extraction (section 3.1)."""

@@ -149,14 +149,16 @@ class Preprocessing:
             if unknown:
                 raise ValueError(f"unknown key '{unknown[0]}'. {did_you_mean(unknown[0], KEYS)}".strip())
             size, resize = _pair(raw["size"]), raw.get("resize")
-            crop = raw.get("crop")
+            crop: Any = raw.get("crop")
             if isinstance(crop, int | float | list) and not isinstance(crop, bool):
                 if size[0] != size[1]:
                     raise ValueError("a crop in pixels needs a size of one number")
                 size, resize, crop = _pair(crop), size[0], "center"
+            elif not isinstance(crop, str):
+                crop = "center" if crop else "none"
             found = cls(
                 size=size,
-                crop={None: "none", False: "none", True: "center"}.get(crop, crop),
+                crop=crop,
                 layout=str(raw.get("layout", "NCHW")).upper(),
                 channels=str(raw.get("channels", "rgb")).lower(),
                 scale=float(raw.get("scale", 1.0)),

@@ -44,7 +44,7 @@ def part_of(
     """
     if not (valid_share >= 0 and test_share >= 0 and valid_share + test_share < 1):
         raise UsageError(
-            f"Shares of {valid_share} for validation and {test_share} for the test leave nothing to train on.",
+            f"Shares of {valid_share} (validation) and {test_share} (test) leave nothing to train on.",
             "Give shares from 0 to 1 whose sum is below 1.",
         )
     if family is not None and family < 1:
