@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS = {
     "ivbpr_numba.errors": 0.0,
     "ivbpr_numba.ids": 0.1,
+    "ivbpr_numba.signals": 0.1,
     "ivbpr_numba.arrays": 0.2,
     "ivbpr_numba.parameters": 0.3,
     "ivbpr_numba.kernels.scalar": 1.0,

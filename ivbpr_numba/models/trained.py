@@ -10,8 +10,9 @@ from ivbpr_numba.errors import DataError
 from ivbpr_numba.models.base import Learned, Model
 from ivbpr_numba.models.checkpoint import Checkpoint
 from ivbpr_numba.models.learners import Learner
-from ivbpr_numba.models.training import Observer, TrainingState, run, stop_signals
+from ivbpr_numba.models.training import Observer, TrainingState, run
 from ivbpr_numba.ranking import questions
+from ivbpr_numba.signals import stop_signals
 
 if TYPE_CHECKING:
     from ivbpr_numba.datasets.dataset import Dataset

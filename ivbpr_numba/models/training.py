@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import math
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +14,7 @@ from ivbpr_numba.errors import Interrupted, UsageError
 from ivbpr_numba.models.learners import Learner, Tables
 from ivbpr_numba.ranking import Questions, count
 
-__all__ = ["Event", "Observer", "TrainingState", "run", "stop_signals"]
+__all__ = ["Event", "Observer", "TrainingState", "run"]
 
 Event = dict[str, Any]
 Observer = Callable[[Event], None]
@@ -64,28 +61,6 @@ class TrainingState:
     def chosen(self) -> Tables:
         """Tables of the finished model: the best ones where there was a validation."""
         return self.best or self.current
-
-
-@contextmanager
-def stop_signals() -> Iterator[Callable[[], int]]:
-    """Turn SIGINT and SIGTERM into a number to poll, 0 while none came; a second one acts at once."""
-    received = [0]
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: received[0]
-        return
-
-    def note(number: int, frame: object) -> None:
-        if received[0]:
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
-        received[0] = number
-
-    before = {s: signal.signal(s, note) for s in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: received[0]
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _average(averaged: Tables, raw: Tables, decay: float, iteration: int) -> Tables:
