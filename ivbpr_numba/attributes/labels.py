@@ -53,8 +53,7 @@ class Labels:
 
     def known(self, group: int) -> np.ndarray:
         """Whether something is known about each item in a group, bool (n,)."""
-        values = self.values[group]
-        return values >= 0 if values.ndim == 1 else (values >= 0).any(axis=1)
+        return _known(self.values[group])
 
     def counts(self, group: int, rows: np.ndarray | None = None) -> np.ndarray:
         """How many of the rows (by default all) have each value of a group, int64 (C,)."""
@@ -136,18 +135,17 @@ class Labels:
                 known = own >= 0
                 having = np.bincount(own[known], weights=images[known], minlength=len(group.values))
             else:
-                having = (own == 1).T.astype(np.int64) @ images
+                having = np.array([images[column == 1].sum() for column in own.T])
             keep = (having >= max(1, min_images)) & (self.counts(k, training) > 0)
             number = np.append(np.where(keep, np.cumsum(keep) - 1, UNKNOWN), UNKNOWN).astype(np.int32)
             kept = number[own] if own.ndim == 1 else np.ascontiguousarray(own[:, keep])
             left = tuple(value for value, stays in zip(group.values, keep) if stays)
-            known = kept >= 0 if own.ndim == 1 else (kept >= 0).any(axis=1)
             rows.append(
                 {
                     "group": group.name,
                     "exclusive": group.exclusive,
                     "values": len(left),
-                    "labelled_images": int(images[known].sum()),
+                    "labelled_images": int(images[_known(kept)].sum()),
                     "dropped": [
                         {"value": value, "images": int(count)}
                         for value, count, stays in zip(group.values, having, keep)
@@ -225,6 +223,11 @@ def read_labels(
     return labels
 
 
+def _known(values: np.ndarray) -> np.ndarray:
+    known: np.ndarray = values >= 0
+    return known if known.ndim == 1 else known.any(axis=1)
+
+
 def _exclusive(column: Column, rows: Rows) -> np.ndarray:
     """Number of the one value of each item."""
     starts = column.starts
@@ -296,7 +299,7 @@ def _cell(raw: Any, exclusive: bool, group: str, item: str, path: PathLike) -> C
     if exclusive and isinstance(raw, str):
         return {raw: True}
     if not exclusive and isinstance(raw, list) and all(isinstance(value, str) for value in raw):
-        return {"": True, **dict.fromkeys(raw, True)} if "" in raw else dict.fromkeys(raw, True)
+        return dict.fromkeys(raw, True)
     if not exclusive and isinstance(raw, dict) and all(isinstance(value, bool) for value in raw.values()):
         return _Partial(raw)
     form = "a text" if exclusive else "a list of texts, or an object of true and false"
