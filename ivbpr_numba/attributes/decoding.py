@@ -1,0 +1,247 @@
+"""From the bytes of an image file to RGB pixels, or the reason why not; whatever the bytes are."""
+
+from __future__ import annotations
+
+import io
+import threading
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["LARGEST_FILE", "LARGEST_IMAGE", "Decoded", "decode"]
+
+LARGEST_IMAGE = 64_000_000  # pixels; more is a mistake or a trap
+LARGEST_FILE = 256 << 20  # bytes
+# A closed list: Pillow knows formats that start other programs (EPS) or that nobody has tested with damage.
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")
+_NO_FORMAT = "not an image in a format that is read (JPEG, PNG, GIF, WebP, BMP, TIFF)"
+_FOREIGN = (
+    (b"%!PS", "PostScript (EPS)"),
+    (b"\xc5\xd0\xd3\xc6", "PostScript (EPS)"),
+    (b"%PDF", "a PDF document"),
+    (b"8BPS", "a Photoshop file"),
+    (b"<svg", "an SVG drawing"),
+    (b"<?xml", "an XML document"),
+    (b"<!doctype html", "a web page"),
+    (b"<html", "a web page"),
+)
+_LARGE = 8_000_000  # pixels; above it one image at a time is decoded
+_one_large = threading.Lock()
+_ORIENTATION = 0x0112
+# EXIF: how the stored rows and columns become upright, as names of Pillow's transpositions.
+_TURNS = {
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
+}
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What became of one image file.
+
+    Attributes
+    ----------
+    image : PIL.Image.Image or None
+        RGB, upright.
+    reason : str or None
+        Why there is no image.
+    note : str or None
+        What had to be converted on the way.
+    """
+
+    image: Image | None
+    reason: str | None = None
+    note: str | None = None
+
+
+class _Unusable(Exception):
+    """Carries a reason."""
+
+
+class _Quiet:
+    """Pillow's warnings are silent while any thread is inside: what is wrong with an image is reported."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._kept: warnings.catch_warnings[Any] | None = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._kept = warnings.catch_warnings()
+                self._kept.__enter__()
+                warnings.filterwarnings("ignore", module=r"PIL\.")
+            self._inside += 1
+
+    def __exit__(self, *problem: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0 and self._kept is not None:
+                self._kept.__exit__(None, None, None)
+
+
+_quiet = _Quiet()
+
+
+def decode(data: bytes, target: tuple[int, int] | None = None) -> Decoded:
+    """Decode an image file; never raises, whatever the bytes are.
+
+    Parameters
+    ----------
+    data : bytes
+        The whole file.
+    target : (int, int), optional
+        Height and width that the image will be scaled to: a JPEG that is more than twice as large is decoded
+        at a half, a quarter or an eighth, which is much faster.
+
+    Returns
+    -------
+    Decoded
+        CMYK, palettes and 16-bit values become 8-bit RGB, transparency is put on white, the first of several
+        frames is taken, and EXIF's orientation is applied. Refused are images of more than 64 megapixels
+        (by their header, before any pixel is decoded), damaged and cut files, and everything that isn't
+        JPEG, PNG, GIF, WebP, BMP or TIFF.
+    """
+    if not data:
+        return Decoded(None, "the file is empty")
+    notes: list[str] = []
+    try:
+        with _quiet:
+            opened = _open(data)
+            width, height = opened.size
+            if width < 1 or height < 1:
+                raise _Unusable(f"it has no pixels ({width} × {height})")
+            if width * height > LARGEST_IMAGE:
+                raise _Unusable(
+                    f"gigantic: {width:,} × {height:,} pixels, over the limit of "
+                    f"{LARGEST_IMAGE // 1_000_000} megapixels"
+                )
+            if width * height > _LARGE:
+                with _one_large:
+                    image = _upright(opened, target, notes)
+            else:
+                image = _upright(opened, target, notes)
+    except _Unusable as problem:
+        return Decoded(None, str(problem))
+    except MemoryError:
+        return Decoded(None, "decoding it needs more memory than there is")
+    except Exception as problem:  # damaged bytes make decoders raise whatever they like
+        text = " ".join(str(problem).split())[:120] or type(problem).__name__
+        return Decoded(None, f"damaged or cut short ({text})")
+    return Decoded(image, note="; ".join(notes) or None)
+
+
+def _open(data: bytes) -> Any:
+    """Read the header. `PIL.Image.open` would warn about, or refuse, large images by limits of its own."""
+    from PIL import BmpImagePlugin, GifImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin  # noqa: F401
+    from PIL import Image as pillow
+
+    try:
+        from PIL import MpoImagePlugin, WebPImagePlugin  # noqa: F401
+    except ImportError:  # pragma: no cover - a Pillow built without them
+        pass
+    start = data[:16]
+    for name in FORMATS:
+        if name not in pillow.OPEN:
+            continue
+        factory, accept = pillow.OPEN[name]
+        accepted = accept is None or accept(start)
+        if isinstance(accepted, str):
+            raise _Unusable(f"a {name} image, which this Pillow can't read")
+        if accepted:
+            try:
+                return factory(io.BytesIO(data), "")
+            except (SyntaxError, IndexError, TypeError, KeyError, EOFError, OSError) as problem:
+                raise _Unusable(f"a {name} image with a damaged header ({problem})") from None
+    raise _Unusable(_foreign(data))
+
+
+def _foreign(data: bytes) -> str:
+    start = data[:64].lstrip(b"\xef\xbb\xbf \t\r\n")
+    for mark, what in _FOREIGN:
+        if start[: len(mark)].lower() == mark.lower():
+            return f"{what}; {_NO_FORMAT}"
+    if data[4:8] == b"ftyp" and data[8:12] in (b"avif", b"avis", b"heic", b"heix", b"mif1", b"heif"):
+        return f"HEIC or AVIF; {_NO_FORMAT}"
+    return _NO_FORMAT
+
+
+def _upright(opened: Any, target: tuple[int, int] | None, notes: list[str]) -> Image:
+    """Decode the pixels of an opened file; says in `notes` what was converted."""
+    from PIL import Image as pillow
+
+    if getattr(opened, "is_animated", False):
+        notes.append("several frames: the first is used")
+    if any("16" in str(tile[3]) for tile in getattr(opened, "tile", ())):
+        notes.append("16 bit: scaled to 8 bit")
+    turn = 1 if opened.format == "PNG" else _orientation(opened)  # Pillow decodes a PNG to find it
+    if target is not None and opened.format in ("JPEG", "MPO"):
+        height, width = target if turn < 5 else target[::-1]
+        opened.draft(None, (2 * width, 2 * height))
+    opened.load()
+    left = _orientation(opened)  # newer versions of Pillow turn a TIFF themselves
+    image = _rgb(opened, notes)
+    if left in _TURNS:
+        image = image.transpose(pillow.Transpose[_TURNS[left]])
+    if left in _TURNS or turn in _TURNS:
+        notes.append("turned as its EXIF orientation says")
+    return image
+
+
+def _orientation(opened: Any) -> int:
+    """1 to 8, 1 where nothing is said or the metadata is damaged."""
+    try:
+        found = opened.getexif().get(_ORIENTATION, 1)
+        return int(found) if 1 <= int(found) <= 8 else 1
+    except Exception:
+        return 1
+
+
+def _rgb(image: Any, notes: list[str]) -> Image:
+    from PIL import Image as pillow
+
+    mode = image.mode
+    if mode in ("I", "F") or mode.startswith("I;"):
+        return pillow.fromarray(_grey(np.asarray(image), mode, notes)).convert("RGB")
+    try:
+        if mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+            layered = image.convert("LA").convert("RGBA") if mode == "La" else image.convert("RGBA")
+            alpha = layered.getchannel("A")
+            if alpha.getextrema()[0] == 255:
+                return layered.convert("RGB")
+            notes.append("transparent: put on white")
+            page = pillow.new("RGB", layered.size, (255, 255, 255))
+            page.paste(layered, mask=alpha)
+            return page
+        converted: Image = image.convert("RGB")
+    except ValueError:
+        raise _Unusable(f"its colour mode {mode} can't be converted to RGB") from None
+    if mode in ("CMYK", "YCbCr", "LAB", "HSV") and not (mode == "YCbCr" and image.format == "JPEG"):
+        notes.append(f"{mode}: converted to RGB")
+    return converted
+
+
+def _grey(values: np.ndarray, mode: str, notes: list[str]) -> np.ndarray:
+    """Grey values of more than 8 bits as uint8 (H, W); Pillow's own conversion would clip them at 255."""
+    low, high = float(values.min()), float(values.max())
+    if mode == "F":
+        if not (low >= 0 and high <= 255):  # also for NaN
+            raise _Unusable(f"its values from {low:g} to {high:g} are no grey levels")
+        notes.append("floating point: scaled to 8 bit")
+        return np.rint(values * (255.0 if high <= 1 else 1.0)).astype(np.uint8)
+    if low < 0 or high > 65535:
+        raise _Unusable(f"its values from {low:.0f} to {high:.0f} are no 16-bit grey levels")
+    if "16 bit: scaled to 8 bit" not in notes:
+        notes.append("16 bit: scaled to 8 bit")
+    return ((values.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
