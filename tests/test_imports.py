@@ -33,6 +33,7 @@ FLOORS = {
     "ivbpr_numba.evaluation": 5,
     "ivbpr_numba.faithful": 5,
     "ivbpr_numba.interaction": 5,
+    "ivbpr_numba.new_item": 5,
     "ivbpr_numba.tracking": 5,
     "ivbpr_numba.tuning": 6,
     "ivbpr_numba.table2": 7,

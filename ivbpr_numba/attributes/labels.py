@@ -224,8 +224,8 @@ def read_labels(
 
 
 def _known(values: np.ndarray) -> np.ndarray:
-    known: np.ndarray = values >= 0
-    return known if known.ndim == 1 else known.any(axis=1)
+    known = np.asarray(values >= 0)
+    return known if known.ndim == 1 else np.asarray(known.any(axis=1))
 
 
 def _exclusive(column: Column, rows: Rows) -> np.ndarray:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ivbpr_numba.datasets.features import Features
     from ivbpr_numba.models.base import Model
 
-__all__ = ["View", "allowed_items", "explain", "recommend", "recommend_all", "similar", "view"]
+__all__ = ["View", "allowed_items", "explain", "owned_items", "recommend", "recommend_all", "similar", "view"]
 
 PARTS = ("train", "valid", "test")
 BECAUSE = 3  # reasons beside a recommendation
@@ -81,7 +81,7 @@ def recommend(
     row = model.data_.users.row(user)
     allowed = allowed_items(model.data_, where)
     _check_number(n)
-    owned = _owned(model.data_, np.array([row]), exclude)
+    owned = owned_items(model.data_, np.array([row]), exclude)
     now = view(model, at, features)
     if because is None:
         items, scores = (part[0] for part in top(now.scorer, np.array([row]), n, owned, allowed))
@@ -112,7 +112,7 @@ def recommend_all(
     _check_number(n)
     for start in range(0, len(data.users), USERS_A_BLOCK):
         rows = np.arange(start, min(start + USERS_A_BLOCK, len(data.users)))
-        found = top(scorer, rows, n, _owned(data, rows, exclude), allowed)
+        found = top(scorer, rows, n, owned_items(data, rows, exclude), allowed)
         for row, items, scores in zip(rows.tolist(), *found):
             pairs = enumerate(zip(items, scores), 1)
             yield data.users[row], [_row(data, rank, item, score) for rank, (item, score) in pairs]
@@ -212,7 +212,7 @@ def _check_number(n: int) -> None:
         raise UsageError(f"-n {n}: at least one item must be asked for.", "Give a positive number.")
 
 
-def _owned(data: Dataset, rows: np.ndarray, parts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+def owned_items(data: Dataset, rows: np.ndarray, parts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Items of some users in some parts of the split as CSR, ascending within a user."""
     for part in parts:
         if part not in PARTS:

@@ -9,7 +9,7 @@ from ivbpr_cli.commands.options import argument, option
 from ivbpr_cli.output import Answer, Screen, Table
 from ivbpr_cli.paths import input_file
 
-__all__ = ["explain"]
+__all__ = ["explain", "term_rows"]
 
 SHOWN = 15  # terms in the table; the rest is one line
 
@@ -45,11 +45,11 @@ def explain(
         )
     if any(term["kind"] == "level" for term in found["terms"]):
         notes.append("A level is the same for all items that have the group.")
-    table = Table(list(_rows(found)), title)
+    table = Table(list(term_rows(found)), title)
     screen.show(Answer("explain", {**found, "at": at, "model": fitted.name}, found["terms"], [table], notes))
 
 
-def _rows(found: dict[str, Any]) -> list[dict[str, Any]]:
+def term_rows(found: dict[str, Any]) -> list[dict[str, Any]]:
     """The terms as a table that ends with the sum; many small attributes become one line."""
     terms = found["terms"]
     attributes = [term for term in terms if term["kind"] == "attribute"]
