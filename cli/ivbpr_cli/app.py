@@ -61,6 +61,11 @@ _FEATURES: dict[str, Callable[..., None]] = {
     "info": features.info,
     "examples": features.examples,
 }
+_NETWORK: dict[str, Callable[..., None]] = {}
+_GROUPS = {
+    "features": (_FEATURES, "Feature files: from a catalogue, a matrix or photos, and what is in them."),
+    "network": (_NETWORK, "The attribute network: train, judge, export."),
+}
 
 
 def _version(value: bool | None) -> None:
@@ -86,12 +91,12 @@ def build() -> Any:
     app.callback()(add_root_options(_start))
     for name, function in _COMMANDS.items():
         app.command(name)(with_screen(function))
-    group = typer.Typer(
-        help="Feature files: from a catalogue, from a matrix, and what is in them.", **settings
-    )
-    for name, function in _FEATURES.items():
-        group.command(name)(with_screen(function))
-    app.add_typer(group, name="features")
+    for name, (functions, help) in _GROUPS.items():
+        group = typer.Typer(help=help, **settings)
+        for own, function in functions.items():
+            group.command(own)(with_screen(function))
+        if functions:
+            app.add_typer(group, name=name)
     root = typer.main.get_command(app)
     add_environment(root)
     return root
