@@ -67,11 +67,17 @@ class CheckFailed(IvbprError):
 
 
 class Interrupted(IvbprError):
-    """Stopped by a signal after a checkpoint was written; ``exit_code`` is 128 + the signal."""
+    """Stopped by a signal after a checkpoint was written; ``exit_code`` is 128 + the signal.
 
-    def __init__(self, message: str, hint: str = "", signal_number: int = 2) -> None:
+    ``resume_with`` is what the same command needs besides to go on; nothing, for some.
+    """
+
+    def __init__(
+        self, message: str, hint: str = "", signal_number: int = 2, resume_with: str = "--resume"
+    ) -> None:
         super().__init__(message, hint)
         self.exit_code = 128 + signal_number
+        self.resume_with = resume_with
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -58,6 +58,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
 _FEATURES: dict[str, Callable[..., None]] = {
     "table": features.table,
     "import": features.import_,
+    "extract": features.extract,
     "info": features.info,
     "examples": features.examples,
 }
@@ -122,16 +123,16 @@ def run(arguments: Sequence[str]) -> int:
             traceback.print_exc()
         code, text = describe(error)
         if isinstance(error, Interrupted):
-            text = f"{text} Go on with: {_resuming(arguments)}"
+            text = f"{text} Go on with: {_resuming(arguments, error.resume_with)}"
         if text:
             say_error(text)
         return code
 
 
-def _resuming(arguments: Sequence[str]) -> str:
+def _resuming(arguments: Sequence[str], resume_with: str) -> str:
     """The command line that goes on where this one was interrupted."""
     kept = [a for a in arguments if a not in ("--overwrite", "--resume")]
-    return shlex.join(["ivbpr", *kept, "--resume"])
+    return shlex.join(["ivbpr", *kept, *resume_with.split()])
 
 
 class _Terminated(BaseException):

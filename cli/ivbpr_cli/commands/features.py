@@ -1,15 +1,18 @@
-"""``ivbpr features …``: feature files from a catalogue or a matrix, and a look inside."""
+"""``ivbpr features …``: feature files from a catalogue, a matrix or images, and a look inside."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from ivbpr_cli.commands.options import argument, names, option, out
 from ivbpr_cli.output import Answer, Screen, Table, facts
 from ivbpr_cli.paths import input_file, output_file
+from ivbpr_numba.errors import UsageError
 
-__all__ = ["examples", "import_", "info", "table"]
+__all__ = ["examples", "extract", "import_", "info", "table"]
+
+SHOWN = 20  # images that can't be used, in the table
 
 
 def table(
@@ -66,6 +69,83 @@ def import_(
             matrix, ids=ids, divide_by=divide_by, dtype=dtype, kind=kind, out=out, progress=observer
         )
     screen.show(Answer("features-import", report, [report], [facts(report)]))
+
+
+def extract(
+    screen: Screen,
+    images: Annotated[Path, argument("Folder, .tar (.gz, .bz2, .xz) or .zip of images.")],
+    model: Annotated[Path, option("The network, an ONNX file.", show_default=False)],
+    out: Annotated[Path, out("The feature file to write.")],
+    output: Annotated[
+        str | None,
+        option("An output or inner value of the network; its probabilities, else its first.", metavar="NAME"),
+    ] = None,
+    device: Annotated[str, option("auto, cpu or cuda.")] = "auto",
+    items: Annotated[
+        Path | None, option("Table that names the item of each image; else an item is a file's name.")
+    ] = None,
+    id: Annotated[str | None, option("Its column of item ids.", metavar="COL")] = None,
+    file: Annotated[str | None, option("Its column of paths within IMAGES.", metavar="COL")] = None,
+    preprocess: Annotated[
+        str | None,
+        option("For a network that doesn't say: a JSON file, imagenet or bgr-raw.", metavar="FILE|PRESET"),
+    ] = None,
+    kind: Annotated[
+        str | None, option("dense or attributes; attributes where the network names its values.")
+    ] = None,
+    batch: Annotated[int, option("Images a batch.")] = 32,
+    threads: Annotated[int | None, option("All cores where not given.")] = None,
+    dtype: Annotated[str, option("float32 or float16.")] = "float32",
+    overwrite: Annotated[
+        bool, option("Throw OUT.partial away and start anew.", flags=("--overwrite",))
+    ] = False,
+) -> None:
+    """Features of product photos from a network; the same command goes on where it was interrupted."""
+    if not images.exists():
+        raise UsageError(f"The images {images} do not exist.", "Check the path.")
+    input_file(model, "network")
+    if items is not None:
+        input_file(items, "table of items")
+    if preprocess is not None and Path(preprocess).exists():
+        input_file(Path(preprocess), "preprocessing")
+    output_file(out, model, items, None if images.is_dir() else images)
+    from ivbpr_numba.attributes.extraction import extract as run
+
+    with screen.progress("extracting") as observer:
+        report = run(
+            images,
+            model,
+            out,
+            output=output,
+            device=device,
+            preprocess=preprocess,
+            kind=kind,
+            items=items,
+            id_column=id,
+            file_column=file,
+            batch=batch,
+            threads=threads,
+            dtype=dtype,
+            overwrite=overwrite,
+            progress=observer,
+        )
+    bad, converted = report["bad"], report["converted"]
+    tables = [facts(report)]
+    if bad:
+        title = f"Images that can't be used: {len(bad):,}"
+        more = f"; the first {SHOWN}, --format json has all" if len(bad) > SHOWN else ""
+        tables.append(Table(bad[:SHOWN], title + more))
+    for entry in converted[:SHOWN]:
+        screen.note(f"{entry['image']}: {entry['note']}.")
+    if len(converted) > SHOWN:
+        screen.note(f"… and {len(converted) - SHOWN:,} more images were converted (--format json has all).")
+    if report["left_out"]:
+        screen.note(f"{len(report['left_out']):,} items have no usable image and are left out.")
+    screen.show(Answer("features-extract", report, [_flat(report)], tables))
+
+
+def _flat(report: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in report.items() if not isinstance(value, list)}
 
 
 def info(screen: Screen, file: Annotated[Path, argument("A feature file.")]) -> None:
