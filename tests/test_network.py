@@ -178,7 +178,11 @@ def test_strange_files_are_refused(tmp_path: Path) -> None:
         ends = [helper.make_tensor_value_info(name, dtype, shape) for name in ("in", "out")]
         graph = helper.make_graph([helper.make_node("Relu", ["in"], ["out"])], "net", ends[:1], ends[1:])
         with pytest.raises(DataError, match="float32 batches of four dimensions"):
-            Network.read(saved(path, helper.make_model(graph, ir_version=8)))
+            Network.read(
+                saved(
+                    path, helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+                )
+            )
     with pytest.raises(DataError, match="no ONNX file"):
         onnx_graph.parse(b"\xff\xff\xff", path)
 
