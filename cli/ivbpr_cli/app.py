@@ -21,6 +21,7 @@ from ivbpr_cli.commands import (
     features,
     fit,
     inspect,
+    network_evaluate,
     prepare,
     recommend,
     score,
@@ -62,7 +63,9 @@ _FEATURES: dict[str, Callable[..., None]] = {
     "info": features.info,
     "examples": features.examples,
 }
-_NETWORK: dict[str, Callable[..., None]] = {}
+_NETWORK: dict[str, Callable[..., None]] = {
+    "evaluate": network_evaluate.evaluate,
+}
 _GROUPS = {
     "features": (_FEATURES, "Feature files: from a catalogue, a matrix or photos, and what is in them."),
     "network": (_NETWORK, "The attribute network: train, judge, export."),

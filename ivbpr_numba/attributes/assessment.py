@@ -205,7 +205,7 @@ def _tags(
     usual = past if past is not None else truth
     # A tie and a tag that nobody judged are answered with no.
     often = np.count_nonzero(usual == 1, axis=0) > np.count_nonzero(usual == 0, axis=0)
-    counts = [
+    counts: list[dict[str, Any]] = [
         {
             "value": value,
             "true_positives": int(np.count_nonzero(known[:, k] & has[:, k] & said[:, k])),

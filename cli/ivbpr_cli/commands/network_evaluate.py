@@ -1,0 +1,201 @@
+"""``ivbpr network evaluate``: how good a network's attribute probabilities are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from ivbpr_cli.commands.options import argument, names, option
+from ivbpr_cli.output import Answer, Screen, Table
+from ivbpr_cli.paths import input_file, output_file
+from ivbpr_numba.errors import UsageError
+
+__all__ = ["evaluate"]
+
+PLOTS = (".png", ".svg")
+CONFUSIONS = 3  # named of each group
+WORST = 3
+
+
+def evaluate(
+    screen: Screen,
+    network: Annotated[Path, argument("A network written by 'ivbpr network train'.", metavar="NET.onnx")],
+    labels: Annotated[
+        Path, option("Table or JSON of what the items are.", metavar="FILE", show_default=False)
+    ],
+    images: Annotated[
+        Path | None, option("Folder, tar or zip with an image an item; ITEM.jpg.", metavar="IMAGES")
+    ] = None,
+    features: Annotated[
+        Path | None, option("Instead of images: the feature file extracted with this network.")
+    ] = None,
+    id: Annotated[str | None, option("Column of the item ids in the tables.", metavar="COL")] = None,
+    groups: Annotated[
+        str | None, option("Columns with one value; all groups of the network if none.", metavar="COL,COL")
+    ] = None,
+    tags: Annotated[
+        list[str] | None, option("A column with several values; repeatable.", metavar="COL[:SEP]")
+    ] = None,
+    split: Annotated[str, option("all, or train, valid or test of the network's recorded split.")] = "all",
+    items: Annotated[
+        Path | None, option("Table that names the item (--id) and the path (--file) of each image.")
+    ] = None,
+    file: Annotated[str | None, option("Column of --items: path of the image.", metavar="COL")] = None,
+    plot: Annotated[
+        Path | None,
+        option("Draw reliability and confusions: .svg, or .png with the extra 'plot'.", metavar="FILE"),
+    ] = None,
+    device: Annotated[str, option("auto, cpu or cuda.")] = "auto",
+    threads: Annotated[int | None, option("Threads of the CPU; all where not given.")] = None,
+) -> None:
+    """Accuracy, average precision, calibration and confusions of every attribute group."""
+    input_file(network, "network")
+    input_file(labels, "label table")
+    if (images is None) == (features is None):
+        raise UsageError("Judge images or a feature file.", "Name one of --images and --features.")
+    if images is None and items is not None:
+        raise UsageError("--items is a table of images.", "Name them with --images.")
+    if images is not None and not images.exists():
+        raise UsageError(f"The images {images} do not exist.", "Check the path.")
+    for path, what in ((features, "feature file"), (items, "table of images")):
+        if path is not None:
+            input_file(path, what)
+    if plot is not None:
+        if plot.suffix.lower() not in PLOTS:
+            raise UsageError(f"--plot {plot}: not a kind of plot.", "Name a .png or an .svg file.")
+        output_file(plot, network, labels, features, items)
+    from ivbpr_numba.attributes.evaluating import evaluate as judge
+    from ivbpr_numba.attributes.network import Network
+    from ivbpr_numba.attributes.pictures import Pictures
+    from ivbpr_numba.datasets.features import Features
+
+    opened = None
+    if images is not None:
+        opened = Pictures.open(images, items, id if items is not None else None, file)
+    with screen.progress("evaluating") as observer:
+        judged = judge(
+            Network.read(network),
+            labels,
+            images=opened,
+            features=Features.read(features) if features is not None else None,
+            id_column=id,
+            groups=names(groups),
+            tags=tags or (),
+            split=split,
+            device=device,
+            threads=threads,
+            progress=observer,
+        )
+    found = judged.assessment()
+    if plot is not None:
+        _draw(screen, network, found, judged.facts, plot)
+    document = {
+        "network": str(network),
+        "images": judged.facts["images"],
+        **{key: value for key, value in judged.facts.items() if key != "images"},
+        "mean_accuracy": found["mean_accuracy"],
+        "mean_ap": found["mean_ap"],
+        "mean_ap_of_groups": found["mean_ap_of_groups"],
+        "groups": found["groups"],
+        "plot": str(plot) if plot else None,
+    }
+    title = f"{network.name}: {_counted(judged.facts['items'], 'labelled item')}, {split}"
+    tables = [Table(_summary(found), title)]
+    screen.show(Answer("network-evaluate", document, _rows(found), tables, _notes(found, judged.facts)))
+
+
+def _draw(screen: Screen, network: Path, found: dict[str, Any], facts: dict[str, Any], plot: Path) -> None:
+    from ivbpr_numba.report.network_figure import network_figure
+    from ivbpr_numba.store.atomic import write_bytes
+
+    which = "all images given" if facts["split"] == "all" else f"the part '{facts['split']}'"
+    said = (
+        f"{_counted(facts['items'], 'labelled item')}, {which}; mean accuracy "
+        f"{_figure(found['mean_accuracy'])}, mean average precision over all values "
+        f"{_figure(found['mean_ap'])}."
+    )
+    drawing = network_figure(found, f"What {network.name} sees", said)
+    write_bytes(plot, drawing.png() if plot.suffix.lower() == ".png" else drawing.svg().encode())
+    screen.note(f"The figure is in {plot}.")
+
+
+SHARES = ("accuracy", "majority", "mean_ap", "calibration_error", "log_loss")
+
+
+def _summary(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """A row a group, and their means below."""
+    rows = [
+        {"group": name, "images": group["images"], **{key: group[key] for key in SHARES}}
+        for name, group in found["groups"].items()
+    ]
+    if len(rows) > 1:
+        means = {"accuracy": found["mean_accuracy"], "mean_ap": found["mean_ap_of_groups"]}
+        rows.append({"group": "mean", "images": found["images"], **dict.fromkeys(SHARES), **means})
+    return rows
+
+
+def _rows(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """Flat: each group, its average precision being the mean one, and then each of its values."""
+    rows = []
+    for name, group in found["groups"].items():
+        empty = dict.fromkeys(("positives", "predicted", "precision", "recall"))
+        own = {key: group[key] for key in SHARES if key != "mean_ap"}
+        row = {"group": name, "value": None, "images": group["images"], **empty}
+        rows.append(row | {"average_precision": group["mean_ap"], **own})
+        for value in group["values"]:
+            rows.append({"group": name, "value": value["value"], "images": group["images"], **value})
+            rows[-1] |= dict.fromkeys(own)
+    return rows
+
+
+def _notes(found: dict[str, Any], facts: dict[str, Any]) -> list[str]:
+    notes = [f"Mean average precision over all values: {_figure(found['mean_ap'])}."]
+    for name, group in found["groups"].items():
+        notes += _said(name, group)
+    for name, count in facts["other_values"].items():
+        if count:
+            counted = _counted(count, "label")
+            notes.append(f"{name}: {counted} of other values, which the network doesn't know, left out.")
+    if facts["split"] == "all" and facts["trained_on"]:
+        notes.append(
+            f"The network was trained on {facts['trained_on']:,} of the {facts['items']:,} items; "
+            "--split test judges those that it never met."
+        )
+    if facts["bad"]:
+        first = facts["bad"][0]
+        counted = _counted(len(facts["bad"]), "image")
+        notes.append(f"{counted} left out, '{first['image']}' for one: {first['reason']}.")
+    if facts["provider"]:
+        notes.append(f"Run by {facts['provider']} ({facts['device_reason']}).")
+    return notes
+
+
+def _said(name: str, group: dict[str, Any]) -> list[str]:
+    """What a group gets wrong, in words."""
+    if not group["images"]:
+        return [f"{name}: no image has a known label."]
+    if group["exclusive"]:
+        wrong = [cell for cell in group["confusion"] if cell["value"] != cell["predicted"]][:CONFUSIONS]
+        positives = {value["value"]: value["positives"] for value in group["values"]}
+        said = [
+            f"{cell['value']} taken for {cell['predicted']} ({cell['images']:,} of "
+            f"{positives[cell['value']]:,})"
+            for cell in wrong
+        ]
+        return [f"{name}: {', '.join(said)}."] if said else []
+    worst = [value for value in group["values"] if value["average_precision"] is not None]
+    worst.sort(key=lambda value: value["average_precision"])
+    said = [
+        f"{value['value']} (average precision {_figure(value['average_precision'])}, {value['positives']:,} "
+        "images)"
+        for value in worst[:WORST]
+    ]
+    return [f"{name}, the hardest: {', '.join(said)}."] if said else []
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}" + ("" if number == 1 else "s")
