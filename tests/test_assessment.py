@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import math
 import re
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -16,8 +22,12 @@ from sklearn.metrics import average_precision_score, confusion_matrix, precision
 
 from ivbpr_numba.attributes.assessment import assess, average_precision, right_answers
 from ivbpr_numba.attributes.labels import Labels
+from ivbpr_numba.attributes.onnx_graph import write_network
 from ivbpr_numba.attributes.paired import paired_bootstrap, paired_bootstrap_ap
+from ivbpr_numba.attributes.preprocessing import Preprocessing
+from ivbpr_numba.attributes.splitting import part_of
 from ivbpr_numba.attributes.vocabulary import AttributeGroup, Vocabulary
+from ivbpr_numba.datasets.features import Features
 from ivbpr_numba.errors import DataError, UsageError
 from ivbpr_numba.ids import Ids
 from ivbpr_numba.report.network_figure import network_figure
@@ -331,3 +341,236 @@ def test_the_figure_of_many_values_and_of_none() -> None:
     for polygon in drawn_figure.iter(f"{SVG}polygon"):
         points = np.array([pair.split(",") for pair in polygon.attrib["points"].split()], dtype=float)
         assert points[:, 0].max() <= 960 - 28 and points[:, 1].max() <= float(drawn_figure.attrib["height"])
+
+
+# --- the command -------------------------------------------------------------------------------------------
+
+
+KNOWN = Vocabulary(
+    (AttributeGroup("hue", ("red", "green", "blue"), True), AttributeGroup("mood", ("bright", "dark"), False))
+)
+SPLIT = {"seed": 3, "valid_share": 0.2, "test_share": 0.3, "family": 2}
+
+
+def write_tiny(path: Path, record: dict[str, Any] | None = None, described: bool = True) -> Path:
+    """Hue by the strongest channel of the mean pixel, bright and dark by the mean of all."""
+    onnx = pytest.importorskip("onnx")
+    from onnx import TensorProto, helper, numpy_helper
+
+    hue = np.eye(3, dtype=np.float32) * 12
+    mood = np.array([[8, -8]] * 3, np.float32)
+    constants = {"hue": hue, "mood": mood, "shift": np.array([-8, 8], np.float32)}
+    nodes = [
+        helper.make_node("GlobalAveragePool", ["images"], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["features"]),
+        helper.make_node("MatMul", ["features", "hue"], ["a"]),
+        helper.make_node("Softmax", ["a"], ["hues"], axis=1),
+        helper.make_node("Gemm", ["features", "mood", "shift"], ["b"]),
+        helper.make_node("Sigmoid", ["b"], ["moods"]),
+        helper.make_node("Concat", ["hues", "moods"], ["probabilities"], axis=1),
+    ]
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [value("images", TensorProto.FLOAT, ["n", 3, 8, 8])],
+        [value(name, TensorProto.FLOAT, ["n", c]) for name, c in (("probabilities", 5), ("features", 3))],
+        [numpy_helper.from_array(array, name) for name, array in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    if described:
+        preprocessing = Preprocessing((8, 8), mean=(0.0,) * 3, std=(1.0,) * 3)
+        write_network(model, KNOWN, preprocessing, record or {}, path)
+    else:
+        onnx.save(model, path)
+    return path
+
+
+class Shop:
+    """Plain pictures of 30 items, some with two, one broken; a table of what they are, not all of it true."""
+
+    def __init__(self, folder: Path) -> None:
+        from PIL import Image
+
+        rng = np.random.default_rng(11)
+        self.folder, self.images = folder, folder / "images"
+        self.images.mkdir()
+        self.items = [f"{k:02d}x" for k in range(30)]
+        self.pixels: dict[str, list[np.ndarray]] = {}
+        hues, moods = ["red", "green", "blue"], ["bright", "dark", "bright|dark"]
+        lines, files = ["id,hue,mood,kind"], ["id,file"]
+        for k, item in enumerate(self.items):
+            colours = rng.integers(40, 215, (2 if k % 5 == 0 else 1, 3))
+            for n, colour in enumerate(colours.tolist()):
+                name = f"{item}-{n}.png"
+                Image.new("RGB", (8, 8), tuple(colour)).save(self.images / name)
+                files.append(f"{item},{name}")
+                self.pixels.setdefault(item, []).append(np.array(colour, np.float32) / 255)
+            hue = "violet" if k == 7 else "" if k == 8 else hues[int(colours.mean(axis=0).argmax())]
+            hue = "red" if k in (3, 4) else hue
+            lines.append(f"{item},{hue},{moods[int(colours.mean() < 128)] if k % 7 else ''},shirt")
+        lines.append("99x,red,bright,hat")  # no picture
+        (self.images / "broken.png").write_bytes(b"no picture")
+        files.append("29x,broken.png")
+        self.labels, self.table = folder / "labels.csv", folder / "files.csv"
+        self.labels.write_text("\n".join(lines) + "\n")
+        self.table.write_text("\n".join(files) + "\n")
+        self.network = write_tiny(folder / "net.onnx", {"split": SPLIT})
+
+    def arguments(self, *more: object) -> list[object]:
+        named = ["--images", self.images, "--items", self.table, "--file", "file"]
+        return ["network", "evaluate", self.network, "--labels", self.labels, "--id", "id", *named, *more]
+
+    def expected(self, item: str) -> np.ndarray:
+        """Mean probabilities over the pictures of an item."""
+        each = []
+        for mean in self.pixels[item]:
+            powers = np.exp(12 * mean)
+            mood = 1 / (1 + np.exp(-(8 * mean.sum() * np.array([1, -1]) + [-8, 8])))
+            each.append(np.concatenate([powers / powers.sum(), mood]))
+        return np.mean(each, axis=0)
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    return Shop(tmp_path)
+
+
+def document_of(done: Any) -> dict[str, Any]:
+    assert done.code == 0, done.err
+    found = json.loads(done.out)
+    assert found["schema"] == "ivbpr.network-evaluate/1"
+    return found
+
+
+def test_evaluate(ivbpr: Run, shop: Shop) -> None:
+    tags = ["--groups", "hue", "--tags", "mood:|"]
+    found = document_of(ivbpr(*shop.arguments(*tags, "--format", "json")))
+    hue, mood = found["groups"]["hue"], found["groups"]["mood"]
+    assert (found["items"], found["images"], found["split"]) == (30, 36, "all")
+    assert (hue["images"], found["other_values"]["hue"], found["items_without_image"]) == (28, 1, 1)
+    assert (
+        found["bad"] == [{"image": "broken.png", "item": "29x", "reason": found["bad"][0]["reason"]}]
+        and found["provider"] == "CPUExecutionProvider"
+    )
+    items = [item for item in shop.items if item not in ("07x", "08x")]
+    truth = {line.split(",")[0]: line.split(",")[1] for line in shop.labels.read_text().splitlines()}
+    said = [KNOWN.groups[0].values[int(shop.expected(item)[:3].argmax())] for item in items]
+    right = np.array([truth[item] == answer for item, answer in zip(items, said)])
+    assert hue["accuracy"] == pytest.approx(right.mean()) and 0 < right.mean() < 1
+    chances = [shop.expected(item)[KNOWN.groups[0].values.index(truth[item])] for item in items]
+    assert hue["log_loss"] == pytest.approx(-np.log(chances).mean(), rel=1e-4)
+    assert (
+        mood["images"] == 30
+        and sum(mood["confusion"][0][k] for k in mood["confusion"][0] if k != "value") == 30
+    )
+    parts = part_of(Ids.collect(shop.items), **SPLIT)
+    assert found["trained_on"] == np.count_nonzero(parts == 0) and 0 < found["trained_on"] < 30
+    learned = [truth[item] for item, part in zip(shop.items, parts) if part == 0]
+    often = max(KNOWN.groups[0].values, key=learned.count)
+    assert hue["majority"] == pytest.approx(np.mean([truth[item] == often for item in items]))
+    # One group alone gives the same; so does the feature file.
+    alone = document_of(ivbpr(*shop.arguments("--groups", "hue", "--format", "json")))
+    assert alone["groups"] == {"hue": hue}
+
+
+def test_evaluate_a_part_and_a_feature_file(ivbpr: Run, shop: Shop) -> None:
+    more = ["--groups", "hue", "--format", "json"]
+    tested = document_of(ivbpr(*shop.arguments("--split", "test", *more)))
+    parts = part_of(Ids.collect(shop.items), **SPLIT)
+    assert tested["items"] == np.count_nonzero(parts[np.array(shop.items) != "08x"] == 2) > 0
+    assert tested["trained_on"] == 0
+    out = shop.folder / "f.h5"
+    named = ["--items", shop.table, "--id", "id", "--file", "file"]
+    done = ivbpr("features", "extract", shop.images, "--model", shop.network, *named, "-o", out)
+    assert done.code == 0, done.err
+    base = ["network", "evaluate", shop.network, "--labels", shop.labels, "--id", "id", "--features", out]
+    again = document_of(ivbpr(*base, "--split", "test", *more))
+    assert again["groups"] == tested["groups"] and again["provider"] is None
+    other = write_tiny(shop.folder / "other.onnx", {"split": {**SPLIT, "seed": 4}})
+    done = ivbpr("network", "evaluate", other, *base[3:], *more)
+    assert done.code == 3 and "another network" in done.err
+
+
+def test_evaluate_in_words_and_lines(ivbpr: Run, shop: Shop) -> None:
+    out = shop.folder / "out.svg"
+    done = ivbpr(*shop.arguments("--groups", "hue", "--tags", "mood:|", "--plot", out))
+    assert done.code == 0, done.err
+    for said in ("taken for", "other values", "trained on", "broken.png", "CPUExecutionProvider", "hardest"):
+        assert said in done.out, said
+    texts = [text.text for text in ElementTree.parse(out).getroot().iter(f"{SVG}text")]
+    assert {"hue", "mood", "red", "green", "blue", "bright", "dark"} <= set(texts)
+    lines = ivbpr(*shop.arguments("--groups", "hue", "--tags", "mood:|", "--format", "csv")).out
+    rows = list(csv.DictReader(io.StringIO(lines)))
+    assert [(row["group"], row["value"]) for row in rows] == [
+        ("hue", ""), ("hue", "red"), ("hue", "green"), ("hue", "blue"),
+        ("mood", ""), ("mood", "bright"), ("mood", "dark"),
+    ]  # fmt: skip
+    assert rows[0]["accuracy"] and not rows[1]["accuracy"] and rows[1]["recall"]
+
+
+def test_evaluate_without_torch(shop: Shop) -> None:
+    pictures = ["--images", str(shop.images), "--items", str(shop.table), "--file", "file"]
+    code = (
+        "import sys; from ivbpr_cli.app import run; code = run(sys.argv[1:]); "
+        "print([m for m in ('torch', 'onnx', 'matplotlib') if m in sys.modules], file=sys.stderr); sys.exit(code)"
+    )
+    command = [
+        "network",
+        "evaluate",
+        str(shop.network),
+        "--labels",
+        str(shop.labels),
+        "--id",
+        "id",
+        *pictures,
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *command, "--groups", "hue"], capture_output=True, text=True
+    )
+    assert done.returncode == 0 and done.stderr.strip().endswith("[]"), done.stderr
+
+
+def test_wrong_command_lines(ivbpr: Run, shop: Shop) -> None:
+    plain = write_tiny(shop.folder / "plain.onnx", described=False)
+    unsplit = write_tiny(shop.folder / "unsplit.onnx")
+    broken = write_tiny(shop.folder / "broken.onnx", {"split": {"seed": "many"}})
+    foreign = shop.folder / "foreign.csv"
+    foreign.write_text("id,hue\nA,red\nB,blue\n")
+    features = shop.folder / "dense.h5"
+    Features.from_arrays(["00x"], np.ones((1, 2))).write(features)
+    hue = ["--groups", "hue"]
+    for position, value, more, code, said in [
+        (2, plain, hue, 2, "network train"),
+        (2, unsplit, [*hue, "--split", "test"], 2, "records no split"),
+        (2, broken, hue, 3, "split is broken"),
+        (2, shop.folder / "none.onnx", hue, 2, "does not exist"),
+        (2, shop.labels, hue, 3, "onnxruntime"),
+        (4, foreign, hue, 3, "first image is '00x'"),
+        (4, shop.folder / "none.csv", hue, 2, "does not exist"),
+        (6, "nr", hue, 3, "nr"),
+        (6, "id", ["--groups", "hues"], 2, "Did you mean 'hue'?"),
+        (6, "id", ["--groups", "mood"], 2, "--tags"),
+        (6, "id", ["--tags", "hue"], 2, "--groups"),
+        (6, "id", [*hue, "--split", "tests"], 2, "Did you mean 'test'?"),
+        (6, "id", [*hue, "--plot", shop.folder / "x.gif"], 2, ".svg"),
+        (6, "id", [*hue, "--plot", shop.network], 2, ".svg"),
+        (6, "id", [*hue, "--device", "gpu"], 2, "Unknown device"),
+        (6, "id", [*hue, "--features", features], 2, "--images"),
+        (8, shop.folder / "none", hue, 2, "do not exist"),
+        (8, shop.labels, hue, 3, "labels.csv"),
+    ]:
+        arguments = shop.arguments(*more)
+        arguments[position] = value
+        done = ivbpr(*arguments)
+        assert done.code == code and said in done.err, (value, more, done)
+        assert len(done.err.splitlines()) == 1
+    base = ["network", "evaluate", shop.network, "--labels", shop.labels, "--id", "id", *hue]
+    done = ivbpr(*base, "--features", features)
+    assert done.code == 3 and "no column 'hue=red'" in done.err
+    assert ivbpr(*base).code == 2
+    nothing = shop.folder / "nothing"
+    nothing.mkdir()
+    (nothing / "00x.png").write_bytes(b"no picture")
+    done = ivbpr(*base, "--images", nothing)
+    assert done.code == 3 and "None of the 1 labelled images can be used" in done.err
