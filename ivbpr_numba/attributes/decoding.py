@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import threading
 import warnings
 from dataclasses import dataclass
@@ -123,10 +124,7 @@ def decode(data: bytes, target: tuple[int, int] | None = None) -> Decoded:
             if width < 1 or height < 1:
                 raise _Unusable(f"it has no pixels ({width} × {height})")
             if width * height > LARGEST_IMAGE:
-                raise _Unusable(
-                    f"gigantic: {width:,} × {height:,} pixels, over the limit of "
-                    f"{LARGEST_IMAGE // 1_000_000} megapixels"
-                )
+                raise _Unusable(_gigantic(f"{width:,} × {height:,} pixels"))
             if width * height > _LARGE:
                 with _one_large:
                     image = _upright(opened, target, notes)
@@ -162,9 +160,19 @@ def _open(data: bytes) -> Any:
         if accepted:
             try:
                 return factory(io.BytesIO(data), "")
+            except pillow.DecompressionBombError as problem:  # some formats ask for Pillow's limit as well
+                count = re.search(r"(\d+) pixels", str(problem))
+                size = f"{int(count[1]):,} pixels" if count else "its pixels"
+                raise _Unusable(_gigantic(size)) from None
             except (SyntaxError, IndexError, TypeError, KeyError, EOFError, OSError) as problem:
-                raise _Unusable(f"a {name} image with a damaged header ({problem})") from None
+                if "not identified" in str(problem):
+                    raise _Unusable(f"a {name} image without pixels, or of an unknown kind") from None
+                raise _Unusable(f"a {name} image whose header is damaged or cut short ({problem})") from None
     raise _Unusable(_foreign(data))
+
+
+def _gigantic(size: str) -> str:
+    return f"gigantic: {size}, over the limit of {LARGEST_IMAGE // 1_000_000} megapixels"
 
 
 def _foreign(data: bytes) -> str:
