@@ -21,6 +21,7 @@ from ivbpr_cli.commands import (
     features,
     fit,
     inspect,
+    network,
     network_evaluate,
     prepare,
     recommend,
@@ -64,6 +65,8 @@ _FEATURES: dict[str, Callable[..., None]] = {
     "examples": features.examples,
 }
 _NETWORK: dict[str, Callable[..., None]] = {
+    "train": network.train,
+    "export": network.export,
     "evaluate": network_evaluate.evaluate,
 }
 _GROUPS = {

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ivbpr_numba.attributes.network import Network
 from ivbpr_numba.attributes.onnx_graph import onnx_package, parse
+from ivbpr_numba.attributes.preprocessing import PRESETS, Preprocessing
 from ivbpr_numba.attributes.trunks import Trunk
 from ivbpr_numba.attributes.with_torch import torch
 from ivbpr_numba.errors import DataError, UsageError
@@ -18,8 +20,9 @@ from ivbpr_numba.store.atomic import PathLike, os_problem
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["initialise"]
+__all__ = ["initialise", "starting_preprocessing"]
 
+SMALL_SIDE = (64, 64)
 HINT = "Name the trunk that the weights belong to with --trunk, or leave --init out."
 
 
@@ -187,3 +190,42 @@ def _layers(model: onnx.ModelProto) -> Iterator[_Layer]:
             tuple(settings.get("pads", (0, 0, 0, 0))),
             normalised,
         )
+
+
+def starting_preprocessing(
+    init: PathLike | None, given: str | None, size: tuple[int, int] | None, trunk: str
+) -> Preprocessing:
+    """What photos must become for a network that starts from `init`.
+
+    Parameters
+    ----------
+    init : path, optional
+    given : str, optional
+        A preset or file; see `Preprocessing.read`.
+    size : (int, int), optional
+        Height and width instead of those of the preprocessing.
+    trunk : str
+
+    Returns
+    -------
+    Preprocessing
+        `given`, or that of an ONNX file that describes itself, or the preset imagenet, which is what
+        published state dicts were trained with.
+
+    Raises
+    ------
+    UsageError
+        An ONNX file that does not say what it was trained with, and nothing given.
+    """
+    found = Preprocessing.read(given) if given is not None else None
+    if found is None and init is not None and Path(init).suffix == ".onnx":
+        found = Network.read(init).preprocessing
+        if found is None:
+            raise UsageError(
+                f"'{init}' doesn't say how photos become its input.",
+                "Describe it with --preprocess FILE.json, or name a preset: imagenet or bgr-raw.",
+            )
+    if found is None:
+        found = PRESETS["imagenet"]
+        size = size or (SMALL_SIDE if trunk == "small" else None)
+    return replace(found if size is None else found.with_size(size), layout="NCHW")
