@@ -18,7 +18,7 @@ from ivbpr_numba.attributes.vocabulary import Vocabulary
 from ivbpr_numba.errors import DataError, EnvironmentProblem, UsageError, did_you_mean
 from ivbpr_numba.store.atomic import PathLike, os_problem
 
-__all__ = ["FEATURES", "KEYS", "PROBABILITIES", "Network", "NetworkSession"]
+__all__ = ["FEATURES", "KEYS", "PROBABILITIES", "Network", "NetworkSession", "start_session"]
 
 PROBABILITIES = "probabilities"  # our networks' outputs
 FEATURES = "features"
@@ -172,35 +172,73 @@ class Network:
         DataError
             The file changed since it was read.
         """
-        if device not in DEVICES:
-            hint = did_you_mean(device, DEVICES) or "Use auto, cpu or cuda."
-            raise UsageError(f"Unknown device '{device}'.", hint)
-        if threads is not None and threads < 1:
-            raise UsageError(f"--threads {threads}: at least one is needed.", "Leave it out to use all.")
         names = list(self.outputs if outputs is None else outputs)
-        content = _bytes_of(self.path)
-        if hashlib.sha256(content).hexdigest() != self.sha256:
-            raise DataError(f"'{self.path}' changed while it was in use.", "Run the command again.")
+        content = self.content()
         if not set(names) <= set(self.outputs):
             from ivbpr_numba.attributes.onnx_graph import cut, parse
 
             content = cut(parse(content, self.path), names, self.path).SerializeToString()
-        reason = "asked for"
-        providers: list[Any] = [CPU]
-        if device != "cpu":
-            problem = _cuda_problem()
-            if problem and device == "cuda":
-                raise EnvironmentProblem(f"--device cuda: {problem}.", "Use --device cpu.")
-            reason = problem or "a card was found"
-            providers = [CPU] if problem else [(CUDA, CUDA_OPTIONS), CPU]
-        session = _load(content, self.path, providers, threads)
-        running = session.get_providers()[0]
-        # onnxruntime falls back to the CPU without a word when a provider doesn't start.
-        if len(providers) > 1 and running != CUDA:
-            reason = "onnxruntime could not start its CUDA provider (are the CUDA and cuDNN libraries there?)"
-            if device == "cuda":
-                raise EnvironmentProblem(f"--device cuda: {reason}.", 'pip install "ivbpr[gpu]".')
-        return NetworkSession(session, self.input, names, self.input_shape[0], running, reason)
+        return start_session(content, self.path, self.input, names, self.input_shape[0], device, threads)
+
+    def content(self) -> bytes:
+        """The bytes of the file.
+
+        Raises
+        ------
+        DataError
+            They changed since the file was read.
+        """
+        content = _bytes_of(self.path)
+        if hashlib.sha256(content).hexdigest() != self.sha256:
+            raise DataError(f"'{self.path}' changed while it was in use.", "Run the command again.")
+        return content
+
+
+def start_session(
+    content: bytes,
+    where: PathLike,
+    input: str,
+    outputs: Sequence[str],
+    batch: int | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+) -> NetworkSession:
+    """Start a network that is not, or not yet, a file.
+
+    Parameters
+    ----------
+    content : bytes
+        An ONNX model.
+    where : path
+        What to call it in messages.
+    input : str
+    outputs : sequence of str
+    batch : int, optional
+        The only number of images that it takes at once.
+    device, threads
+        See `Network.session`, as for the errors.
+    """
+    if device not in DEVICES:
+        hint = did_you_mean(device, DEVICES) or "Use auto, cpu or cuda."
+        raise UsageError(f"Unknown device '{device}'.", hint)
+    if threads is not None and threads < 1:
+        raise UsageError(f"--threads {threads}: at least one is needed.", "Leave it out to use all.")
+    reason = "asked for"
+    providers: list[Any] = [CPU]
+    if device != "cpu":
+        problem = _cuda_problem()
+        if problem and device == "cuda":
+            raise EnvironmentProblem(f"--device cuda: {problem}.", "Use --device cpu.")
+        reason = problem or "a card was found"
+        providers = [CPU] if problem else [(CUDA, CUDA_OPTIONS), CPU]
+    session = _load(content, where, providers, threads)
+    running = session.get_providers()[0]
+    # onnxruntime falls back to the CPU without a word when a provider doesn't start.
+    if len(providers) > 1 and running != CUDA:
+        reason = "onnxruntime could not start its CUDA provider (are the CUDA and cuDNN libraries there?)"
+        if device == "cuda":
+            raise EnvironmentProblem(f"--device cuda: {reason}.", 'pip install "ivbpr[gpu]".')
+    return NetworkSession(session, input, list(outputs), batch, running, reason)
 
 
 class NetworkSession:
