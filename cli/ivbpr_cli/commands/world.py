@@ -21,6 +21,9 @@ def world(
         Path, typer.Option("--out", "-o", metavar="DIR", help="The folder to write.", show_default=False)
     ],
     seed: Annotated[int, option("Seed of everything in it.")] = 0,
+    images: Annotated[
+        bool, typer.Option("--images", help="Also draw a product photo of every item, images/ITEM.jpg.")
+    ] = False,
 ) -> None:
     """Write a built-in world: purchases.csv, catalogue.csv and truth.h5 with what is behind them.
 
@@ -47,6 +50,13 @@ def world(
         if judged[name][setting]["auc"] is not None
     }
     paths = made.write(out, {f"truth_auc/{name}": value for name, value in metrics.items()})
+    if images:
+        from ivbpr_numba.datasets.world_pictures import write_pictures
+
+        with screen.progress("drawing") as observer:
+            paths["images"] = write_pictures(
+                made, out / "images", lambda done, total: observer({"done": done, "total": total})
+            )
     document = {
         "world": size,
         "seed": seed,
