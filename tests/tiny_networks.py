@@ -38,10 +38,9 @@ def named_network(path: Path, wrong: str = "", seed: int = 0) -> Path:
     weights["w"] = rng.normal(0, 3, (CHANNELS, VOCABULARY.size)).astype(np.float32)
     weights["b"] = rng.normal(0, 1, VOCABULARY.size).astype(np.float32)
     weights["sizes"] = np.array([3, 2])
-    weights["dark"] = np.array([0.35], dtype=np.float32)
+    weights["dark"] = np.array([1.9], dtype=np.float32)
     if wrong == "nan":
         nodes += [
-            helper.make_node("ReduceMean", ["pooled"], ["level"], axes=[1], keepdims=1),
             helper.make_node("GlobalAveragePool", ["images"], ["light"]),
             helper.make_node("Flatten", ["light"], ["lights"]),
             helper.make_node("ReduceMean", ["lights"], ["lightness"], axes=[1], keepdims=1),
