@@ -146,7 +146,7 @@ def pooled(
     onnx = onnx_package()
     if opset_of(model) < OLDEST_OPSET:
         raise DataError(
-            f"'{where}' uses operators of version {opset_of(model)}; {OLDEST_OPSET} is the oldest that works.",
+            f"'{where}' uses operators of version {opset_of(model)}, older than {OLDEST_OPSET}.",
             "Convert it with onnx.version_converter.",
         )
     found = with_free_sides(cut(model, [level.name for level in levels], where), input, shape)
@@ -237,6 +237,9 @@ def _computing(model: onnx.ModelProto, input: str) -> list[onnx.NodeProto]:
 
 def _is_classifier(model: onnx.ModelProto, node: onnx.NodeProto) -> bool:
     """Whether the last layer with weights tells classes apart: a product, or a 1 × 1 convolution."""
+    outputs = [_shapes(model).get(output.name) or [] for output in model.graph.output]
+    if any(len(shape) == 4 and shape[2:] != [1, 1] for shape in outputs):
+        return False  # it gives maps
     if node.op_type != "Conv":
         return node.op_type in ("Gemm", "MatMul")
     weights = {one.name: tuple(one.dims) for one in model.graph.initializer}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -105,6 +105,8 @@ def train(
         output_file(log, images, labels, init, frozen, items, out)
     if frozen is not None and init is not None:
         raise UsageError("--frozen and --init are two ways of training.", "Name one of them.")
+    if frozen is not None:
+        _check_frozen(options, precision, keep_checkpoint)
     if output and frozen is None:
         raise UsageError("--output names layers of a frozen network.", "Name it with --frozen.")
     if frozen is None:
@@ -136,10 +138,14 @@ def train(
                     lines.write(event)
 
             if frozen is not None:
-                raise UsageError("--frozen is not there yet.", "Leave it out.")
-            found, problems = _whole(
-                task, out, options, init, preprocess, shape, resume, overwrite, keep_checkpoint, observe
-            )
+                found = _frozen(
+                    task, out, options, frozen, output or (), preprocess, shape, resume, overwrite, observe
+                )
+                problems = found.pop("bad_images")
+            else:
+                found, problems = _whole(
+                    task, out, options, init, preprocess, shape, resume, overwrite, keep_checkpoint, observe
+                )
     screen.show(_answer(out, task, found, problems))
 
 
@@ -148,6 +154,12 @@ OPTIONS = (
     *("trunk", "hidden", "epochs", "head_epochs", "patience", "batch", "learning_rate", "trunk_rate"),
     *("scratch_rate", "dropout", "weight_decay", "smoothing", "balance", "jitter", "seed", "threads"),
     *("device", "precision"),
+)
+
+# What --frozen knows of them.
+FROZEN = (
+    *("hidden", "epochs", "patience", "batch", "learning_rate", "dropout", "weight_decay", "smoothing"),
+    "seed",
 )
 
 
@@ -208,6 +220,50 @@ def _whole(
     return found, problems
 
 
+def _check_frozen(options: dict[str, Any], precision: str, keep_checkpoint: bool) -> None:
+    """Options that say something about layers which --frozen leaves as they are."""
+    always = (*FROZEN, "trunk", "threads", "device", "precision")  # they have defaults here
+    strange = [name for name in options if name not in always]
+    strange += ["precision"] * (precision != "auto") + ["keep_checkpoint"] * keep_checkpoint
+    if strange:
+        flag = "--" + strange[0].replace("_", "-")
+        raise UsageError(f"{flag} has no meaning with --frozen.", "Leave it out.")
+
+
+def _frozen(
+    task: Task,
+    out: Path,
+    options: dict[str, Any],
+    path: Path,
+    layers: Sequence[str],
+    preprocess: str | None,
+    size: tuple[int, int] | None,
+    resume: bool,
+    overwrite: bool,
+    observe: Observer,
+) -> dict[str, Any]:
+    """Train branches on a fixed network, without torch."""
+    from ivbpr_numba.attributes.backbone import open_backbone
+    from ivbpr_numba.attributes.branch_training import BranchOptions
+    from ivbpr_numba.attributes.frozen import train_frozen
+    from ivbpr_numba.attributes.preprocessing import Preprocessing
+
+    chosen = BranchOptions(**{name: options[name] for name in FROZEN if name in options}).checked()
+    given = None if preprocess is None else Preprocessing.read(preprocess)
+    return train_frozen(
+        task,
+        open_backbone(path, layers, given, size),
+        out,
+        chosen,
+        about={"split": task.split, "labels": task.report["labels"]},
+        device=options["device"],
+        threads=options.get("threads"),
+        resume=resume,
+        overwrite=overwrite,
+        progress=observe,
+    )
+
+
 def _answer(out: Path, task: Task, found: dict[str, Any], problems: list[dict[str, str]]) -> Answer:
     """Groups, what was left out, parts, how good on the validation photos, how long it took."""
     read = {row["group"]: row for row in task.report["labels"]["groups"]}
@@ -230,6 +286,9 @@ def _answer(out: Path, task: Task, found: dict[str, Any], problems: list[dict[st
     single = {"out": str(out), **plain, "bad_images": len(problems)}
     single |= {f"images to {name}": count for name, count in task.report["images_of_part"].items()}
     tables = [Table(rows, "Attributes"), facts(single)]
+    if "levels" in found:
+        document["levels"] = found["levels"]
+        tables.insert(1, Table(found["levels"], "Layers of the frozen network"))
     if dropped:
         tables.append(Table(dropped, "Left out: too few images"))
     if problems:
