@@ -103,7 +103,7 @@ def _from_onnx(trunk: Trunk, path: PathLike) -> list[str]:
         content = Path(path).read_bytes()
     except OSError as problem:
         raise os_problem(problem, path, "read") from problem
-    layers = _layers(parse(content, path))
+    layers = _layers(parse(content, path), path)
     notes = []
     for name, convolution, normalisation in trunk.convolutions():
         wanted = tuple(convolution.weight.shape)
@@ -150,7 +150,7 @@ def _fill(layer: _Layer, convolution: Any, normalisation: Any) -> None:
             convolution.bias.copy_(torch.as_tensor(bias.astype(np.float32)))
 
 
-def _layers(model: onnx.ModelProto) -> Iterator[_Layer]:
+def _layers(model: onnx.ModelProto, where: PathLike) -> Iterator[_Layer]:
     """Convolutions with constant weights, in the order of the graph."""
     onnx = onnx_package()
     constants = {one.name: one for one in model.graph.initializer}
@@ -160,6 +160,8 @@ def _layers(model: onnx.ModelProto) -> Iterator[_Layer]:
             constants |= {
                 name: one.t for name in node.output for one in node.attribute if one.name == "value"
             }
+        elif node.op_type == "Identity" and node.input[0] in constants:  # equal weights are kept once
+            constants[node.output[0]] = constants[node.input[0]]
         for name in node.input:
             readers.setdefault(name, node)
 
@@ -174,11 +176,12 @@ def _layers(model: onnx.ModelProto) -> Iterator[_Layer]:
         has_bias = len(node.input) > 2 and node.input[2] in constants
         normalised = None
         behind = readers.get(node.output[0])
-        if (
-            behind is not None
-            and behind.op_type == "BatchNormalization"
-            and set(behind.input[1:]) <= {*constants}
-        ):
+        if behind is not None and behind.op_type == "BatchNormalization":
+            unknown = [name for name in behind.input[1:] if name not in constants]
+            if unknown:
+                raise DataError(
+                    f"'{where}': '{unknown[0]}' of a normalisation is no constant.", "Export the model again."
+                )
             normalised = dict(zip(("scale", "bias", "mean", "var"), map(value, behind.input[1:])))
             epsilon = [one.f for one in behind.attribute if one.name == "epsilon"]
             normalised["epsilon"] = np.array(epsilon[0] if epsilon else 1e-5)
