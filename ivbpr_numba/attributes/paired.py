@@ -40,9 +40,10 @@ def paired_bootstrap(
     Returns
     -------
     dict
-        ``a``, ``b``, ``difference``, ``low``, ``high`` (95 % of the resamples), ``stderr``, ``families``. The
-        mean accuracy is the mean over groups of the share of right answers; a group without any label is left
-        out.
+        ``a``, ``b``, ``difference``, ``low``, ``high`` (95 %), ``stderr``, ``families``. The mean accuracy is
+        the mean over groups of the share of right answers; a group without any label is left out. The
+        interval is that of the resamples around their own mean, laid around the difference: average
+        precision is systematically higher where families repeat.
 
     Raises
     ------
@@ -185,7 +186,7 @@ def _interval(means: Any, size: int, n: int, seed: int) -> dict[str, Any]:
         resampled = means(weights.astype(np.float64))
         differences.append(resampled[0] - resampled[1])
     spread = np.concatenate(differences)
-    low, high = np.quantile(spread, [0.025, 0.975]).tolist()
+    low, high = (a - b + np.quantile(spread, [0.025, 0.975]) - spread.mean()).tolist()
     return {
         "a": a,
         "b": b,

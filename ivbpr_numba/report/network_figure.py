@@ -81,7 +81,7 @@ def _group(parts: list[Part], name: str, group: Judged, y: float) -> float:
     parts.append(Words(after, y + 4, " · ".join(facts), MUTED, 11.5))
     if not group["images"]:
         return y + 44
-    top = y + 26
+    top = y + 34
     _reliability(parts, group, MARGIN + LEFT, top)
     chosen = sorted(
         (k for k, value in enumerate(group["values"]) if value["positives"]),
@@ -137,12 +137,13 @@ def _confusion(parts: list[Part], group: Judged, chosen: Sequence[int], top: flo
     head = [str(n + 1) for n in range(len(chosen))] + ["other"] * others
     for n, text in enumerate(head):
         parts.append(Words(left + (n + 0.5) * width, top - 8, text, MUTED, 10.5, "middle"))
-    parts.append(Words(WIDTH - MARGIN, top - 8, "images", MUTED, 10.5, "end"))
+    end = left + columns * width + COUNT
+    parts.append(Words(end, top - 8, "images", MUTED, 10.5, "end"))
     for row, (name, cells) in enumerate(zip(names, counts)):
         y, total = top + row * ROW, sum(cells)
         parts.append(Words(left - 30, y + 15.5, shortened(name, 24), INK, 11.5, "end"))
         parts.append(Words(left - 8, y + 15.5, str(row + 1), MUTED, 10.5, "end"))
-        parts.append(Words(WIDTH - MARGIN, y + 15.5, f"{total:,}", MUTED, 10.5, "end"))
+        parts.append(Words(end, y + 15.5, f"{total:,}", MUTED, 10.5, "end"))
         for column, count in enumerate(cells):
             share, x = count / total, left + column * width
             box = [(x + 0.75, y + 0.75), (x + width - 0.75, y + 0.75)]
