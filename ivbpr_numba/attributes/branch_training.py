@@ -1,8 +1,7 @@
 """Training of branches on fixed features with NumPy: Adam, dropout, averaged weights, early stopping.
 
-Same seed, data, options, machine type and versions: same bits, for any number of BLAS threads that the tests
-know of (one and two). Rows are taken in batches of one size; whatever is done element by element is done in
-pieces that stay in the cache.
+Same seed, data, options, machine type and versions: same bits, also for another number of BLAS threads (see
+`branches.product`). Whatever is done element by element is done in pieces that stay in the cache.
 """
 
 from __future__ import annotations

@@ -13,7 +13,9 @@ import numpy as np
 
 from ivbpr_numba.attributes.vocabulary import Vocabulary
 
-__all__ = ["Branches", "known_labels", "loss_and_gradient", "start_branches"]
+__all__ = ["Branches", "known_labels", "loss_and_gradient", "product", "start_branches"]
+
+SUMMED = 256  # products that are summed by BLAS at once
 
 
 @dataclass(frozen=True)
@@ -70,10 +72,10 @@ class Branches:
         -------
         list of ndarray, shape (n, C)
         """
-        hidden = np.maximum(features @ self.first + self.first_bias, 0)
+        hidden = np.maximum(product(features, self.first) + self.first_bias, 0)
         h = self.hidden
         return [
-            hidden[:, k * h : (k + 1) * h] @ weights + bias
+            product(hidden[:, k * h : (k + 1) * h], weights) + bias
             for k, (weights, bias) in enumerate(zip(self.second, self.second_bias))
         ]
 
@@ -102,7 +104,7 @@ class Branches:
         return Branches(
             self.exclusive,
             first,
-            wide.first_bias - shift.astype(np.float64) @ first,
+            wide.first_bias - (shift.astype(np.float64)[:, None] * first).sum(axis=0),
             tuple(weights / t for weights, t in zip(wide.second, temperatures)),
             tuple(bias / t for bias, t in zip(wide.second_bias, temperatures)),
         )
@@ -125,6 +127,29 @@ def start_branches(inputs: int, vocabulary: Vocabulary, hidden: int, seed: int) 
         tuple(normal(hidden, len(group.values), 1 / hidden) for group in groups),
         tuple(np.zeros(len(group.values), dtype=np.float32) for group in groups),
     )
+
+
+def product(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """``one @ other``, whose bits do not depend on the number of BLAS threads.
+
+    Parameters
+    ----------
+    one : ndarray, shape (n, k)
+    other : ndarray, shape (k, m)
+
+    Notes
+    -----
+    OpenBLAS cuts a long sum in other places when several threads share the work, but leaves short ones whole;
+    and a product with a vector is computed in yet another way.
+    """
+    if 1 in (one.shape[0], other.shape[1]):
+        return np.asarray((one[:, :, None] * other[None]).sum(axis=1))
+    total: np.ndarray = one[:, :SUMMED] @ other[:SUMMED]
+    part = np.empty_like(total) if one.shape[1] > SUMMED else total
+    for start in range(SUMMED, one.shape[1], SUMMED):
+        np.matmul(one[:, start : start + SUMMED], other[start : start + SUMMED], out=part)
+        total += part
+    return total
 
 
 def known_labels(targets: Sequence[np.ndarray]) -> int:
@@ -166,7 +191,7 @@ def loss_and_gradient(
         In the order of ``branches.parameters``.
     """
     denominator = float(known if known is not None else known_labels(targets)) or 1.0
-    before = features @ branches.first
+    before = product(features, branches.first)
     before += branches.first_bias
     hidden = np.maximum(before, 0)
     if mask is not None:
@@ -176,17 +201,17 @@ def loss_and_gradient(
     outer: list[np.ndarray] = []
     for k, (weights, bias, target) in enumerate(zip(branches.second, branches.second_bias, targets)):
         own = hidden[:, k * h : (k + 1) * h]
-        logits = own @ weights
+        logits = product(own, weights)
         logits += bias
         part, slope = (_softmax_loss if branches.exclusive[k] else _sigmoid_loss)(logits, target, smoothing)
         loss += part / denominator
         slope /= slope.dtype.type(denominator)
-        outer += [own.T @ slope, slope.sum(axis=0)]
-        back[:, k * h : (k + 1) * h] = slope @ weights.T
+        outer += [product(own.T, slope), slope.sum(axis=0)]
+        back[:, k * h : (k + 1) * h] = product(slope, weights.T)
     if mask is not None:
         back *= mask
     back *= before > 0
-    return loss, [features.T @ back, back.sum(axis=0), *outer]
+    return loss, [product(features.T, back), back.sum(axis=0), *outer]
 
 
 def _softmax_loss(logits: np.ndarray, target: np.ndarray, smoothing: float) -> tuple[float, np.ndarray]:

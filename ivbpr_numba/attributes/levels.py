@@ -19,6 +19,7 @@ WANTED = 4  # levels that are chosen where none is named
 OLDEST_OPSET = 7  # Gemm adds a bias of one dimension since
 SHOWN = 8
 WEIGHTED = ("Conv", "Gemm", "MatMul", "FusedConv", "ConvInteger", "QLinearConv")
+REPEATING = ("MaxPool", "AveragePool", "Dropout", "Identity", "GlobalAveragePool", "GlobalMaxPool")
 FEATURES_WIDE = "ivbpr/features"
 
 
@@ -123,7 +124,8 @@ def named_levels(
         if level is None:
             raise UsageError(
                 f"'{where}': the value '{name}' has the shape {shapes.get(name)}.",
-                "A layer is (batch, channels, height, width) or (batch, C), its sizes known.",
+                "A layer is (batch, channels, height, width) or (batch, C), its sizes known; behind some layers "
+                "images can't have another --size.",
             )
         found.append(level)
     return found
@@ -201,26 +203,36 @@ def _rename_nodes(nodes: Iterable[onnx.NodeProto], names: Mapping[str, str]) -> 
 
 
 def _narrows(model: onnx.ModelProto, input: str) -> list[Level]:
-    """Feature maps that alone carry everything that comes after them, before the classifier, in order."""
-    nodes = _computing(model, input)
+    """Feature maps through which all of the last one's making flows, before the classifier, in order."""
+    nodes, shapes = _computing(model, input), _shapes(model)
     weighted = [k for k, node in enumerate(nodes) if node.op_type in WEIGHTED]
-    end = len(nodes)
-    if weighted and _is_classifier(model, nodes[weighted[-1]]):
-        end = weighted[-1]
-    last_use: dict[str, int] = {}
-    for k, node in enumerate(nodes):
-        last_use.update(dict.fromkeys(node.input, k))
-    for output in model.graph.output:
-        last_use[output.name] = len(nodes)
-    shapes, found = _shapes(model), []
+    if not weighted:
+        return []
+    end = weighted[-1] if _is_classifier(model, nodes[weighted[-1]]) else len(nodes)
+    maps = {
+        k: level
+        for k, node in enumerate(nodes[:end])
+        if node.op_type not in REPEATING
+        and (level := _level(node.output[0], shapes.get(node.output[0]))) is not None
+        and level.sides not in (None, (1, 1))
+    }
+    if not maps:
+        return []
+    # What is only needed for something else, such as a branch's own pooling of an early map, doesn't count.
+    needed, making = {maps[max(maps)].name}, []
+    for k in range(max(maps), -1, -1):
+        if needed.intersection(nodes[k].output):
+            needed.update(nodes[k].input)
+            making.append(k)
+    last_use: dict[str, int] = {maps[max(maps)].name: len(nodes)}
+    for k in reversed(making):
+        last_use.update({name: max(k, last_use.get(name, -1)) for name in nodes[k].input})
+    found = []
     living: set[str] = set()
-    for k, node in enumerate(nodes[:end]):
-        living = {name for name in living if last_use.get(name, -1) > k}
-        living |= {name for name in node.output if name and last_use.get(name, -1) > k}
-        if len(living) == 1 and node.op_type not in ("MaxPool", "AveragePool", "Dropout", "Identity"):
-            level = _level(next(iter(living)), shapes.get(next(iter(living))))
-            if level is not None and level.sides is not None and level.sides != (1, 1):
-                found.append(level)
+    for k in reversed(making):
+        living = {name for name in (*living, *nodes[k].output) if last_use.get(name, -1) > k}
+        if k >= weighted[0] and k in maps and living == {maps[k].name}:
+            found.append(maps[k])
     return found
 
 
