@@ -124,8 +124,8 @@ def named_levels(
         if level is None:
             raise UsageError(
                 f"'{where}': the value '{name}' has the shape {shapes.get(name)}.",
-                "A layer is (batch, channels, height, width) or (batch, C), its sizes known; behind some, images "
-                "can't have another --size.",
+                "A layer is (batch, channels, height, width) or (batch, C), its sizes known; behind some, "
+                "images can't have another --size.",
             )
         found.append(level)
     return found
