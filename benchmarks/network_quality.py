@@ -139,7 +139,11 @@ def network(exam: Exam, path: Path, labels: Path, options: Mapping[str, Any]) ->
     judged = evaluate(own, labels, images=exam.task.pictures, split="test", **options)
     rows = judged.labels.items.find(exam.test.items.values)
     place = {name: k for k, name in enumerate(judged.labels.vocabulary.names)}
-    return judged.probabilities[rows][:, [place[name] for name in exam.test.vocabulary.names]]
+    found = np.zeros((len(rows), exam.test.vocabulary.size), dtype=np.float32)
+    for k, name in enumerate(exam.test.vocabulary.names):
+        if name in place:  # of a value that it wasn't taught it says nothing
+            found[:, k] = judged.probabilities[rows, place[name]]
+    return found
 
 
 def table(found: Mapping[str, dict[str, Any]], groups: Sequence[str]) -> str:

@@ -575,3 +575,45 @@ def test_wrong_command_lines(ivbpr: Run, shop: Shop) -> None:
     (nothing / "00x.png").write_bytes(b"no picture")
     done = ivbpr(*base, "--images", nothing)
     assert done.code == 3 and "None of the 1 labelled images can be used" in done.err
+
+
+def test_the_benchmark_compares_on_the_test_part(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from PIL import Image
+
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
+    import network_quality
+
+    images = shop.folder / "one"
+    images.mkdir()
+    for item, colours in shop.pixels.items():
+        colour = tuple(np.round(colours[0] * 255).astype(int).tolist())
+        Image.new("RGB", (8, 8), colour).save(images / f"{item}.png")
+    covered = shop.items[:-1]
+    np.save(shop.folder / "dense.npy", np.stack([shop.pixels[item][0] for item in reversed(covered)]))
+    (shop.folder / "ids.txt").write_text("\n".join(reversed(covered)))
+    out = shop.folder / "found.json"
+    split = ["--seed", 3, "--valid-share", 0.2, "--test-share", 0.3, "--family", 2, "--min-images", 1]
+    files = ["--images", images, "--labels", shop.labels, "--id", "id", "--json", out]
+    dense = ["--dense", shop.folder / "dense.npy", "--ids", shop.folder / "ids.txt"]
+    more = ["--groups", "hue", "--network", f"tiny={shop.network}", "--resamples", 20]
+    command = ["network_quality.py", *files, *split, *dense, *more]
+    monkeypatch.setattr(sys, "argv", [str(argument) for argument in command])
+    network_quality.main()
+    printed = capsys.readouterr().out
+    found = json.loads(out.read_text())
+    assert [*found["assessments"]] == ["most frequent", "regression", "tiny"]
+    parts = part_of(Ids.collect(covered), **SPLIT)
+    truth = {line.split(",")[0]: line.split(",")[1] for line in shop.labels.read_text().splitlines()}
+    items = [item for item, part in zip(covered, parts) if part == 2 and truth[item]]
+    hue = {name: judged["groups"]["hue"] for name, judged in found["assessments"].items()}
+    assert {group["images"] for group in hue.values()} == {len(items)}
+    answers = [KNOWN.groups[0].values[int(shop.pixels[item][0].argmax())] for item in items]
+    assert hue["tiny"]["accuracy"] == pytest.approx(np.mean([truth[i] == a for i, a in zip(items, answers)]))
+    assert hue["most frequent"]["accuracy"] == pytest.approx(hue["tiny"]["majority"])
+    pairs = [(row["a"], row["b"]) for row in found["differences"]]
+    assert pairs == [("regression", "most frequent"), ("tiny", "most frequent"), ("tiny", "regression")]
+    apart = hue["tiny"]["accuracy"] - hue["regression"]["accuracy"]
+    assert found["differences"][2]["mean accuracy"]["difference"] == pytest.approx(apart)
+    assert f"{hue['tiny']['accuracy']:.4f}" in printed

@@ -91,8 +91,8 @@ def evaluate(
         _draw(screen, network, found, judged.facts, plot)
     document = {
         "network": str(network),
-        "images": judged.facts["images"],
-        **{key: value for key, value in judged.facts.items() if key != "images"},
+        **{key: judged.facts[key] for key in ("split", "items", "images")},
+        **{key: value for key, value in judged.facts.items() if key not in ("split", "items", "images")},
         "mean_accuracy": found["mean_accuracy"],
         "mean_ap": found["mean_ap"],
         "mean_ap_of_groups": found["mean_ap_of_groups"],
