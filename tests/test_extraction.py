@@ -559,6 +559,17 @@ class TestJournal:
             assert len(report["bad"]) == usable.count(False)
 
 
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """1500 images of 500 items in a tar, some of them broken."""
+    rng = np.random.default_rng(2)
+    files = {}
+    for k in range(1500):
+        data = odd_images.saved(odd_images.photo(k), "JPEG")
+        files[f"{k % 3}/{k // 3:04}.jpg"] = data[: len(data) // 2] if rng.random() < 0.05 else data
+    return pack_tar(tmp_path_factory.mktemp("many") / "many.tar", dict(sorted(files.items())))
+
+
 class TestProcesses:
     """The installed `ivbpr`, in processes of its own."""
 
@@ -574,16 +585,6 @@ class TestProcesses:
             str(out),
             *more,
         ]
-
-    @pytest.fixture(scope="class")
-    def many(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
-        """1500 images of 500 items in a tar, some of them broken."""
-        rng = np.random.default_rng(2)
-        files = {}
-        for k in range(1500):
-            data = odd_images.saved(odd_images.photo(k), "JPEG")
-            files[f"{k % 3}/{k // 3:04}.jpg"] = data[: len(data) // 2] if rng.random() < 0.05 else data
-        return pack_tar(tmp_path_factory.mktemp("many") / "many.tar", dict(sorted(files.items())))
 
     def struck(self, words: list[str], out: Path, size: int, number: int) -> tuple[int, str]:
         """Send a signal once the journal has `size` bytes; exit code and stderr."""
@@ -773,6 +774,17 @@ class TestCommand:
             extract(folder, out, out)
 
 
+@pytest.mark.gpu
+def test_cuda_gives_the_same(folder: Path, net: Path, tmp_path: Path) -> None:
+    here = extract(folder, net, tmp_path / "cpu.h5", device="cpu")
+    there = extract(folder, net, tmp_path / "cuda.h5", device="cuda")
+    assert here["provider"] == "CPUExecutionProvider" and there["provider"] == "CUDAExecutionProvider"
+    one, other = Features.read(tmp_path / "cpu.h5"), Features.read(tmp_path / "cuda.h5")
+    assert np.abs(one.matrix - other.matrix).max() < 1e-4
+    again = extract(folder, net, tmp_path / "again.h5", device="cuda")
+    assert again["payload_sha256"] == there["payload_sha256"]
+
+
 @pytest.mark.real_data
 class TestRealData:
     def test_reference_fish(self, ivbpr: Run, real_data: Path, tmp_path: Path) -> None:
@@ -812,3 +824,4 @@ class TestRealData:
         assert kills.call(test.words(images, small, out, *options))[0] == 0
         assert kills.payload_of(out) == kills.payload_of(whole)
         assert len(Features.read(out)) == 10_695
+        print(kills.payload_of(out), "uninterrupted and killed twice")

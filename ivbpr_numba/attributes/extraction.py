@@ -110,7 +110,6 @@ def extract(
     _check_options(batch, threads, dtype, kind)
     tell: Progress = progress or (lambda event: None)
     with ExitStack() as stack:
-        keep_lock = stack.enter_context(lock(out))
         network = Network.read(model)
         given = preprocess if isinstance(preprocess, Preprocessing | None) else Preprocessing.read(preprocess)
         prepared = network.prepared_by(given)
@@ -130,6 +129,7 @@ def extract(
             "pillow": _version("pillow"),
         }
         stopped = stop or stack.enter_context(stop_signals())
+        keep_lock = stack.enter_context(lock(out))
         path = journal_path(keep_lock.path)
         journal = stack.enter_context(Journal(path, identity, overwrite))
         run = _Run(pictures, journal, batch, network, name, kind)
