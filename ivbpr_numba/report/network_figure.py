@@ -65,20 +65,23 @@ def network_figure(found: Judged, title: str, said: str) -> Drawing:
 
 def _group(parts: list[Part], name: str, group: Judged, y: float) -> float:
     """One group from `y` on; returns where the next one begins."""
-    heading = shortened(name.replace("_", " "), 44)
     parts.append(Line([(MARGIN, y - 18), (WIDTH - MARGIN, y - 18)], RULE, 1))
-    parts.append(Words(MARGIN, y + 4, heading, INK, 15, bold=True))
-    facts = [f"{group['images']:,} labelled images"]
+    facts = f"{group['images']:,} labelled images"
     if group["images"]:
-        facts = [
-            f"accuracy {figure3(group['accuracy'])}",
-            f"the most frequent value {figure3(group['majority'])}",
-            f"mean average precision {figure3(group['mean_ap'])}",
-            f"calibration error {figure3(group['calibration_error'])}",
-            *facts,
-        ]
+        usual = "the most frequent value" if group["exclusive"] else "the more frequent answers"
+        facts = (
+            f"accuracy {figure3(group['accuracy'])} · {usual} {figure3(group['majority'])} · mean average "
+            f"precision {figure3(group['mean_ap'])} · calibration error {figure3(group['calibration_error'])}"
+            f" · {facts}"
+        )
+    heading, room = name.replace("_", " "), WIDTH - 2 * MARGIN - 14 - width_of(facts, 11.5)
+    for length in range(len(heading), 1, -1):
+        if width_of(shortened(heading, length), 15, bold=True) <= room:
+            heading = shortened(heading, length)
+            break
+    parts.append(Words(MARGIN, y + 4, heading, INK, 15, bold=True))
     after = MARGIN + width_of(heading, 15, bold=True) + 14
-    parts.append(Words(after, y + 4, " · ".join(facts), MUTED, 11.5))
+    parts.append(Words(after, y + 4, facts, MUTED, 11.5))
     if not group["images"]:
         return y + 44
     top = y + 34
