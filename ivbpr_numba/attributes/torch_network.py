@@ -85,7 +85,7 @@ def pooled(levels: Sequence[Tensor]) -> Tensor:
     found = []
     for maps in levels:
         places = maps.permute(0, 2, 3, 1).flatten(1, 2)
-        found += [places.mean(1), places.max(1).values]
+        found += [maps.mean((2, 3)), places.max(1).values]
     return torch.cat(found, 1)
 
 
