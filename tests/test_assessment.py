@@ -493,6 +493,22 @@ def test_evaluate_a_part_and_a_feature_file(ivbpr: Run, shop: Shop) -> None:
     assert done.code == 3 and "another network" in done.err
 
 
+def test_evaluate_with_labels_in_json(ivbpr: Run, shop: Shop) -> None:
+    """Tags of which only some are known, and an item of which nothing is."""
+    known = {"00x": {"mood": {"bright": True}}, "01x": {"mood": ["dark"], "hue": "red"}, "02x": {}}
+    groups = [{"name": "mood", "exclusive": False}, {"name": "hue", "exclusive": True}]
+    labels = shop.folder / "labels.json"
+    labels.write_text(json.dumps({"groups": groups, "items": known}))
+    pictures = ["--images", shop.images, "--items", shop.table, "--id", "id", "--file", "file"]
+    command = ["network", "evaluate", shop.network, "--labels", labels, *pictures, "--format", "json"]
+    found = document_of(ivbpr(*command))
+    assert [*found["groups"]] == ["hue", "mood"] and found["items"] == 2
+    bright, dark = found["groups"]["mood"]["confusion"]
+    assert [sum(one[k] for k in one if k != "value") for one in (bright, dark)] == [2, 1]
+    assert [value["positives"] for value in found["groups"]["mood"]["values"]] == [1, 1]
+    assert found["groups"]["hue"]["images"] == 1
+
+
 def test_evaluate_in_words_and_lines(ivbpr: Run, shop: Shop) -> None:
     out = shop.folder / "out.svg"
     done = ivbpr(*shop.arguments("--groups", "hue", "--tags", "mood:|", "--plot", out))
