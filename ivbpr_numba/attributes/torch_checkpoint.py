@@ -91,11 +91,9 @@ def restore_best(
         network = AttributeNetwork(trunk, vocabulary, about["hidden"], 0.0, about["input_factor"])
         network.load_state_dict(state["best"]["network"])
         temperatures = [float(value) for value in state["best"]["temperatures"]]
-        record = {
-            **about["record"],
-            "best": state["best"]["figures"],
-            "history": json.loads(state["history"]),
-        }
+        # Without times, so that the same training gives the same file.
+        history = [{k: v for k, v in row.items() if k != "seconds"} for row in json.loads(state["history"])]
+        record = {**about["record"], "best": state["best"]["figures"], "history": history}
     except (KeyError, TypeError, ValueError, RuntimeError) as problem:
         raise DataError(
             f"The checkpoint '{path}' contradicts itself ({type(problem).__name__}).",

@@ -134,6 +134,8 @@ def train(
                 draw(event)
                 if event.get("event") == "warning":
                     screen.warn(event["message"])
+                if event.get("event") == "evaluation":
+                    screen.note(_line(event))
                 if "event" in event:
                     lines.write(event)
 
@@ -294,6 +296,13 @@ def _answer(out: Path, task: Task, found: dict[str, Any], problems: list[dict[st
     if problems:
         tables.append(Table(problems, "Images that can't be used"))
     return Answer("network-train", document, rows, tables)
+
+
+def _line(event: dict[str, Any]) -> str:
+    """One epoch for people who wait."""
+    groups = [f"{name} {own['accuracy']:.3f}" for name, own in event["groups"].items() if own["accuracy"]]
+    shown = "; accuracy on validation: " + ", ".join(groups) if groups else ""
+    return f"{event['phase']}, epoch {event['epoch']}/{event['epochs']}: loss {event['loss']:.4f}{shown}"
 
 
 def _size(text: str | None) -> tuple[int, int] | None:
