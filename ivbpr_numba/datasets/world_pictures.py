@@ -189,11 +189,10 @@ def _lit(
     edge = np.clip(2 - 2 * soft, 0, 1)  # 0 inside, 1 at the outline
     light = 1 + (tone - 1) * np.float32(material.relief)
     light *= 1 + (0.45 * material.relief) * slope + material.rim * edge**2 - 0.1 * edge
-    if material.shade is not None:
-        light *= material.shade[window]
+    light *= material.shade[window]
     cloth *= light
     if look["colour"] == "black":  # else no fold would show on it
-        cloth += 26 * np.clip(light - 0.82, 0, 1)
+        cloth += 42 * np.clip(light - 0.8, 0, 1)
     if material.gloss is not None:
         gloss = 0.9 * material.gloss[window] * (1.1 - 0.5 * edge) * np.clip(tone, 0.4, 1)
         cloth *= 1 - gloss
@@ -266,7 +265,7 @@ def write_pictures(world: World, folder: str | os.PathLike[str], progress: Progr
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Write a small file whole; unlike `write_bytes` without waiting for the disk, which takes longer than to draw."""
+    """Write a small file whole, without waiting for the disk, which would take longer than to draw."""
     beside = path.with_name(f"{path.name}.tmp-{os.getpid()}")
     try:
         beside.write_bytes(data)

@@ -27,7 +27,7 @@ RGB = tuple[int, int, int]
 
 
 class Stroke(NamedTuple):
-    """One thing to draw: how, its points, its width in cut units, its tone or the name of its ink, its side."""
+    """One thing to draw: how, its points, its width in cut units, its tone or its ink's name, its side."""
 
     kind: str
     begin: int
@@ -148,7 +148,9 @@ class Canvas:
                     self._sides[1].polygon(points, fill=side)
             else:
                 colour = inks[str(fill)]
-                for draw, value in zip(self._top[2:], (colour, 255)):
+                inked: tuple[tuple[ImageDraw.ImageDraw, int | RGB], ...]
+                inked = ((self._top[2], colour), (self._top[3], 255))
+                for draw, value in inked:
                     if kind == "stroke":
                         draw.line(points, fill=value, width=round(width * unit) or 1)
                     elif kind == "fill":

@@ -192,7 +192,7 @@ def _sleeves(
     inner = outer + across * cuff
     if flared and length > 0.5:
         outer, inner = outer - across * 0.09, inner + across * 0.07
-    under = np.asarray(arm) + (-0.02, 0.03)
+    under = np.asarray(arm) + np.array([-0.02, 0.03])
     right = join(
         bend(tuple(start), tuple(outer), -0.04 - puff),
         [tuple(inner)],
@@ -583,13 +583,13 @@ def _jeans_seams(cut: Cut, waist: float, hip: float, top: float, crotch: float) 
     cut.stitches.append(fly)
     pocket = bend((0.5 * waist, y), (hip * 0.97, y + 0.17), -0.24)
     cut.both(pocket, 0.014, 72)
-    cut.sew(pocket + (0, 0.02))
+    cut.sew(pocket + np.array([0, 0.02]))
     for x in (0.32, 0.8):
         cut.both([(x * waist, top - 0.012), (x * waist, y + 0.012)], 0.032, 108)
 
 
 def jeans(fit: Fit, flared: bool) -> Cut:
-    cut, w = Cut(), fit.width
+    cut = Cut()
     top = -0.82
     waist, hip = 0.27 * _shape(fit, 0.35), 0.325 * _shape(fit, 0.6)
     crotch = top + 0.5
@@ -604,7 +604,7 @@ def jeans(fit: Fit, flared: bool) -> Cut:
 
 
 def trousers(fit: Fit, flared: bool) -> Cut:
-    cut, w = Cut(), fit.width
+    cut = Cut()
     top = -0.82
     waist, hip = 0.26 * _shape(fit, 0.35), 0.33 * _shape(fit, 0.7)
     crotch = top + 0.54
@@ -621,7 +621,7 @@ def trousers(fit: Fit, flared: bool) -> Cut:
 
 
 def shorts(fit: Fit, flared: bool) -> Cut:
-    cut, w = Cut(), fit.width
+    cut = Cut()
     top = -0.42
     waist, hip = 0.35 * _shape(fit, 0.3), 0.42 * _shape(fit, 0.5)
     crotch = top + 0.5
@@ -638,7 +638,7 @@ def shorts(fit: Fit, flared: bool) -> Cut:
 
 
 def skirt(fit: Fit, flared: bool) -> Cut:
-    cut, w = Cut(), fit.width
+    cut = Cut()
     top = -0.62
     low = top + by_fit(fit, cropped=0.72, regular=1.2, loose=1.26, oversized=1.4)
     waist = 0.27 * _shape(fit, 0.35)

@@ -209,7 +209,7 @@ class Material(NamedTuple):
 
     Attributes
     ----------
-    shade : (TILE, TILE) float32 or None
+    shade : (TILE, TILE) float32
         Factor of the brightness.
     gloss : (TILE, TILE) float32 or None
         Share of white light that it throws back.
@@ -223,7 +223,7 @@ class Material(NamedTuple):
         How hairy the outline is.
     """
 
-    shade: np.ndarray | None
+    shade: np.ndarray
     gloss: np.ndarray | None
     rim: float
     relief: float
@@ -239,9 +239,7 @@ def material_of(name: str, variant: int) -> Material:
     """One of the `VARIANTS` tiles of a material."""
     rng = np.random.default_rng([MATERIALS.index(name), variant, 7])
     y, x = np.mgrid[0:TILE, 0:TILE].astype(np.float64)
-    shade, gloss, *rest = _WEAVERS[name](rng, x, y)
-    thin = [None if one is None else one.astype(np.float32) for one in (shade, gloss)]
-    return Material(*thin, *rest)
+    return _WEAVERS[name](rng, x, y)
 
 
 def _noise(rng: np.random.Generator, smooth: float, across: float | None = None) -> np.ndarray:
@@ -249,66 +247,91 @@ def _noise(rng: np.random.Generator, smooth: float, across: float | None = None)
     spectrum = np.fft.rfft2(rng.normal(0, 1, (TILE, TILE)))
     fy = np.fft.fftfreq(TILE)[:, None] * smooth
     fx = np.fft.rfftfreq(TILE)[None] * (smooth if across is None else across)
-    made = np.fft.irfft2(spectrum * np.exp(-2 * (np.pi**2) * (fx**2 + fy**2)), (TILE, TILE))
+    made: np.ndarray = np.fft.irfft2(spectrum * np.exp(-2 * (np.pi**2) * (fx**2 + fy**2)), (TILE, TILE))
     return made / made.std()
 
 
-def _leather(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> tuple:
+def _material(
+    shade: np.ndarray,
+    gloss: np.ndarray | None,
+    rim: float,
+    relief: float,
+    thread: bool = False,
+    fuzz: float = 0.0,
+) -> Material:
+    """In float32."""
+    thin = None if gloss is None else gloss.astype(np.float32)
+    return Material(shade.astype(np.float32), thin, rim, relief, thread, fuzz)
+
+
+def _leather(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> Material:
     """Hard, bright highlights along folds on a darkened, grained hide."""
     folds = _noise(rng, 13, 4)
-    lights = np.clip((folds - 0.75) / 0.5, 0, 1)
+    lights = np.clip((folds - 0.6) / 0.5, 0, 1)
     shade = 0.86 + 0.12 * np.tanh(1.4 * np.roll(folds, -3, axis=1)) + 0.03 * _noise(rng, 1.2)
-    return shade, 0.68 * lights, -0.2, 1.7
+    return _material(shade, 0.72 * lights, -0.2, 1.7)
 
 
-def _denim(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> tuple:
+def _denim(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> Material:
     """Twill lines, washed-out patches, and thread that shows."""
     twill = np.sin(2 * np.pi * (x * 0.8 + y) / 5.0 + 0.4 * _noise(rng, 4))
     worn = np.tanh(_noise(rng, 14))
-    return 1.02 + 0.08 * twill + 0.07 * _noise(rng, 0.8, 2) + 0.12 * worn, None, -0.1, 0.9, True
+    return _material(
+        1.0 + 0.1 * twill + 0.07 * _noise(rng, 0.8, 2) + 0.08 * worn,
+        0.16 * np.clip(worn, 0, 1) * (0.7 + 0.3 * twill),
+        -0.1,
+        0.9,
+        thread=True,
+    )
 
 
-def _silk(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> tuple:
+def _silk(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> Material:
     """Broad bands of soft light that flow."""
-    wave = 2 * np.pi * (x + 0.45 * y) / 51.2 + 1.5 * _noise(rng, 26)
+    wave = 2 * np.pi * (x + 0.45 * y) / 42 + 1.5 * _noise(rng, 26)
     light = (0.5 + 0.5 * np.sin(wave)) ** 3
-    return 0.84 + 0.3 * light, 0.36 * light**2, 0.0, 1.1
+    return _material(0.84 + 0.3 * light, 0.42 * light**2, 0.0, 1.1)
 
 
-def _cotton(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> tuple:
+def _cotton(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> Material:
     """Flat and even; its seams are topstitched."""
-    return 1.0 + 0.012 * _noise(rng, 0.8), None, 0.0, 0.75
+    return _material(1.0 + 0.012 * _noise(rng, 0.8), None, 0.0, 0.75)
 
 
-def _wool(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> tuple:
+def _wool(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> Material:
     """Knitted: columns of V-shaped stitches, and hairs along the outline."""
     column = x / 8.0
     within = np.abs(column - np.floor(column) - 0.5) * 2
     stitch = np.sin(2 * np.pi * (y / 6.4 + 0.55 * within))
     groove = -np.exp(-(((within - 1) / 0.22) ** 2))
-    return 0.97 + 0.13 * stitch + 0.2 * groove + 0.03 * _noise(rng, 1.0), None, -0.06, 0.9, False, 0.35
+    return _material(
+        0.98 + 0.13 * stitch + 0.24 * groove + 0.03 * _noise(rng, 1.0),
+        0.07 * np.clip(stitch, 0, 1) * (1 + groove),
+        -0.06,
+        0.9,
+        fuzz=0.35,
+    )
 
 
-def _linen(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> tuple:
+def _linen(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> Material:
     """Uneven threads across and along, and creases."""
     threads = _noise(rng, 0.7, 5) + _noise(rng, 5, 0.7)
     crease = np.abs(_noise(rng, 9) + 0.3 * _noise(rng, 5))
     lines = np.exp(-((crease / 0.12) ** 2))
-    return 0.99 + 0.065 * threads - 0.15 * lines + 0.07 * np.roll(lines, 2, axis=0), None, 0.0, 0.85
+    return _material(0.98 + 0.075 * threads - 0.16 * lines, 0.13 * np.roll(lines, 2, axis=0), 0.0, 0.85)
 
 
-def _velvet(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> tuple:
+def _velvet(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> Material:
     """Deep inside, bright where it turns away; the pile lies in patches."""
     pile = np.tanh(_noise(rng, 15, 6))
-    return 0.75 + 0.07 * pile + 0.03 * _noise(rng, 0.8), None, 0.8, 1.3
+    return _material(0.73 + 0.08 * pile + 0.03 * _noise(rng, 0.8), None, 0.9, 1.3)
 
 
-def _viscose(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> tuple:
+def _viscose(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> Material:
     """Falls in soft curved folds."""
     middle = TILE / 2
     sag = -(((x - middle) / 40) ** 2) * 20
-    drape = np.sin(2 * np.pi * (y + sag + 4 * _noise(rng, 24)) / 25.6)
-    return 0.97 + 0.15 * drape, 0.07 * np.clip(drape, 0, 1), 0.0, 1.0
+    drape = np.sin(2 * np.pi * (y + sag + 4 * _noise(rng, 24)) / 22)
+    return _material(0.97 + 0.15 * drape, 0.15 * np.clip(drape, 0, 1), 0.0, 1.0)
 
 
 _WEAVERS = {

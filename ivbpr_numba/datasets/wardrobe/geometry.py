@@ -1,4 +1,4 @@
-"""Curves of a garment's outline, as arrays of points (n, 2); x to the right, y down, the picture is [-1, 1]²."""
+"""Curves of a garment's outline: points (n, 2); x to the right, y down, the picture is [-1, 1]²."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-__all__ = ["along", "bend", "hem", "join", "mirrored", "ribbon", "through"]
+__all__ = ["along", "bend", "hem", "join", "mirrored", "through"]
 
 Point = tuple[float, float]
 
@@ -57,8 +57,3 @@ def along(line: np.ndarray, n: int) -> np.ndarray:
     steps = np.concatenate([[0], np.cumsum(np.hypot(*np.diff(line, axis=0).T))])
     at = np.linspace(0, steps[-1], n)
     return np.column_stack([np.interp(at, steps, line[:, 0]), np.interp(at, steps, line[:, 1])])
-
-
-def ribbon(line: np.ndarray, width: float) -> np.ndarray:
-    """The polygon between a line and the same line moved down by `width`."""
-    return np.concatenate([line, line[::-1] + (0, width)])

@@ -53,8 +53,11 @@ class Outfit:
     @cached_property
     def _thread(self) -> Sketch:
         sketch = Sketch()
-        for line in self.cut.stitches:
-            sketch.stitch(line, 0.018, "seam")
+        for points in self.cut.stitches:
+            sketch.stitch(points, 0.018, "seam")
+        for line in self.cut.lines:  # beside every dark seam a row of stitches
+            if line.tone < 80:
+                sketch.stitch(line.points + np.array([0, 0.028]), 0.014, "seam")
         return sketch
 
     @cached_property

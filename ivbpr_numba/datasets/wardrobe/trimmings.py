@@ -1,4 +1,4 @@
-"""What the tags of a product look like: hood, pleats, ruffles, embroidery and holes (the cut makes flares)."""
+"""What tags look like: hood, pleats, ruffles, embroidery and holes (a flared hem is part of the cut)."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def cords(cut: Cut) -> Sketch:
         start, y, length = 0.035, (cut.waist or (0.3, -0.8))[1] + 0.05, 0.34
     for side, extra in ((1, 0.0), (-1, 0.06)):
         cord = join([(side * start, y), (side * start * 1.12, y + length + extra)])
-        sketch.stroke(cord + (0.008, 0.006), 0.034, "edge")
+        sketch.stroke(cord + np.array([0.008, 0.006]), 0.034, "edge")
         sketch.stroke(cord, 0.024, "cord")
         sketch.stroke(cord[-1:] + np.array([[0, -0.05], [0, 0.02]]), 0.032, "brass")
     return sketch
@@ -134,7 +134,7 @@ def tears(cut: Cut, rng: np.random.Generator) -> Sketch:
     sketch = Sketch()
     for x, y, size in cut.holes:
         ragged = _RING * rng.uniform(0.75, 1.1, (14, 1)) * size
-        centre = (x, y) + rng.uniform(-0.015, 0.015, 2)
+        centre = np.array([x, y]) + rng.uniform(-0.015, 0.015, 2)
         sketch.fill(centre + 1.2 * ragged, "frayed")
         sketch.fill(centre + 1.0 * ragged, "behind")
         for k in (-0.42, -0.14, 0.14, 0.42):  # threads that still hold
