@@ -625,7 +625,7 @@ def test_a_group_without_labels_is_left_out(tmp_path: Path) -> None:
 def test_without_validation_the_last_epoch_is_kept(tmp_path: Path) -> None:
     data = squares.training_set(80, 0)
     report = train_torch(data, PRE, tmp_path / "net.onnx", QUICK)
-    assert report["best_epoch"] == QUICK.epochs and report["valid_accuracy"] is None
+    assert report["best_epoch"] == QUICK.epochs == 2 and report["valid_accuracy"] is None
     assert report["groups"][0]["temperature"] == 1.0
     assert any("not calibrated" in note for note in report["notes"])
 
@@ -671,6 +671,13 @@ def test_a_loss_that_is_not_finite_is_reported(tmp_path: Path) -> None:
 def test_options_without_sense(wrong: dict, tmp_path: Path) -> None:
     with pytest.raises(UsageError):
         train_torch(squares.training_set(40, 10), PRE, tmp_path / "n.onnx", replace(QUICK, **wrong))
+
+
+def test_what_is_not_given_depends_on_the_start() -> None:
+    scratch, started = (TorchOptions(trunk="small").resolved(pretrained) for pretrained in (False, True))
+    assert scratch.head_epochs == 0 < started.head_epochs
+    assert scratch.epochs > started.epochs > 0 and scratch.hidden == 64
+    assert TorchOptions(trunk="resnet18", epochs=2).resolved(True).epochs == 2
 
 
 def test_pictures_must_fit_trunk_and_preprocessing(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ivbpr_numba.attributes.with_torch import torch
@@ -25,13 +25,13 @@ class TorchOptions:
     ----------
     trunk : str
         A name of `trunks.TRUNKS`.
-    hidden : int
-        Units of each branch's hidden layer.
+    hidden : int or None
+        Units of each branch's hidden layer; None: 64 for the small trunk, else 256.
     dropout : float
         Of features and hidden units.
     head_epochs, epochs : int
         Epochs of the branches on the fixed trunk (none from scratch), then of all layers.
-    patience : int
+    patience : int or None
         Stop so many epochs of all layers after the best one; 0 never.
     batch : int
         Pictures a step.
@@ -64,11 +64,11 @@ class TorchOptions:
     """
 
     trunk: str = "squeezenet1_1"
-    hidden: int = 256
+    hidden: int | None = None
     dropout: float = 0.3
-    head_epochs: int = 12
-    epochs: int = 8
-    patience: int = 3
+    head_epochs: int = 8
+    epochs: int | None = None
+    patience: int | None = None
     batch: int = 64
     learning_rate: float = 1e-3
     again: float = 0.3
@@ -88,6 +88,16 @@ class TorchOptions:
     device: str = "auto"
     precision: str = "auto"
 
+    def resolved(self, pretrained: bool) -> TorchOptions:
+        """The same with every None replaced: from scratch it takes many more epochs, and no fixed trunk."""
+        return replace(
+            self,
+            hidden=self.hidden or (64 if self.trunk == "small" else 256),
+            head_epochs=self.head_epochs if pretrained else 0,
+            epochs=self.epochs if self.epochs is not None else (5 if pretrained else 30),
+            patience=self.patience if self.patience is not None else (2 if pretrained else 6),
+        )
+
     def checked(self) -> TorchOptions:
         """The same, if every value makes sense.
 
@@ -98,16 +108,17 @@ class TorchOptions:
         """
         positive = ("hidden", "batch", "learning_rate", "again", "trunk_rate", "scratch_rate")
         shares = ("dropout", "smoothing", "average", "shift", "zoom", "jitter")
+        given = {name: value for name, value in asdict(self).items() if value is not None}
         for name in positive:
-            if not getattr(self, name) > 0:
+            if not given.get(name, 1) > 0:
                 raise UsageError(f"{_flag(name)} {getattr(self, name)} is not above 0.", "Give more.")
         for name in ("head_epochs", "epochs", "patience", "weight_decay", "balance", "seed"):
-            if not getattr(self, name) >= 0:
+            if not given.get(name, 0) >= 0:
                 raise UsageError(f"{_flag(name)} {getattr(self, name)} is negative.", "Give 0 or more.")
         for name in shares:
             if not 0 <= getattr(self, name) < 1:
                 raise UsageError(f"{_flag(name)} {getattr(self, name)} is no share.", "Give 0 up to 1.")
-        if self.head_epochs + self.epochs == 0:
+        if self.epochs == 0 and self.head_epochs == 0:
             raise UsageError("No epochs at all.", "Give --epochs.")
         if self.threads is not None and self.threads < 1:
             raise UsageError(f"--threads {self.threads}.", "Give at least 1.")

@@ -115,7 +115,9 @@ def train_torch(
     Interrupted
         After SIGINT or SIGTERM, once the state is written.
     """
-    options = (options or TorchOptions()).checked()
+    options = (options or TorchOptions()).checked().resolved(init is not None)
+    if options.head_epochs + (options.epochs or 0) == 0:
+        raise UsageError("From scratch there is no epoch without --epochs.", "Give --epochs, or --init.")
     onnx_package()  # an hour of training must not end with the news that it is missing
     tell = progress or (lambda event: None)
     data, dropped = only_trainable(data)
@@ -172,6 +174,7 @@ class _Training:
     ) -> None:
         self.data, self.preprocessing, self.options, self.tell = data, preprocessing, options, tell
         self.channels_last = replace(preprocessing, layout="NHWC")
+        assert options.hidden is not None and options.epochs is not None  # they are resolved
         self.notes: list[str] = []
         self.stopped: Callable[[], int] = lambda: 0
         self.write: Callable[[], None] = lambda: None
@@ -201,7 +204,7 @@ class _Training:
         network: Any = AttributeNetwork(trunk, data.vocabulary, options.hidden, options.dropout, factor)
         self.network: AttributeNetwork = network.to(self.device, memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.network).eval()
-        self.phases = [("branches", options.head_epochs if self.pretrained else 0), ("all", options.epochs)]
+        self.phases = [("branches", options.head_epochs), ("all", options.epochs)]
         self.optimiser: Any = None
         self.found_optimiser: dict[str, Any] = {}  # of a state that was read, until its phase goes on
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "float16")
