@@ -317,6 +317,8 @@ def _load(content: bytes, path: PathLike, providers: list[Any], threads: int | N
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what goes wrong is raised; the rest is noise on stderr
+    # Threads that spin while they wait take the cores from decoding.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if threads is not None:
         options.intra_op_num_threads = threads
     try:

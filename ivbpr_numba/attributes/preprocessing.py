@@ -65,28 +65,20 @@ class Preprocessing:
         from PIL import Image as pillow
 
         height, width = self.size
+        how = pillow.Resampling.BILINEAR
         if self.crop == "none":
-            if image.size == (width, height):
-                return image
-            return image.resize((width, height), pillow.Resampling.BILINEAR)
-        pick = max if self.crop == "center" else min
-        if self.crop == "center" and self.resize is not None:
-            factor = self.resize / min(image.size)
-        else:
-            factor = pick(width / image.width, height / image.height)
+            return image if image.size == (width, height) else image.resize((width, height), how)
+        covering = (width / image.width, height / image.height)
+        if self.crop == "center":
+            # Only what will be seen is scaled.
+            factor = max((self.resize or 0) / min(image.size), *covering)
+            wide, high = min(image.width, width / factor), min(image.height, height / factor)
+            left, top = (image.width - wide) / 2, (image.height - high) / 2
+            return image.resize((width, height), how, box=(left, top, left + wide, top + high))
+        factor = min(covering)
         scaled = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
-        if self.crop == "center":
-            scaled = (max(scaled[0], width), max(scaled[1], height))
-        if max(scaled) > 64 * LARGEST:  # a strip of pixels would become gigantic: cut it out first
-            image = _middle(image, factor, self.size)
-            scaled = (max(width, round(image.width * factor)), max(height, round(image.height * factor)))
-        if image.size != scaled:
-            image = image.resize(scaled, pillow.Resampling.BILINEAR)
-        if self.crop == "center":
-            left, top = (scaled[0] - width) // 2, (scaled[1] - height) // 2
-            return image.crop((left, top, left + width, top + height))
         page = pillow.new("RGB", (width, height), (255, 255, 255))
-        page.paste(image, ((width - scaled[0]) // 2, (height - scaled[1]) // 2))
+        page.paste(image.resize(scaled, how), ((width - scaled[0]) // 2, (height - scaled[1]) // 2))
         return page
 
     def normalise(self, pixels: np.ndarray) -> np.ndarray:
@@ -223,14 +215,6 @@ PRESETS = {
         (224, 224), "center", channels="bgr", scale=1.0, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)
     ),
 }
-
-
-def _middle(image: Image, factor: float, size: tuple[int, int]) -> Image:
-    """The part of a very long image that is seen after scaling by `factor`, and a little more."""
-    wide = min(image.width, int(size[1] / factor) + 2)
-    high = min(image.height, int(size[0] / factor) + 2)
-    left, top = (image.width - wide) // 2, (image.height - high) // 2
-    return image.crop((left, top, left + wide, top + high))
 
 
 def _pair(value: Any) -> tuple[int, int]:
