@@ -5,7 +5,7 @@
 DATA holds `hm/` as CONTRIBUTING.md says. Compared on the same purchases, for several split seeds, default
 options throughout: I-VBPR on the probabilities of each network (`ivbpr features extract`), I-VBPR on the
 catalogue's own labels of the same five groups (one-hot), VBPR on the activations of an ImageNet network, and
-no features at all. Only articles that every feature file covers take part.
+no features at all (BPR-MF). Only articles that every feature file covers take part.
 
 A network saw photos of some articles, with their labels, when it was trained. Test items are therefore also
 judged apart, by the part of the network's recorded split that they are in.
@@ -64,7 +64,12 @@ def feature_files(source: Path, work: Path, networks: dict[str, Path]) -> dict[s
 
 
 def runs(
-    source: Path, files: dict[str, Path], networks: dict[str, Path], splits: int, options: dict[str, Any]
+    source: Path,
+    files: dict[str, Path],
+    networks: dict[str, Path],
+    splits: int,
+    options: dict[str, Any],
+    of_networks: dict[str, Any],
 ) -> Iterator[dict[str, Any]]:
     """One row for every split seed and contender."""
     features = {name: Features.read(path) for name, path in files.items()}
@@ -80,7 +85,7 @@ def runs(
         seen = {name: parts_of(data, path) for name, path in networks.items()}
         for name in [*networks, CATALOGUE, DENSE, NONE]:
             model = "vbpr" if name == DENSE else "bpr-mf" if name == NONE else "i-vbpr"
-            given = options if name != NONE else {}
+            given = of_networks if name in networks else options if name != NONE else {}
             begun = time.perf_counter()
             fitted = create(model, **given).fit(data, features.get(name))
             seconds = time.perf_counter() - begun
@@ -134,8 +139,9 @@ def differences(rows: list[dict[str, Any]], networks: list[str]) -> str:
     for one, other in pairs:
         cells = []
         for setting in ("all", "cold"):
-            apart = [of[s, one]["users"][setting] - of[s, other]["users"][setting] for s in splits]
-            cells.append(_cell(apart))
+            cells.append(
+                _cell([of[s, one]["users"][setting] - of[s, other]["users"][setting] for s in splits])
+            )
         lines.append(f"  {one} − {other}".ljust(50) + "".join(cells))
     lines.append("the same on All, by the part of the network's training that the test item's photo was in")
     for one in networks:
@@ -188,16 +194,18 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--network", action="append", required=True, metavar="NAME=FILE")
     parser.add_argument("--splits", type=int, default=3)
-    parser.add_argument("--option", nargs="*", default=[], help="of the visual models, as name=value")
+    parser.add_argument("--option", nargs="*", default=[], help="of all visual models, as name=value")
+    parser.add_argument("--network-option", nargs="*", default=[], help="of those on probabilities only")
     parser.add_argument("--keep", type=Path, help="folder: feature files are kept here and used again")
     parser.add_argument("--json", type=Path, help="also write every run, one JSON object a line")
     chosen = parser.parse_args()
     networks = {name: Path(path) for name, _, path in (text.partition("=") for text in chosen.network)}
-    options = {k: json.loads(v) for k, v in (text.split("=") for text in chosen.option)}
+    options = dict(map(_option, chosen.option))
+    own = options | dict(map(_option, chosen.network_option))
     rows = []
     with tempfile.TemporaryDirectory() as work:
         files = feature_files(chosen.data, chosen.keep or Path(work), networks)
-        for row in runs(chosen.data, files, networks, chosen.splits, options):
+        for row in runs(chosen.data, files, networks, chosen.splits, options, own):
             rows.append(row)
             print(json.dumps(_plain(row)), file=sys.stderr, flush=True)
     print(table(rows))
@@ -207,6 +215,14 @@ def main() -> None:
     print(counts(rows))
     if chosen.json is not None:
         chosen.json.write_text("".join(json.dumps(_plain(row)) + "\n" for row in rows))
+
+
+def _option(text: str) -> tuple[str, Any]:
+    name, _, value = text.partition("=")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:
