@@ -20,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, confusion_matrix, precision_score, recall_score
 
+from ivbpr_numba import BPRMF, VBPR
 from ivbpr_numba.attributes.assessment import assess, average_precision, right_answers
 from ivbpr_numba.attributes.labels import Labels
 from ivbpr_numba.attributes.onnx_graph import write_network
@@ -633,3 +634,39 @@ def test_the_benchmark_compares_on_the_test_part(
     apart = hue["tiny"]["accuracy"] - hue["regression"]["accuracy"]
     assert found["differences"][2]["mean accuracy"]["difference"] == pytest.approx(apart)
     assert f"{hue['tiny']['accuracy']:.4f}" in printed
+
+
+def test_the_benchmark_of_the_claim_counts_and_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    from test_models import ATTRIBUTES, DATA
+
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
+    sys.modules.pop("quality", None)
+    import claim
+
+    fitted = VBPR(factors=3, visual_factors=4, iterations=2, eval_every=1).fit(DATA, ATTRIBUTES)
+    sizes = claim.sizes(fitted, DATA)
+    n_columns, n_users, n_items = len(ATTRIBUTES.names), len(DATA.users), len(DATA.items)
+    assert (sizes["columns"], sizes["of_features"]) == (n_columns, 5 * n_columns)
+    shared = n_items + 3 * (n_users + n_items) + 4 * n_users
+    assert sizes["parameters"] == shared + 5 * n_columns
+    assert claim.sizes(BPRMF(iterations=1, eval_every=1).fit(DATA), DATA)["columns"] == 0
+
+    rng = np.random.default_rng(0)
+    rows, seen = [], [rng.integers(0, 3, 30) for _ in range(2)]
+    for split in range(2):
+        for name, level in (("n", 0.7), (claim.CATALOGUE, 0.6), (claim.DENSE, 0.5), (claim.NONE, 0.4)):
+            # Two tenths more where the photo was trained with.
+            values = level + 0.2 * (seen[split] == 0) * (name == "n") + 0.01 * np.tile([1, -1], 15)
+            users = {"all": values, "cold": values[:10]}
+            rows.append({"split": split, "contender": name, "users": users, "parts": {"n": seen[split]}})
+    text = claim.differences(rows, ["n"])
+    trained = np.mean([np.mean(parts == 0) for parts in seen])
+    assert f"n − {claim.DENSE}".ljust(48) + f"{0.2 + 0.2 * trained:+8.4f}" in text
+    apart = {
+        line.split("(")[0].strip(): line.split(")")[1].split()[0]
+        for line in text.splitlines()
+        if " users)" in line
+    }
+    assert apart[f"n − {claim.CATALOGUE}, train"] == "+0.3000"
+    assert apart[f"n − {claim.CATALOGUE}, test"] == apart[f"n − {claim.CATALOGUE}, valid"] == "+0.1000"
+    assert "0.9" in claim.by_part(rows, "n").splitlines()[1]
