@@ -12,6 +12,8 @@ from ivbpr_numba.attributes.with_torch import torch
 
 __all__ = ["AttributeNetwork", "Deployed", "masked_loss"]
 
+LEAST = 0.01  # keeps the root's slope finite where nothing was found
+
 nn = torch.nn
 Tensor = torch.Tensor
 
@@ -62,18 +64,30 @@ class AttributeNetwork(nn.Module):
             for group in vocabulary.groups
         )
 
+    def scale_by(self, features: Tensor) -> None:
+        """Take the scale of the pooled features from those of some pictures."""
+        values = root(features)
+        spread = values.std(0, unbiased=False)
+        self.shift.copy_(values.mean(0))
+        self.spread.copy_(torch.where(spread > 1e-6 * spread.max(), spread, spread.max() + 1e-6))
+
     def features(self, images: Tensor) -> Tensor:
         """Mean and maximum of each level, (N, 2 · channels): level by level, the means first."""
         return pooled(self.trunk(images * self.input_factor))
 
     def logits(self, features: Tensor) -> list[Tensor]:
         """One (N, C_g) a group."""
-        features = self.dropout((features - self.shift) / self.spread)
+        features = self.dropout((root(features) - self.shift) / self.spread)
         return [branch(features) for branch in self.branches]
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Images (N, 3, H, W) to one (N, C_g) a group."""
         return self.logits(self.features(images))
+
+
+def root(features: Tensor) -> Tensor:
+    """What the branches see of pooled features: their long tail weighs less under a root."""
+    return torch.sqrt(features + LEAST)
 
 
 def pooled(levels: Sequence[Tensor]) -> Tensor:
@@ -127,7 +141,7 @@ class Deployed(nn.Module):
         features = torch.cat([kind for maps in levels for kind in (maps.mean((2, 3)), maps.amax((2, 3)))], 1)
         found = []
         for branch, exclusive in zip(self.branches, self.exclusive):
-            logits = branch(features)
+            logits = branch(root(features))
             found.append(torch.softmax(logits, 1) if exclusive else torch.sigmoid(logits))
         return torch.cat(found, 1), features
 

@@ -66,13 +66,13 @@ class TorchOptions:
     trunk: str = "squeezenet1_1"
     hidden: int | None = None
     dropout: float = 0.3
-    head_epochs: int = 8
+    head_epochs: int = 6
     epochs: int | None = None
     patience: int | None = None
     batch: int = 64
     learning_rate: float = 1e-3
     again: float = 0.3
-    trunk_rate: float = 1e-4
+    trunk_rate: float = 6e-4
     scratch_rate: float = 2e-3
     weight_decay: float = 0.01
     balance: float = 0.0
@@ -94,7 +94,7 @@ class TorchOptions:
             self,
             hidden=self.hidden or (64 if self.trunk == "small" else 256),
             head_epochs=self.head_epochs if pretrained else 0,
-            epochs=self.epochs if self.epochs is not None else (5 if pretrained else 30),
+            epochs=self.epochs if self.epochs is not None else (4 if pretrained else 30),
             patience=self.patience if self.patience is not None else (2 if pretrained else 6),
         )
 

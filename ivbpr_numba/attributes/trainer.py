@@ -471,10 +471,8 @@ class _Training:
                 self._stop("preparing the features")
         self.cached = torch.cat(found)
         if fresh:
-            for network in (self.network, self.average):
-                network.shift.copy_(self.cached.mean(0))
-                spread = self.cached.std(0, unbiased=False)
-                network.spread.copy_(torch.where(spread > 1e-6 * spread.max(), spread, spread.max() + 1e-6))
+            self.network.scale_by(self.cached)
+            self.average.scale_by(self.cached)
 
     @torch.no_grad()
     def _logits(self, rows: np.ndarray) -> list[np.ndarray]:
