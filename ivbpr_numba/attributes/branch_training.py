@@ -62,14 +62,14 @@ class BranchOptions:
 
     hidden: int = 256
     dropout: float = 0.5
-    input_dropout: float = 0.1
-    epochs: int = 20
+    input_dropout: float = 0.3
+    epochs: int = 14
     patience: int = 0
-    batch: int = 256
+    batch: int = 128
     learning_rate: float = 1e-3
-    weight_decay: float = 0.0
+    weight_decay: float = 0.1
     smoothing: float = 0.0
-    average: float = 0.995
+    average: float = 0.99
     criterion: str = "log_loss"
     seed: int = 0
 

@@ -250,7 +250,10 @@ def _frozen(
     from ivbpr_numba.attributes.frozen import train_frozen
     from ivbpr_numba.attributes.preprocessing import Preprocessing
 
-    chosen = BranchOptions(**{name: options[name] for name in FROZEN if name in options}).checked()
+    own = {name: options[name] for name in FROZEN if name in options}
+    if "dropout" in own:  # one number for both, as for whole networks
+        own["input_dropout"] = own["dropout"]
+    chosen = BranchOptions(**own).checked()
     given = None if preprocess is None else Preprocessing.read(preprocess)
     return train_frozen(
         task,
