@@ -109,41 +109,32 @@ def evaluate(
             f"'{network.path}' records no split, so nobody can tell its '{split}' images.",
             "Use --split all, with images that it was not trained on.",
         )
-    if features is not None:
-        columns = _columns(network, features, vocabulary)
+    columns = _columns(network, features, vocabulary) if features is not None else None
     read = read_labels(labels, id_column, read_groups, read_tags)
-    known = np.zeros(len(read), dtype=bool)
-    for k in range(len(read.values)):
-        known |= read.known(k)
-    having = images if images is not None else features
-    assert having is not None
-    shown = (
-        encode_ids(one.item for one in images.pictures) if images is not None else features.items.values  # type: ignore[union-attr]
-    )
+    known = np.any([read.known(k) for k in range(len(read.values))], axis=0)
+    shown = _items_of(images, features)
     where = read.items.find(shown)
-    here = np.zeros(len(read), dtype=bool)
-    here[where[where >= 0]] = True
-    rows = np.flatnonzero(here & known)
+    having = known.copy()
+    having[np.setdiff1d(np.arange(len(read)), where)] = False
+    rows = np.flatnonzero(having)
     parts = recorded_parts(network, read.items)
     training = None
     if parts is not None:
-        learned = np.flatnonzero(here & known & (parts == 0))
+        learned = np.flatnonzero(having & (parts == 0))
         training = read.take(learned).onto(vocabulary) if len(learned) else None
         if split != "all":
             rows = rows[parts[rows] == PARTS.index(split)]
     if len(rows) == 0:
-        raise DataError(_nothing(shown, read.items, here & known, labels, split), _hint(split, here & known))
+        raise _nothing(shown, read.items, having, labels, split)
     facts: dict[str, Any] = {
         "split": split,
-        "items_without_image": int(np.count_nonzero(known & ~here)),
+        "items_without_image": int(np.count_nonzero(known & ~having)),
         "images_without_label": int(np.count_nonzero((where < 0) | ~known[where])),
-        "trained_on": int(np.count_nonzero(parts[rows] == 0)) if parts is not None else None,
     }
     if images is not None:
-        seen = np.full(len(read), -1, dtype=np.int64)
+        seen = np.full(len(read) + 1, -1, dtype=np.int64)  # the last place is for images of unknown items
         seen[rows] = np.arange(len(rows))
-        target = np.where(where >= 0, seen[where], -1)
-        found, ok, run = _run(network, images, target, len(rows), device, threads, progress)
+        found, ok, run = _run(network, images, seen[where], len(rows), device, threads, progress)
         facts |= run
         if not ok.any():
             reason = run["bad"][0]["reason"]
@@ -157,7 +148,16 @@ def evaluate(
         facts |= {"images": len(rows), "bad": [], "provider": None, "device_reason": None}
     kept = read.take(rows).onto(vocabulary)
     facts |= {"items": len(rows), "other_values": kept.report["other_values"]}
+    facts["trained_on"] = int(np.count_nonzero(parts[rows] == 0)) if parts is not None else None
     return Judged(found, kept, training, facts)
+
+
+def _items_of(images: Pictures | None, features: Features | None) -> np.ndarray:
+    """Item of each image or row."""
+    if images is not None:
+        return encode_ids(one.item for one in images.pictures)
+    assert features is not None
+    return features.items.values
 
 
 def chosen_vocabulary(
@@ -316,17 +316,14 @@ def _run(
     return means.astype(np.float32), ok, facts
 
 
-def _nothing(shown: np.ndarray, items: Ids, labelled: np.ndarray, labels: PathLike, split: str) -> str:
+def _nothing(shown: np.ndarray, items: Ids, labelled: np.ndarray, labels: PathLike, split: str) -> DataError:
     if labelled.any():
-        return f"None of the {np.count_nonzero(labelled):,} labelled images is in the part '{split}'."
-    first = f"'{shown[0].decode()}'" if len(shown) else "none"
-    return (
-        f"None of the {len(shown):,} images has a label in '{labels}': the first image is {first}, the first "
-        f"labelled item '{items[0]}'."
+        return DataError(
+            f"None of the {np.count_nonzero(labelled):,} labelled images is in the part '{split}'.",
+            "Use another --split, or more images.",
+        )
+    return DataError(
+        f"None of the {len(shown):,} images has a label in '{labels}': the first image is "
+        f"'{shown[0].decode()}', the first labelled item '{items[0]}'.",
+        "Image names without their ending must be the ids of the label table.",
     )
-
-
-def _hint(split: str, labelled: np.ndarray) -> str:
-    if labelled.any():
-        return "Use another --split, or more images."
-    return "Image names without their ending must be the ids of the label table."
