@@ -26,7 +26,7 @@ class TorchOptions:
     trunk : str
         A name of `trunks.TRUNKS`.
     hidden : int or None
-        Units of each branch's hidden layer; None: 64 for the small trunk, else 256.
+        Units of each branch's hidden layer; None: 64 for the small trunk, else 128.
     dropout : float
         Of features and hidden units.
     head_epochs, epochs : int
@@ -92,7 +92,7 @@ class TorchOptions:
         """The same with every None replaced: from scratch it takes many more epochs, and no fixed trunk."""
         return replace(
             self,
-            hidden=self.hidden or (64 if self.trunk == "small" else 256),
+            hidden=self.hidden or (64 if self.trunk == "small" else 128),
             head_epochs=self.head_epochs if pretrained else 0,
             epochs=self.epochs if self.epochs is not None else (4 if pretrained else 30),
             patience=self.patience if self.patience is not None else (2 if pretrained else 6),

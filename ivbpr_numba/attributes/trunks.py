@@ -102,10 +102,10 @@ class Fire(nn.Module):
 
 
 class SqueezeNet(_Sequence):
-    """SqueezeNet 1.1 (Iandola et al. 2016); levels are fire3, fire5, fire7 and fire9."""
+    """SqueezeNet 1.1 (Iandola et al. 2016); levels are all eight of its modules, fire2 to fire9."""
 
-    channels = (128, 256, 384, 512)
-    taken = (4, 7, 10, 12)
+    channels = (128, 128, 256, 256, 384, 384, 512, 512)
+    taken = (3, 4, 6, 7, 9, 10, 11, 12)
 
     def __init__(self) -> None:
         super().__init__(
