@@ -80,6 +80,8 @@ SIZES = {
         WorldSize("S1", 20_000, 20_000, max_purchases=34),
         WorldSize("S2", 100_000, 300_000, max_purchases=24),
         WorldSize("paper", 400_000, 1_400_000, max_purchases=14),
+        # A catalogue to learn attributes from: all values about equally frequent.
+        WorldSize("photos", 2_000, 20_000, frequency_concentration=1e6, tag_low=0.3, tag_high=0.3),
     )
 }
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,7 @@ VALUES = {
     "fit": tuple(FITS),
     TAGS: TAG_NAMES,
 }
+AT_ONCE = 50  # pictures between two calls of `progress`
 NOISE = np.float32(2.2)
 AROUND = (
     40,
@@ -139,6 +141,7 @@ def _inks(look: Mapping[str, str], material: fabrics.Material) -> dict[str, RGB]
         "outline": (250, 244, 226) if light else (70, 26, 40),
         "behind": (196, 176, 160) if dark else (96, 76, 66),
         "frayed": (246, 244, 238),
+        "trim": (92, 30, 44) if light else (246, 240, 226),
         "cord": (240, 236, 226) if brightness < 600 else (84, 80, 78),
         "brass": (196, 176, 120),
     }
@@ -257,10 +260,19 @@ def write_pictures(world: World, folder: str | os.PathLike[str], progress: Progr
         raise UsageError(f"'{folder}' is a file.", "Name a folder.") from None
     except OSError as problem:
         raise os_problem(problem, folder) from problem
-    for row in range(len(world.items)):
+    n = len(world.items)
+
+    def one(row: int) -> None:
         _write(folder / f"{world.items[row]}.jpg", picture_of(world, row))
-        if progress is not None and (row + 1) % 50 == 0:
-            progress(row + 1, len(world.items))
+
+    # Pillow and NumPy let other threads run while they work.
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        for start in range(0, n, AT_ONCE):
+            end = min(start + AT_ONCE, n)
+            for _ in pool.map(one, range(start, end)):
+                pass
+            if progress is not None:
+                progress(end, n)
     return folder
 
 

@@ -35,8 +35,8 @@ class Fit(NamedTuple):
 FITS = {
     "regular": Fit("regular", 1.0, 1.0, 0.0),
     "slim": Fit("slim", 0.74, 1.0, 0.0),
-    "loose": Fit("loose", 1.24, 1.03, 0.02),
-    "oversized": Fit("oversized", 1.55, 1.1, 0.07),
+    "loose": Fit("loose", 1.26, 1.03, 0.02),
+    "oversized": Fit("oversized", 1.6, 1.1, 0.07),
     "cropped": Fit("cropped", 1.0, 0.62, 0.0),
 }
 
@@ -67,6 +67,8 @@ class Cut:
         In the order in which they lie on each other; a hood comes between the two.
     lines : list of Line
         Seams, lapels, pockets.
+    fades : list of ((n, 2) array, brightness)
+        Washed-out areas.
     buttons : list of (x, y, radius)
     ribs : list of (n, 2) arrays
         Quadrangles with knitted ribs: cuffs, hems, collars.
@@ -90,6 +92,7 @@ class Cut:
     behind: list[Part] = field(default_factory=list)
     parts: list[Part] = field(default_factory=list)
     lines: list[Line] = field(default_factory=list)
+    fades: list[tuple[np.ndarray, int]] = field(default_factory=list)
     buttons: list[tuple[float, float, float]] = field(default_factory=list)
     ribs: list[np.ndarray] = field(default_factory=list)
     stitches: list[np.ndarray] = field(default_factory=list)
@@ -599,7 +602,11 @@ def jeans(fit: Fit, flared: bool) -> Cut:
     _band(cut, waist, top)
     _jeans_seams(cut, waist, hip, top, crotch)
     cut.sew(through([(waist * 0.9, top + 0.12), (hip * 0.92, top + 0.25), (hip * 0.86, crotch + 0.1)]))
-    cut.both(bend((0.0, crotch - 0.06), (0.012, crotch), 0.0), 0.012)
+    x, y = 0.55 * hip, crotch + 0.16  # worn pale where the thighs are
+    a = np.linspace(0, 2 * np.pi, 20, endpoint=False)
+    for size, tone in ((1.0, 136), (0.82, 144), (0.64, 152), (0.46, 159), (0.28, 164)):
+        oval = np.column_stack([0.1 * size * np.cos(a) + x, 0.36 * size * np.sin(a) + y])
+        cut.fades += [(oval, tone), (mirrored(oval), tone)]
     return cut
 
 
@@ -613,8 +620,8 @@ def trousers(fit: Fit, flared: bool) -> Cut:
     _legs(cut, waist, top, crotch, hip, low, leg, flared, gap=0.02)
     _band(cut, waist, top, 0.075)
     middle = 0.5 * hip + 0.02 + 0.35 * max(0.0, leg - 0.16)
-    cut.both(bend((0.52 * waist, top + 0.08), (middle, low - 0.01), 0.01), 0.016, 172)  # the crease
-    cut.both(bend((0.52 * waist + 0.018, top + 0.08), (middle + 0.018, low - 0.01), 0.01), 0.014, 88)
+    cut.both(bend((0.52 * waist, top + 0.08), (middle, low - 0.01), 0.01), 0.022, 190)  # the crease
+    cut.both(bend((0.52 * waist + 0.018, top + 0.08), (middle + 0.02, low - 0.01), 0.01), 0.02, 70)
     cut.both([(0.74 * waist, top + 0.09), (hip * 0.97, top + 0.34)], 0.018, 66)
     cut.buttons.append((0.03, top + 0.055, 0.022))
     return cut

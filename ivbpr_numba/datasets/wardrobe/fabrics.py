@@ -38,8 +38,8 @@ COLOURS = {
     "green": Colour((42, 128, 72), (CREAM, WHITE, (14, 56, 34))),
     "yellow": Colour((245, 204, 44), (WHITE, (120, 78, 24), (58, 56, 60))),
     "pink": Colour((244, 152, 188), (WHITE, (176, 34, 96), (120, 40, 84))),
-    "grey": Colour((140, 143, 148), (WHITE, (52, 54, 60), (224, 220, 212))),
-    "brown": Colour((106, 66, 38), (CREAM, (222, 184, 138), (48, 28, 16))),
+    "grey": Colour((140, 143, 148), (WHITE, (92, 96, 104), (224, 220, 212))),
+    "brown": Colour((106, 66, 38), (CREAM, (222, 184, 138), (236, 216, 190))),
     "beige": Colour((218, 196, 160), (WHITE, (112, 72, 44), (78, 66, 56))),
     "purple": Colour((122, 58, 166), (WHITE, (214, 182, 238), CREAM)),
     "orange": Colour((240, 124, 36), (CREAM, WHITE, (120, 46, 10))),
@@ -289,7 +289,7 @@ def _silk(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> Material:
     """Broad bands of soft light that flow."""
     wave = 2 * np.pi * (x + 0.45 * y) / 42 + 1.5 * _noise(rng, 26)
     light = (0.5 + 0.5 * np.sin(wave)) ** 3
-    return _material(0.84 + 0.3 * light, 0.42 * light**2, 0.0, 1.1)
+    return _material(0.84 + 0.3 * light, 0.55 * light**2, 0.0, 1.1)
 
 
 def _cotton(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> Material:
@@ -315,9 +315,9 @@ def _wool(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> Material:
 def _linen(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> Material:
     """Uneven threads across and along, and creases."""
     threads = _noise(rng, 0.7, 5) + _noise(rng, 5, 0.7)
-    crease = np.abs(_noise(rng, 9) + 0.3 * _noise(rng, 5))
+    crease = np.abs(_noise(rng, 7, 10))
     lines = np.exp(-((crease / 0.12) ** 2))
-    return _material(0.98 + 0.075 * threads - 0.16 * lines, 0.13 * np.roll(lines, 2, axis=0), 0.0, 0.85)
+    return _material(0.97 + 0.1 * threads - 0.2 * lines, 0.18 * np.roll(lines, 2, axis=0), 0.0, 0.85)
 
 
 def _velvet(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> Material:
@@ -330,8 +330,8 @@ def _viscose(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> Material
     """Falls in soft curved folds."""
     middle = TILE / 2
     sag = -(((x - middle) / 40) ** 2) * 20
-    drape = np.sin(2 * np.pi * (y + sag + 4 * _noise(rng, 24)) / 22)
-    return _material(0.97 + 0.15 * drape, 0.15 * np.clip(drape, 0, 1), 0.0, 1.0)
+    drape = np.sin(2 * np.pi * (y + sag + 4 * _noise(rng, 24)) / 26)
+    return _material(0.95 + 0.22 * drape, 0.26 * np.clip(drape, 0, 1) ** 2, 0.0, 1.0)
 
 
 _WEAVERS = {

@@ -42,8 +42,10 @@ class Outfit:
 
     @cached_property
     def _details(self) -> Sketch:
-        """Ribs, seams and buttons."""
+        """Ribs, washed-out areas, seams and buttons."""
         sketch = trimmings.knitted(self.cut)
+        for area, tone in self.cut.fades:
+            sketch.shade(area, tone)
         for line in self.cut.lines:
             sketch.seam(line)
         for button in self.cut.buttons:
@@ -54,17 +56,17 @@ class Outfit:
     def _thread(self) -> Sketch:
         sketch = Sketch()
         for points in self.cut.stitches:
-            sketch.stitch(points, 0.018, "seam")
+            sketch.stitch(points, 0.026, "seam")
         for line in self.cut.lines:  # beside every dark seam a row of stitches
             if line.tone < 80:
-                sketch.stitch(line.points + np.array([0, 0.028]), 0.014, "seam")
+                sketch.stitch(line.points + np.array([0, 0.03]), 0.022, "seam")
         return sketch
 
     @cached_property
     def _topstitch(self) -> Sketch:
         sketch = Sketch()
         for line in self.cut.stitches:
-            sketch.crease(line, 0.01, 88)
+            sketch.crease(line, 0.016, 80)
         return sketch
 
     @cached_property

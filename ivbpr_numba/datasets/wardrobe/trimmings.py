@@ -55,7 +55,7 @@ def cords(cut: Cut) -> Sketch:
 
 
 def ruffles(cut: Cut) -> Sketch:
-    """Frills along hems, cuffs and one line across the body."""
+    """Frills with a trimmed edge along hems, cuffs and one line across the body."""
     sketch = Sketch()
     for line, depth in [(e, RUFFLE * 0.9) for e in cut.edges] + [(t, RUFFLE) for t in cut.tiers]:
         length = float(np.hypot(*np.diff(line, axis=0).T).sum())
@@ -67,14 +67,15 @@ def ruffles(cut: Cut) -> Sketch:
         lower = spine * np.where(np.abs(spine) > 0.05, widen, 1)
         lower = lower + np.column_stack([0 * phase, depth * (0.72 + 0.34 * np.sqrt(phase)) - up])
         upper = spine - (0, up)
-        sketch.lay(Part(join(upper, lower[::-1]), 138))
-        sketch.crease(upper, 0.014, 84)
-        sketch.crease(lower, 0.02, 62)
+        sketch.crease(lower + np.array([0, 0.02]), 0.05, 60)  # its shadow
+        sketch.lay(Part(join(upper, lower[::-1]), 140))
+        sketch.crease(upper, 0.02, 70)
         for k in range(n + 1):  # folds run from the seam to the notches
             sketch.crease(join(upper[8 * k : 8 * k + 1], lower[8 * k : 8 * k + 1]), 0.018, 88)
         for k in range(n):
             middle = slice(8 * k + 4, 8 * k + 5)
-            sketch.crease(join(upper[middle] + (0, 0.025), lower[middle] - (0, 0.02)), 0.032, 160)
+            sketch.crease(join(upper[middle] + (0, 0.025), lower[middle] - (0, 0.02)), 0.032, 168)
+        sketch.stroke(lower, 0.03, "trim")
     return sketch
 
 
@@ -82,14 +83,14 @@ def pleats(cut: Cut) -> Sketch:
     """Knife pleats: each has a bright face and a dark fold."""
     sketch = Sketch()
     for left, right, low_left, low_right in cut.pleats:
-        n = max(3, round(float(np.abs(low_right - low_left)[0]) / 0.135))
+        n = max(3, round(float(np.abs(low_right - low_left)[0]) / 0.15))
         for k in range(n):
             shares = (k / n, (k + 0.45) / n, (k + 1) / n)
             tops = [left + (right - left) * s for s in shares]
             lows = [low_left + (low_right - low_left) * s for s in shares]
-            sketch.shade(np.array([tops[0], tops[1], lows[1], lows[0]]), 158)
-            sketch.shade(np.array([tops[1], tops[2], lows[2], lows[1]]), 104)
-            sketch.crease(np.array([tops[2], lows[2]]), 0.02, 46)
+            sketch.shade(np.array([tops[0], tops[1], lows[1], lows[0]]), 172)
+            sketch.shade(np.array([tops[1], tops[2], lows[2], lows[1]]), 82)
+            sketch.crease(np.array([tops[2], lows[2]]), 0.026, 28)
     return sketch
 
 
