@@ -687,17 +687,18 @@ def test_real_photos_beat_majority_and_logistic_regression(real_data: Path, tmp_
     probabilities, features = (np.concatenate(parts) for parts in zip(*found))
     test, train = task.images_in("test"), task.images_in("train")
     last = features[:, -1024:-512]  # means of the last layer
+    last = (last - last[train].mean(axis=0)) / (last[train].std(axis=0) + 1e-6)
     ours, theirs, majority = [], [], []
     for group, values in zip(network.vocabulary.layout, task.labels.values):
         label = values[task.picture_rows]
         rows, known = test[label[test] >= 0], train[label[train] >= 0]
         answer = probabilities[rows, group.offset : group.offset + group.size].argmax(axis=1)
         ours.append((answer == label[rows]).mean())
-        regression = LogisticRegression(C=0.01, max_iter=200).fit(last[known], label[known])
+        regression = LogisticRegression(C=0.003, max_iter=500).fit(last[known], label[known])
         theirs.append((regression.predict(last[rows]) == label[rows]).mean())
         majority.append((np.bincount(label[known]).argmax() == label[rows]).mean())
-    assert np.mean(ours) > np.mean(majority) + 0.3
-    assert np.mean(ours) > np.mean(theirs) + 0.03
+    assert np.mean(ours) > np.mean(majority) + 0.3, (ours, majority)
+    assert np.mean(ours) > np.mean(theirs) + 0.08, (ours, theirs)
 
 
 def load(task: Task, prepared: Preprocessing) -> tuple[np.ndarray, np.ndarray, list[dict[str, str]]]:
