@@ -18,8 +18,7 @@ from ivbpr_numba.datasets import world_pictures
 from ivbpr_numba.datasets.wardrobe.outfit import outfit_of
 from ivbpr_numba.datasets.world import World, generate
 from ivbpr_numba.datasets.world_pictures import PIXELS, VALUES, draw_product, picture_of, write_pictures
-
-LOOKS = [(group, value) for group, values in VALUES.items() for value in values if group != "tags"]
+from ivbpr_numba.store import atomic
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +136,7 @@ def test_an_interruption_leaves_no_half_picture(
     def stop(source: Any, target: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(world_pictures.os, "replace", stop)
+    monkeypatch.setattr(atomic.os, "replace", stop)
     with pytest.raises(KeyboardInterrupt):
         write_pictures(world, tmp_path / "images")
     assert not list((tmp_path / "images").iterdir())

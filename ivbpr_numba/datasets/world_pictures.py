@@ -22,7 +22,7 @@ from ivbpr_numba.datasets.wardrobe.cuts import CUTS, FITS, LARGEST, LEFT, RIGHT
 from ivbpr_numba.datasets.wardrobe.outfit import outfit_of
 from ivbpr_numba.datasets.world_catalogue import TAGS
 from ivbpr_numba.errors import UsageError
-from ivbpr_numba.store.atomic import os_problem
+from ivbpr_numba.store.atomic import os_problem, write_many
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -263,7 +263,7 @@ def write_pictures(world: World, folder: str | os.PathLike[str], progress: Progr
     n = len(world.items)
 
     def one(row: int) -> None:
-        _write(folder / f"{world.items[row]}.jpg", picture_of(world, row))
+        write_many(folder / f"{world.items[row]}.jpg", picture_of(world, row))
 
     # Pillow and NumPy let other threads run while they work.
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
@@ -274,16 +274,3 @@ def write_pictures(world: World, folder: str | os.PathLike[str], progress: Progr
             if progress is not None:
                 progress(end, n)
     return folder
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write a small file whole, without waiting for the disk, which would take longer than to draw."""
-    beside = path.with_name(f"{path.name}.tmp-{os.getpid()}")
-    try:
-        beside.write_bytes(data)
-        os.replace(beside, path)
-    except BaseException as problem:
-        beside.unlink(missing_ok=True)
-        if isinstance(problem, OSError):
-            raise os_problem(problem, path) from problem
-        raise

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from ivbpr_numba.errors import EnvironmentProblem, IvbprError, UsageError
 
-__all__ = ["Lock", "Temporary", "lock", "os_problem", "replacing", "write_bytes"]
+__all__ = ["Lock", "Temporary", "lock", "os_problem", "replacing", "write_bytes", "write_many"]
 
 PathLike = str | os.PathLike[str]
 _CHUNK = 1 << 20
@@ -295,3 +295,29 @@ def write_bytes(path: PathLike, data: bytes | Iterable[bytes], keep_lock: Lock |
             temporary.write(piece, written)
             temporary.check(piece, written)
             written += len(piece)
+
+
+def write_many(path: PathLike, data: bytes) -> None:
+    """Write one of thousands of small files: whole or not at all, but without a lock or a wait for the disk.
+
+    A program that is killed leaves no half file, a machine that loses power may: only for what can be made
+    again.
+
+    Raises
+    ------
+    UsageError, EnvironmentProblem
+        As `write_bytes`.
+    """
+    target = Path(path)
+    trace = _Trace(target.with_name(f"{target.name}.tmp-{os.getpid()}"))
+    _UNDERWAY.add(trace)
+    try:
+        trace.path.write_bytes(data)
+        os.replace(trace.path, target)
+    except BaseException as problem:
+        _remove(trace)
+        if isinstance(problem, OSError):
+            raise os_problem(problem, path) from problem
+        raise
+    finally:
+        _UNDERWAY.discard(trace)
