@@ -152,10 +152,9 @@ def _notes(found: dict[str, Any], facts: dict[str, Any]) -> list[str]:
     notes = [f"Mean average precision over all values: {_figure(found['mean_ap'])}."]
     for name, group in found["groups"].items():
         notes += _said(name, group)
-    for name, count in facts["other_values"].items():
-        if count:
-            counted = _counted(count, "label")
-            notes.append(f"{name}: {counted} of other values, which the network doesn't know, left out.")
+    other = [f"{name} {count:,}" for name, count in facts["other_values"].items() if count]
+    if other:
+        notes.append(f"Left out, labels of other values, which the network doesn't know: {', '.join(other)}.")
     if facts["split"] == "all" and facts["trained_on"]:
         notes.append(
             f"The network was trained on {facts['trained_on']:,} of the {facts['items']:,} items; "
