@@ -61,9 +61,9 @@ class BranchOptions:
     """
 
     hidden: int = 256
-    dropout: float = 0.5
-    input_dropout: float = 0.3
-    epochs: int = 14
+    dropout: float = 0.6
+    input_dropout: float = 0.4
+    epochs: int = 20
     patience: int = 0
     batch: int = 128
     learning_rate: float = 1e-3
