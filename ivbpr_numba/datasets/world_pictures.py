@@ -195,7 +195,7 @@ def _lit(
     light *= material.shade[window]
     cloth *= light
     if look["colour"] == "black":  # else no fold would show on it
-        cloth += 42 * np.clip(light - 0.8, 0, 1)
+        cloth += 64 * np.clip(light - 0.78, 0, 1)
     if material.gloss is not None:
         gloss = 0.9 * material.gloss[window] * (1.1 - 0.5 * edge) * np.clip(tone, 0.4, 1)
         cloth *= 1 - gloss

@@ -274,11 +274,11 @@ def _leather(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> Material
 
 def _denim(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> Material:
     """Twill lines, washed-out patches, and thread that shows."""
-    twill = np.sin(2 * np.pi * (x * 0.8 + y) / 5.0 + 0.4 * _noise(rng, 4))
+    twill = np.sin(2 * np.pi * (x * 0.9 + y) / 7.0 + 0.3 * _noise(rng, 4))
     worn = np.tanh(_noise(rng, 14))
     return _material(
-        1.0 + 0.1 * twill + 0.07 * _noise(rng, 0.8, 2) + 0.08 * worn,
-        0.16 * np.clip(worn, 0, 1) * (0.7 + 0.3 * twill),
+        1.0 + 0.15 * twill + 0.05 * _noise(rng, 0.8) + 0.06 * worn,
+        0.12 * np.clip(twill, 0, 1) * (1 + 0.5 * worn),
         -0.1,
         0.9,
         thread=True,
@@ -289,7 +289,7 @@ def _silk(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> Material:
     """Broad bands of soft light that flow."""
     wave = 2 * np.pi * (x + 0.45 * y) / 42 + 1.5 * _noise(rng, 26)
     light = (0.5 + 0.5 * np.sin(wave)) ** 3
-    return _material(0.84 + 0.3 * light, 0.55 * light**2, 0.0, 1.1)
+    return _material(0.84 + 0.3 * light, 0.6 * light**2, 0.0, 1.1)
 
 
 def _cotton(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> Material:
@@ -302,22 +302,26 @@ def _wool(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> Material:
     column = x / 8.0
     within = np.abs(column - np.floor(column) - 0.5) * 2
     stitch = np.sin(2 * np.pi * (y / 6.4 + 0.55 * within))
-    groove = -np.exp(-(((within - 1) / 0.22) ** 2))
+    groove = -np.exp(-(((within - 1) / 0.24) ** 2))
     return _material(
-        0.98 + 0.13 * stitch + 0.24 * groove + 0.03 * _noise(rng, 1.0),
-        0.07 * np.clip(stitch, 0, 1) * (1 + groove),
+        1.0 + 0.17 * stitch + 0.3 * groove + 0.03 * _noise(rng, 1.0),
+        0.12 * np.clip(stitch, 0, 1) * (1 + groove),
         -0.06,
         0.9,
-        fuzz=0.35,
+        fuzz=0.4,
     )
 
 
 def _linen(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> Material:
-    """Uneven threads across and along, and creases."""
-    threads = _noise(rng, 0.7, 5) + _noise(rng, 5, 0.7)
+    """A coarse weave of uneven threads, flecks of thicker yarn, and creases."""
+    over = np.sin(2 * np.pi * x / 5.6 + 0.5 * _noise(rng, 1, 9)) * np.sin(
+        2 * np.pi * y / 5.6 + 0.5 * _noise(rng, 9, 1)
+    )
     crease = np.abs(_noise(rng, 7, 10))
     lines = np.exp(-((crease / 0.12) ** 2))
-    return _material(0.97 + 0.1 * threads - 0.2 * lines, 0.18 * np.roll(lines, 2, axis=0), 0.0, 0.85)
+    flecks = np.clip(_noise(rng, 0.7, 2.6) - 1.9, 0, 1) + np.clip(_noise(rng, 2.6, 0.7) - 1.9, 0, 1)
+    shade = 0.98 + 0.14 * over - 0.12 * lines - 0.3 * np.clip(_noise(rng, 0.7, 2.2) - 2.0, 0, 1)
+    return _material(shade, 0.1 * np.roll(lines, 2, axis=0) + 0.45 * np.clip(flecks, 0, 1), 0.0, 0.85)
 
 
 def _velvet(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> Material:
@@ -327,11 +331,10 @@ def _velvet(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> Material:
 
 
 def _viscose(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> Material:
-    """Falls in soft curved folds."""
-    middle = TILE / 2
-    sag = -(((x - middle) / 40) ** 2) * 20
-    drape = np.sin(2 * np.pi * (y + sag + 4 * _noise(rng, 24)) / 26)
-    return _material(0.95 + 0.22 * drape, 0.26 * np.clip(drape, 0, 1) ** 2, 0.0, 1.0)
+    """Falls in soft folds from both sides to the middle."""
+    slant = np.sqrt((x - TILE / 2) ** 2 + 150)
+    drape = np.sin(2 * np.pi * (y - slant + 3 * _noise(rng, 20)) / 17)
+    return _material(0.95 + 0.17 * drape, 0.22 * np.clip(drape, 0, 1) ** 2, 0.0, 1.0)
 
 
 _WEAVERS = {
