@@ -66,12 +66,12 @@ class TorchOptions:
     trunk: str = "squeezenet1_1"
     hidden: int | None = None
     dropout: float = 0.3
-    head_epochs: int = 6
+    head_epochs: int = 12
     epochs: int | None = None
     patience: int | None = None
     batch: int = 64
     learning_rate: float = 1e-3
-    again: float = 0.3
+    again: float = 0.6
     trunk_rate: float = 6e-4
     scratch_rate: float = 2e-3
     weight_decay: float = 0.01
