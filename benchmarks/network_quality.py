@@ -155,7 +155,7 @@ def table(found: Mapping[str, dict[str, Any]], groups: Sequence[str]) -> str:
         rows = [(group, [judged["groups"][group][figure] for judged in found.values()]) for group in groups]
         rows.append(("mean over groups", [_mean(judged, figure) for judged in found.values()]))
         if figure == "mean_ap":
-            rows.append(("mean over values", [judged["mean_ap"] for judged in found.values()]))
+            rows.append(("mean over values", [judged["mean_ap_of_values"] for judged in found.values()]))
         for name, cells in rows:
             lines.append(f"  {name:30}" + "".join(f"{_cell(cell):>{wide}}" for cell in cells))
     return "\n".join(lines)

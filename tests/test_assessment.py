@@ -108,8 +108,8 @@ def test_as_scikit_learn(seed: int, n: int, levels: int, known: float, missing: 
         often = [max(np.sum(tags[:, k] == 1), np.sum(tags[:, k] == 0)) for k in range(3)]
         assert group["majority"] == pytest.approx(sum(often) / decided.sum())
     aps = [v["average_precision"] for g in found["groups"].values() for v in g["values"]]
-    check_mean(found["mean_ap"], aps)
-    check_mean(found["mean_ap_of_groups"], [g["mean_ap"] for g in found["groups"].values()])
+    check_mean(found["mean_ap_of_values"], aps)
+    check_mean(found["mean_ap"], [g["mean_ap"] for g in found["groups"].values()])
     check_mean(found["mean_accuracy"], [found["groups"]["colour"]["accuracy"]])
 
 

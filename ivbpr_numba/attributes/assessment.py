@@ -49,8 +49,8 @@ def assess(
         ``groups``: by name ``exclusive``, ``images`` (with a label of the group), ``accuracy``, ``majority``,
         ``mean_ap``, ``calibration_error``, ``log_loss``, ``values`` (``value``, ``positives``, ``predicted``,
         ``precision``, ``recall``, ``average_precision``), ``confusion``, ``reliability``. Then ``images``
-        (with any label), ``mean_accuracy`` over the exclusive groups, ``mean_ap`` over all values that count
-        and ``mean_ap_of_groups`` over the groups. What can't be known is None.
+        (with any label), ``mean_accuracy`` over the exclusive groups, ``mean_ap`` over the groups and
+        ``mean_ap_of_values`` over all values that count. What can't be known is None.
 
         In an exclusive group the answer is the most probable value; accuracy is the share of right answers,
         ``confusion`` the cells of the confusion matrix that are not empty, the largest first, and the
@@ -92,8 +92,8 @@ def assess(
         "groups": groups,
         "images": int(np.count_nonzero(known)),
         "mean_accuracy": _mean(found["accuracy"] for found in groups.values() if found["exclusive"]),
-        "mean_ap": _mean(of_values),
-        "mean_ap_of_groups": _mean(found["mean_ap"] for found in groups.values()),
+        "mean_ap": _mean(found["mean_ap"] for found in groups.values()),
+        "mean_ap_of_values": _mean(of_values),
     }
 
 

@@ -84,9 +84,9 @@ def paired_bootstrap_ap(
     n: int = 1000,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Difference of two mean average precisions, over all values of all groups, with the same resamples.
+    """Difference of two mean average precisions, means over the groups, with the same resamples.
 
-    In every resample the mean is over the values that have a positive and a negative image in it.
+    In every resample a group's mean is over its values that have a positive and a negative image in it.
 
     Parameters
     ----------
@@ -111,22 +111,23 @@ def paired_bootstrap_ap(
         if len(given) != len(families):
             raise UsageError(f"{len(given):,} images, {len(families):,} families.", "Same images.")
     row_of, size = _families(families)
-    judged = [
-        (
-            _Precision(probabilities_a[rows, k], has, row_of[rows]),
-            _Precision(probabilities_b[rows, k], has, row_of[rows]),
-        )
-        for rows, k, has in _columns(labels, vocabulary)
-    ]
+    judged: dict[int, list[tuple[_Precision, _Precision]]] = {}
+    for group, rows, k, has in _columns(labels, vocabulary):
+        pair = [_Precision(given[rows, k], has, row_of[rows]) for given in (probabilities_a, probabilities_b)]
+        judged.setdefault(group, []).append((pair[0], pair[1]))
     if not judged:
         raise UsageError("No average precision can be compared.", "No value has a positive and a negative.")
 
     def means(weights: np.ndarray) -> np.ndarray:
         total, count = np.zeros((2, len(weights))), np.zeros(len(weights))
-        for pair in judged:
-            counts, a = pair[0](weights)
-            total += np.where(counts, [a, pair[1](weights)[1]], 0.0)
-            count += counts
+        for group in judged.values():
+            own, values = np.zeros((2, len(weights))), np.zeros(len(weights))
+            for pair in group:
+                counts, a = pair[0](weights)
+                own += np.where(counts, [a, pair[1](weights)[1]], 0.0)
+                values += counts
+            total += own / np.maximum(values, 1)
+            count += values > 0
         return total / np.maximum(count, 1)
 
     return _interval(means, size, n, seed)
@@ -151,8 +152,8 @@ class _Precision:
         return (total > 0) & (total < drawn[:, -1]), area
 
 
-def _columns(labels: Labels, vocabulary: Vocabulary) -> Iterator[tuple[np.ndarray, int, np.ndarray]]:
-    """Labelled rows, column and answers of every value that has both answers."""
+def _columns(labels: Labels, vocabulary: Vocabulary) -> Iterator[tuple[int, np.ndarray, int, np.ndarray]]:
+    """Group, labelled rows, column and answers of every value that has both answers."""
     for number, (group, columns) in enumerate(columns_of(vocabulary)):
         truth = labels.values[number]
         for k in range(len(group.values)):
@@ -160,7 +161,7 @@ def _columns(labels: Labels, vocabulary: Vocabulary) -> Iterator[tuple[np.ndarra
             rows = np.flatnonzero(own >= 0)
             has = own[rows] == (k if group.exclusive else 1)
             if has.any() and not has.all():
-                yield rows, columns.start + k, has
+                yield number, rows, columns.start + k, has
 
 
 def _families(families: np.ndarray) -> tuple[np.ndarray, int]:

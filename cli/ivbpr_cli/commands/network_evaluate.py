@@ -95,7 +95,7 @@ def evaluate(
         **{key: value for key, value in judged.facts.items() if key not in ("split", "items", "images")},
         "mean_accuracy": found["mean_accuracy"],
         "mean_ap": found["mean_ap"],
-        "mean_ap_of_groups": found["mean_ap_of_groups"],
+        "mean_ap_of_values": found["mean_ap_of_values"],
         "groups": found["groups"],
         "plot": str(plot) if plot else None,
     }
@@ -111,7 +111,7 @@ def _draw(screen: Screen, network: Path, found: dict[str, Any], facts: dict[str,
     which = "all images given" if facts["split"] == "all" else f"the part '{facts['split']}'"
     said = (
         f"{_counted(facts['items'], 'labelled item')}, {which}; mean accuracy "
-        f"{_figure(found['mean_accuracy'])}, mean average precision over all values "
+        f"{_figure(found['mean_accuracy'])}, mean average precision "
         f"{_figure(found['mean_ap'])}."
     )
     drawing = network_figure(found, f"What {network.name} sees", said)
@@ -129,7 +129,7 @@ def _summary(found: dict[str, Any]) -> list[dict[str, Any]]:
         for name, group in found["groups"].items()
     ]
     if len(rows) > 1:
-        means = {"accuracy": found["mean_accuracy"], "mean_ap": found["mean_ap_of_groups"]}
+        means = {"accuracy": found["mean_accuracy"], "mean_ap": found["mean_ap"]}
         rows.append({"group": "mean", "images": found["images"], **dict.fromkeys(SHARES), **means})
     return rows
 
@@ -149,7 +149,7 @@ def _rows(found: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _notes(found: dict[str, Any], facts: dict[str, Any]) -> list[str]:
-    notes = [f"Mean average precision over all values: {_figure(found['mean_ap'])}."]
+    notes = [f"Mean average precision over all values: {_figure(found['mean_ap_of_values'])}."]
     for name, group in found["groups"].items():
         notes += _said(name, group)
     other = [f"{name} {count:,}" for name, count in facts["other_values"].items() if count]
