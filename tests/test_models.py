@@ -36,6 +36,7 @@ from ivbpr_numba import (
 from ivbpr_numba.kernels.scalar.random import RAND, mix64
 from ivbpr_numba.models.base import Model
 from ivbpr_numba.models.checkpoint import Checkpoint, partial_path
+from ivbpr_numba.models.feature_input import learned_as
 from ivbpr_numba.models.presets import MODELS, PRESETS, resolve
 from ivbpr_numba.models.registry import _CLASSES
 from ivbpr_numba.store.verify import verify
@@ -575,3 +576,28 @@ def test_public_names() -> None:
     with pytest.raises(AttributeError):
         _ = ivbpr_numba.nothing
     assert {type(create(m)) for m in MODELS} == {Random, Popularity, MMMF, BPRMF, VBPR, TVBPR}
+
+
+def test_probabilities_have_defaults_of_their_own() -> None:
+    """One-hots differ in a few columns, probabilities in all: λ_visual would act far too strongly."""
+    soft = np.clip(ONE_HOT.astype(np.float32), 0.02, 0.9)
+    features = {
+        "attributes": ATTRIBUTES,
+        "probabilities": Features.from_arrays(DATA.items, soft, NAMES, kind="attributes"),
+        "dense": DENSE,
+    }
+    wanted = {
+        "attributes": ("none", 0.003),
+        "probabilities": ("standard", 0.001),
+        "dense": ("standard", 0.001),
+    }
+    for kind, given in features.items():
+        assert learned_as(given) == kind
+        name = "vbpr" if kind == "dense" else "i-vbpr"
+        options = create(name, iterations=1, block=64).fit(DATA, given).config_
+        assert (options["feature_scaling"], options["lambda_visual"]) == wanted[kind]
+        paper = create(name, preset="paper", iterations=1, eval_every=1, block=64).fit(DATA, given).config_
+        assert paper["feature_scaling"] == ("max" if kind == "dense" else "none")
+    # Shares of rows, as a table with several rows an item has them, are mostly zeros: attributes.
+    shares = np.where(ONE_HOT, 0.5, 0.0).astype(np.float16)
+    assert learned_as(Features.from_arrays(DATA.items, shares, NAMES, kind="attributes")) == "attributes"

@@ -20,8 +20,9 @@ from ivbpr_numba.ids import Ids
 if TYPE_CHECKING:
     from ivbpr_numba.datasets.features import Features, Group
 
-__all__ = ["FeatureInput", "FeatureRecord", "Scaling", "align", "fit_scaling", "project"]
+__all__ = ["FeatureInput", "FeatureRecord", "Scaling", "align", "fit_scaling", "learned_as", "project"]
 
+LOOKED_AT = 2048  # rows that tell probabilities from one-hots
 IN_MEMORY_BYTES = 4 << 30  # aligned rows up to this size are copied; larger ones stay mapped
 TARGET_NORM = 10.0  # mean ‖f‖² of standardised features, as for ten one-hot groups
 
@@ -145,6 +146,21 @@ class FeatureInput:
     matrix: np.ndarray
     rows: np.ndarray
     scale: float
+
+
+def learned_as(features: Features) -> str:
+    """How the defaults see features: ``dense``, ``attributes`` or ``probabilities``.
+
+    λ_visual acts in the columns in which the items of a triple differ: of one-hot attributes these are few,
+    of a network's probabilities, which are never quite 0 or 1, all. What is right for the ones is far too much
+    for the others. Attributes are probabilities where more than half of the values are neither 0 nor 1.
+    """
+    if features.kind != "attributes":
+        return features.kind
+    rows = np.unique(np.linspace(0, len(features) - 1, LOOKED_AT).astype(np.int64))
+    values = features.values(rows)
+    between = np.count_nonzero((values > 0) & (values < 1))
+    return "probabilities" if 2 * between > values.size else "attributes"
 
 
 def align(features: Features, items: Ids) -> FeatureInput:

@@ -54,11 +54,11 @@ _VISUAL = {
     "init": "normal",
     "learning_rate": 0.01,
     "lambda_theta": 0.3,
-    "lambda_visual": {"attributes": 0.003, "dense": 0.001},
+    "lambda_visual": {"attributes": 0.003, "probabilities": 0.001, "dense": 0.001},
     "lambda_bias": 0.1,
     "negatives": "trained",
     "average": 0.9,
-    "feature_scaling": {"attributes": "none", "dense": "standard"},
+    "feature_scaling": {"attributes": "none", "probabilities": "standard", "dense": "standard"},
     "iterations": 300,
     "eval_every": 5,
     "patience": 40,
@@ -72,14 +72,14 @@ _VISUAL_PAPER = {
     "lambda_bias": 0.0,
     "negatives": "uniform",
     "average": 0.0,
-    "feature_scaling": {"attributes": "none", "dense": "max"},
+    "feature_scaling": {"attributes": "none", "probabilities": "none", "dense": "max"},
     "iterations": 1000,
     "eval_every": 20,
     "patience": 20,
 }
 _TEMPORAL = {
     **_VISUAL,
-    "lambda_visual": {"attributes": 0.005, "dense": 0.003},
+    "lambda_visual": {"attributes": 0.005, "probabilities": 0.003, "dense": 0.003},
     "lambda_bias": 0.0,
     "temporal_init": "shared",
     "epochs": 5,
@@ -243,7 +243,8 @@ def resolve(
     given : mapping
         Options by Python name; None means "as the preset says".
     kind : str or None
-        Kind of the features ("dense" or "attributes"), which decides the default scaling.
+        "dense", "attributes" or "probabilities" (see `feature_input.learned_as`): decides about the default
+        scaling and λ_visual.
 
     Raises
     ------

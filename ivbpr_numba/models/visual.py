@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ivbpr_numba.errors import DataError, UsageError
-from ivbpr_numba.models.feature_input import FeatureRecord, align, fit_scaling
+from ivbpr_numba.models.feature_input import FeatureRecord, align, fit_scaling, learned_as
 from ivbpr_numba.models.learners import Learner, VisualLearner, project_style, visual_scorer
 from ivbpr_numba.models.presets import resolve
 from ivbpr_numba.models.trained import Trained
@@ -43,7 +43,8 @@ patience, update, seed, threads, device
         ``all``: λ_Θ acts on γ and θ_u. ``user_visual``: on θ_u alone.
     feature_scaling : str, optional
         ``none``, ``max`` (largest absolute value 1), ``standard`` (mean 0, mean squared norm of a row at
-        most 10) or ``idf``; by default none for attributes and standard for dense features.
+        most 10) or ``idf``; by default none for one-hot attributes, standard for a network's probabilities
+        and for dense features.
     block : int or "auto", optional
         Triples between two updates of E and β.
     interpretable : bool, optional
@@ -107,7 +108,7 @@ patience, update, seed, threads, device
         name = self._named(features)
         assert features is not None
         given = {key: value for key, value in self.get_params().items() if key != "interpretable"}
-        return resolve(name, given.pop("preset"), given, features.kind)
+        return resolve(name, given.pop("preset"), given, learned_as(features))
 
     def _learner(self, data: Dataset, features: Features | None, options: dict[str, Any]) -> Learner:
         assert features is not None
