@@ -351,6 +351,7 @@ def test_weights_of_another_trunk_are_refused(tmp_path: Path) -> None:
         initialise(make_trunk("squeezenet1_1"), tmp_path / "s.onnx")
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 def test_a_pickle_with_code_is_not_executed(tmp_path: Path) -> None:
     import pickle
 
