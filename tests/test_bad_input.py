@@ -27,7 +27,7 @@ put = pytest.fixture(writer)
     [
         ("", {}, DataError, "is empty"),
         (" \n\n", {}, DataError, "is empty"),
-        (gzip.compress(b""), {}, DataError, "is empty"),
+        (gzip.compress(b"", mtime=0), {}, DataError, "is empty"),
         ("user,item,user\na,b,c\n", {}, DataError, "twice"),
         ("who,what\na,b\n", {}, DataError, "Which column"),
         ("customer,item,time\na,b,3\n", {"user": "custommer", "item": "item"}, DataError, "mean 'customer'"),
