@@ -1,11 +1,15 @@
 """How much of a known truth the models learn: built-in worlds, ten seeds, every seed listed.
 
     python benchmarks/planted.py --world tiny demo --seeds 10
+    python benchmarks/planted.py --world demo --seeds 3 --features photos
 
 For each world and seed: AUC of the truth, of BPR-MF and of I-VBPR with default options; their share of the
 way from 0.5 to the truth; Cold; and how faithful the explanations are: over 2,000 pairs of user and item the
 correlation of learned with planted centred contributions, and how often removing the attribute with the top
 learned contribution lowers the planted utility more than removing a random present one.
+
+I-VBPR sees the catalogue's attributes, or, with ``--features photos``, what the network of the package sees
+on drawn photos of the products; then the network's accuracy by group is listed too.
 """
 
 from __future__ import annotations
@@ -20,11 +24,17 @@ from typing import Any
 import numpy as np
 
 from ivbpr_numba import Features, auc, create
+from ivbpr_numba.attributes.assessment import assess
+from ivbpr_numba.attributes.extraction import extract
+from ivbpr_numba.attributes.network import Network
+from ivbpr_numba.attributes.shipped import shipped_network
 from ivbpr_numba.datasets.feature_tables import build_feature_table
 from ivbpr_numba.datasets.world import World, generate
 from ivbpr_numba.datasets.world_catalogue import TAGS
+from ivbpr_numba.datasets.world_pictures import write_pictures
 from ivbpr_numba.evaluation import dataset_of, truth_auc
 from ivbpr_numba.faithful import faithful
+from ivbpr_numba.report.photos import labels_of
 
 
 def attributes_of(world: World, folder: Path) -> Features:
@@ -36,14 +46,30 @@ def attributes_of(world: World, folder: Path) -> Features:
     return Features.read(out)
 
 
-def run(size: str, seed: int, options: dict[str, Any]) -> dict[str, Any]:
-    """One world: a row of figures."""
+def photo_attributes_of(world: World, folder: Path) -> tuple[Features, dict[str, float]]:
+    """What the network of the package sees on photos of the products, and its accuracy by group."""
+    network = Network.read(shipped_network())
+    images = write_pictures(world, folder / "images")
+    out = folder / "photo-attributes.h5"
+    extract(images, network.path, out, device="cpu")
+    features = Features.read(out)
+    labels = labels_of(world, network.vocabulary)
+    judged = assess(features.values(features.rows_of_all(world.items)), labels, network.vocabulary)
+    return features, {f"{name} right": found["accuracy"] for name, found in judged["groups"].items()}
+
+
+def run(size: str, seed: int, options: dict[str, Any], source: str = "catalogue") -> dict[str, Any]:
+    """One world: a row of figures; `source` of the features is ``catalogue`` or ``photos``."""
     world = generate(size, seed)
     data = dataset_of(world)
     truth = truth_auc(world.truth, data)["without_time"]
     row: dict[str, Any] = {"world": size, "seed": seed, "truth": truth["all"]["auc"]}
     with tempfile.TemporaryDirectory() as folder:
-        features = attributes_of(world, Path(folder))
+        if source == "photos":
+            features, accuracy = photo_attributes_of(world, Path(folder))
+            row |= accuracy
+        else:
+            features = attributes_of(world, Path(folder))
         for name in ("bpr-mf", "i-vbpr"):
             given = options if name == "i-vbpr" else {}
             model = create(name, seed=seed, **given).fit(data, features if name == "i-vbpr" else None)
@@ -62,6 +88,7 @@ def main() -> None:
     parser.add_argument("--world", nargs="+", default=["tiny", "demo"])
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--option", nargs="*", default=[], help="of I-VBPR, as name=value")
+    parser.add_argument("--features", choices=("catalogue", "photos"), default="catalogue")
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args()
     options = {k: json.loads(v) for k, v in (text.split("=") for text in chosen.option)}
@@ -69,7 +96,7 @@ def main() -> None:
     for size in chosen.world:
         own = []
         for seed in range(chosen.seeds):
-            own.append(run(size, seed, options))
+            own.append(run(size, seed, options, chosen.features))
             print(json.dumps(own[-1]), file=sys.stderr, flush=True)
         keys = [key for key in own[0] if key not in ("world", "seed")]
         print(f"{size:24}{'mean':>9}{'min':>9}{'max':>9}   each seed")

@@ -1,43 +1,39 @@
-"""The whole way on a small generated world: files, fits, and the AUC of every model beside the truth."""
+"""The whole way on a small generated world: photos, files, fits, and every model's AUC beside the truth."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-
-from ivbpr_numba.datasets.feature_import import import_features
+from ivbpr_numba.attributes.extraction import extract
+from ivbpr_numba.attributes.network import FEATURES, Network
+from ivbpr_numba.attributes.shipped import shipped_network
 from ivbpr_numba.datasets.feature_tables import build_feature_table
 from ivbpr_numba.datasets.features import Features
 from ivbpr_numba.datasets.prepare import prepare
 from ivbpr_numba.datasets.world import generate
 from ivbpr_numba.datasets.world_catalogue import TAGS
+from ivbpr_numba.datasets.world_pictures import write_pictures
 from ivbpr_numba.errors import UsageError, did_you_mean
 from ivbpr_numba.evaluation import auc, truth_auc
 from ivbpr_numba.models import create
 from ivbpr_numba.report import Outcome, tell, write_report
 from ivbpr_numba.store.atomic import write_bytes
 
-if TYPE_CHECKING:
-    from ivbpr_numba.datasets.world import World
-
 __all__ = ["DEMO_MODELS", "DEMO_SIZES", "check_size", "run_demo"]
 
 TIMELESS = ("rand", "pop", "mm-mf", "bpr-mf", "vbpr", "i-vbpr")
 DEMO_MODELS = {"demo": TIMELESS, "tiny": TIMELESS, "drift": (*TIMELESS, "tvbpr", "i-tvbpr")}
 DEMO_SIZES = tuple(DEMO_MODELS)
-BLACK_BOX_COLUMNS = 64
-BLACK_BOX_NOISE = 0.3
 SEES = {
     "rand": "nothing: a random order",
     "pop": "how often each product was bought",
     "mm-mf": "purchases, with a hinge loss",
     "bpr-mf": "purchases",
-    "vbpr": f"purchases and {BLACK_BOX_COLUMNS} nameless features",
-    "i-vbpr": "purchases and attributes by name",
+    "vbpr": "purchases and nameless features of the photos",
+    "i-vbpr": "purchases and attributes that a network saw on the photos",
     "tvbpr": "as VBPR, and time",
     "i-tvbpr": "as I-VBPR, and time",
 }
@@ -48,7 +44,10 @@ Observer = Callable[[dict[str, Any]], None]
 def run_demo(
     folder: str | os.PathLike[str], seed: int = 0, progress: Observer | None = None, size: str = "demo"
 ) -> dict[str, Any]:
-    """Generate, prepare, fit its models, judge them, write a page about it; every file stays in `folder`.
+    """Generate, draw, look, prepare, fit, judge, write a page about it; every file stays in `folder`.
+
+    The models with features know the products from drawn photos alone: a small network that comes with the
+    package, trained on another world, turns them into probabilities of attributes and into nameless features.
 
     Parameters
     ----------
@@ -65,11 +64,12 @@ def run_demo(
     Returns
     -------
     dict
-        ``world`` (sizes), ``models`` (rows ``model all all_stderr cold cold_stderr of_the_way seconds``, the
-        truth first), ``features`` (what f is for the visual models), ``change`` (planted and learned ``cuts``
-        and the ``correlation`` of styles; None without models in time) and ``files``. ``of_the_way``: how
-        much of the AUC between chance (0.5) and the truth the model reaches. Beside models in time the truth
-        knows the time too, and a row ``truth without time`` follows it.
+        ``world`` (sizes), ``photos`` (``items`` and, by group, the network's ``accuracy``), ``models`` (rows
+        ``model all all_stderr cold cold_stderr of_the_way seconds``, the truth first), ``features`` (what f
+        is for the visual models), ``change`` (planted and learned ``cuts`` and the ``correlation`` of styles;
+        None without models in time) and ``files``. ``of_the_way``: how much of the AUC between chance (0.5)
+        and the truth the model reaches. Beside models in time the truth knows the time too, and a row
+        ``truth without time`` follows it.
 
     Raises
     ------
@@ -84,9 +84,21 @@ def run_demo(
     files = {name: str(path) for name, path in world.write(directory).items()}
     files |= {
         "attributes": str(directory / "attributes.h5"),
+        "photo_attributes": str(directory / "photo-attributes.h5"),
         "black_box": str(directory / "black-box.h5"),
         "dataset": str(directory / "dataset.h5"),
     }
+    step({"step": "drawing photos"})
+    images = write_pictures(
+        world, directory / "images", lambda done, total: step({"done": done, "total": total})
+    )
+    files["images"] = str(images)
+    network = Network.read(shipped_network())
+    files["network"] = str(directory / "world.onnx")
+    write_bytes(files["network"], Path(network.path).read_bytes())
+    # Always on the CPU, so that the same seed gives the same files on every machine of one type.
+    for out, output in ((files["photo_attributes"], None), (files["black_box"], FEATURES)):
+        extract(images, network.path, out, output, device="cpu", overwrite=True, progress=step)
     step({"step": "making features"})
     build_feature_table(
         files["catalogue"],
@@ -95,11 +107,10 @@ def run_demo(
         tags=[TAGS],
         out=files["attributes"],
     )
-    _write_black_box(world, directory, files["black_box"], seed)
     step({"step": "preparing the dataset"})
     data = prepare(
         files["purchases"],
-        features=[files["attributes"], files["black_box"]],
+        features=[files["photo_attributes"], files["black_box"]],
         catalogue=files["catalogue"],
         catalogue_id="id",
         title="title",
@@ -107,7 +118,7 @@ def run_demo(
         seed=seed,
     )
     data.write(files["dataset"])
-    dense, attributes = Features.read(files["black_box"]), Features.read(files["attributes"])
+    dense, attributes = Features.read(files["black_box"]), Features.read(files["photo_attributes"])
     features = {"vbpr": dense, "i-vbpr": attributes, "tvbpr": dense, "i-tvbpr": attributes}
     in_time = "i-tvbpr" in DEMO_MODELS[size]
     known = {split: truth_auc(world.truth, data, split) for split in ("test", "valid")}
@@ -124,11 +135,14 @@ def run_demo(
     files["report"] = str(directory / "report.html")
     digests = {
         "dataset.h5": data.payload_sha256,
-        "attributes.h5": attributes.payload_sha256,
+        "photo-attributes.h5": attributes.payload_sha256,
         "black-box.h5": dense.payload_sha256,
         **{f"{name}.h5": model.payload_sha256_ for name, model in models.items()},
     }
-    story = tell(Outcome(world, data, truth, models, judged, SEES, attributes, digests, timeless))
+    outcome = Outcome(
+        world, data, truth, models, judged, SEES, attributes, network, images, digests, timeless
+    )
+    story = tell(outcome)
     write_report(story, files["report"])
     change = story["change"]
     rows = [_row("truth", truth["test"], truth["test"], None)]
@@ -146,10 +160,14 @@ def run_demo(
             "interactions": len(data.train) + len(data.valid) + len(data.test),
             "attributes": len(world.attributes.names),
         },
+        "photos": {
+            "items": story["photos"]["items"],
+            "accuracy": {group["name"]: group["accuracy"] for group in story["photos"]["groups"]},
+        },
         "models": rows,
         "features": {
-            "vbpr": f"{BLACK_BOX_COLUMNS} nameless, noisy mixtures of the attributes, as a network has them",
-            "i-vbpr": f"{len(world.attributes.names)} attributes by name",
+            "vbpr": f"{dense.matrix.shape[1]} nameless features of the photos, from inside a network",
+            "i-vbpr": f"{len(attributes.names)} attributes by name, as probable as the network holds them",
             **{name: f"what {name.replace('tv', 'v')} sees, and time" for name in models if "tvbpr" in name},
         },
         "change": change and {key: change[key] for key in ("cuts", "others", "correlation")},
@@ -171,18 +189,3 @@ def _row(name: str, found: dict[str, Any], truth: dict[str, Any], seconds: float
     row["of_the_way"] = (found["all"]["auc"] - 0.5) / (truth["all"]["auc"] - 0.5)
     row["seconds"] = seconds
     return row
-
-
-def _write_black_box(world: World, folder: Path, path: str, seed: int) -> None:
-    """Nameless dense features: a rectified random mixture of the attributes with noise.
-
-    They stand in for the activations of a network: the same content, but no column means anything.
-    """
-    rng = np.random.Generator(np.random.PCG64(seed))
-    attributes = world.attributes.dense(np.arange(len(world.items)))
-    mixture = rng.normal(0, 1, (attributes.shape[1], BLACK_BOX_COLUMNS))
-    noise = rng.normal(0, BLACK_BOX_NOISE, (len(attributes), BLACK_BOX_COLUMNS))
-    matrix, ids = folder / "black-box.npy", folder / "black-box.ids.txt"
-    np.save(matrix, np.maximum(attributes @ mixture + noise, 0).astype(np.float32))
-    write_bytes(ids, b"".join(item + b"\n" for item in world.items.values.tolist()))
-    import_features(matrix, ids=ids, out=path)

@@ -1,7 +1,10 @@
 """Do the reasons that a model gives agree with the reasons that a built-in world planted?
 
 Learned and planted contributions are compared as people see them: centred within exclusive groups (model
-specification 7), so that both say "compared with the average item of this catalogue".
+specification 7), so that both say "compared with the average item of this catalogue". A model may have seen
+the attributes themselves or a network's probabilities of them. Its contribution of an attribute is then its
+taste times the probability; the planted one is the planted taste where the item really has the attribute, and
+nothing where it has not, whatever the network saw.
 """
 
 from __future__ import annotations
@@ -22,9 +25,10 @@ if TYPE_CHECKING:
     from ivbpr_numba.ids import Ids
     from ivbpr_numba.models.base import Model
 
-__all__ = ["Agreement", "PlantedTaste", "agreement", "faithful"]
+__all__ = ["Agreement", "PlantedTaste", "agreement", "faithful", "noteworthy"]
 
 PAIRS = 2000
+SEEN = 0.5  # a probability from which on an attribute counts as seen
 
 
 class PlantedTaste:
@@ -34,9 +38,14 @@ class PlantedTaste:
     ----------
     truth : Truth
     features : Features
-        Attributes made from the world's catalogue.
+        Attributes made from the world's catalogue, or probabilities of them.
     items : Ids
         The catalogue whose average item is the zero of every exclusive group.
+
+    Attributes
+    ----------
+    has : (I, F) float64
+        1 where an item of `items` really has the attribute of a column.
     """
 
     def __init__(self, truth: Truth, features: Features, items: Ids) -> None:
@@ -44,7 +53,9 @@ class PlantedTaste:
         self.truth = truth
         self.groups = features.groups
         self.columns = np.array([planted.index(_short(name)) for name in features.names])
-        self.mean = features.values(features.rows_of_all(items)).astype(np.float64).mean(axis=0)
+        rows = truth.items.find(items.values)
+        self.has = truth.attributes.dense(rows)[:, self.columns].astype(np.float64)
+        self.mean = self.has.mean(axis=0)
 
     def sensitivities(self, world_row: int) -> Sensitivities:
         """Centred taste of one shopper, by the row in the world: ``you`` by a_u P, ``everyone`` by q."""
@@ -73,17 +84,17 @@ class PlantedTaste:
 
 @dataclass(frozen=True)
 class Agreement:
-    """Learned and planted contributions of the attributes that drawn items have.
+    """Learned and planted contributions of the attributes that drawn items have, or were seen to have.
 
     Attributes
     ----------
     learned, planted : (n,) float64
-        Contributions of all present attributes, pair after pair.
+        Contributions of all these attributes, pair after pair.
     of_pair : (n,) int64
         Number of the pair of user and item that each belongs to.
     wins, asked : int
-        Pairs in which the attribute with the top learned contribution has a larger planted one than a
-        randomly drawn other attribute of the item; pairs with at least two attributes.
+        Pairs in which the attribute with the top learned contribution has a larger planted one than another
+        attribute that the item has, drawn at random; pairs with such another one.
     """
 
     learned: np.ndarray
@@ -133,18 +144,26 @@ def agreement(truth: Truth, model: Model, features: Features, pairs: int = PAIRS
     wins = asked = 0
     for n, u in enumerate(rng.integers(0, len(data.users), pairs).tolist()):
         i = int(rng.integers(0, len(data.items)))
-        present = np.flatnonzero(values[i])
-        ours = sensitivities(parameters, record, u).centred[present] * values[i, present]
-        theirs = planted_taste.sensitivities(int(world_row[u])).centred[present] * values[i, present]
-        learned.append(ours)
-        planted.append(theirs)
+        has = planted_taste.has[i]
+        ours = sensitivities(parameters, record, u).centred * values[i]
+        theirs = planted_taste.sensitivities(int(world_row[u])).centred * has
+        present = np.flatnonzero(noteworthy(has, values[i]))
+        learned.append(ours[present])
+        planted.append(theirs[present])
         of_pair.append(np.full(len(present), n))
-        if len(present) > 1:
-            top = int(np.argmax(ours))
-            other = rng.choice(np.delete(np.arange(len(present)), top))
-            wins += bool(theirs[top] > theirs[other])
+        named = np.flatnonzero(values[i])
+        top = int(named[np.argmax(ours[named])]) if len(named) else -1
+        others = np.flatnonzero(has)
+        others = others[others != top]
+        if top >= 0 and len(others):
+            wins += bool(theirs[top] > theirs[rng.choice(others)])
             asked += 1
     return Agreement(np.concatenate(learned), np.concatenate(planted), np.concatenate(of_pair), wins, asked)
+
+
+def noteworthy(has: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Attributes that an item has, or that were seen with a probability of at least one half."""
+    return (has > 0) | (values >= SEEN)
 
 
 def faithful(

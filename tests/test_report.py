@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import itertools
 import re
@@ -18,13 +19,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ivbpr_numba import Dataset, Features, UsageError, auc, load, trends
+from ivbpr_numba import Dataset, Features, UsageError, auc, create, load, trends
 from ivbpr_numba import demo as demo_module
 from ivbpr_numba.datasets.world import generate
 from ivbpr_numba.datasets.world_truth import Truth
 from ivbpr_numba.demo import DEMO_MODELS, run_demo
 from ivbpr_numba.evaluation import truth_auc
 from ivbpr_numba.faithful import PlantedTaste, agreement, faithful
+from ivbpr_numba.models.explaining import sensitivities
 from ivbpr_numba.report import charts, render
 from ivbpr_numba.report.numbers import figure3, percent, shortened, signed
 from ivbpr_numba.report.svg import round_ticks, spread, tag
@@ -158,17 +160,23 @@ def test_the_page_is_well_formed_and_accessible(page: Node) -> None:
 
 def test_the_page_loads_nothing(made: tuple[Path, dict, dict], page: Node) -> None:
     text = (made[0] / "report.html").read_text(encoding="utf-8")
-    assert not re.search(r"https?:|url\(|@import|//[a-z]", text)
+    pictures = re.compile(r"data:image/jpeg;base64,[A-Za-z0-9+/=]+")
+    assert not re.search(r"https?:|url\(|@import|//[a-z]", pictures.sub("", text))
+    policy = next(node for node in page.all("meta") if "http-equiv" in node.attributes).attributes["content"]
+    assert policy.startswith("default-src 'none'") and policy.endswith("img-src data:")
+    assert len(text) < 1_500_000
     assert not {node.name for node in page.all()} & {
         "script",
         "link",
-        "img",
         "iframe",
         "object",
         "use",
         "image",
     }
     for node in page.all():
+        if node.name == "img":
+            assert node.attributes["src"].startswith("data:image/jpeg;base64,") and node.attributes["alt"]
+            continue
         assert not {
             key for key in node.attributes if key in ("src", "href", "srcset") or key.startswith("on")
         }
@@ -241,7 +249,11 @@ def test_hostile_texts_stay_texts(story: dict[str, Any], page: Node) -> None:
     explained = story["explained"]
     explained |= {"user": evil, "item": evil, "title": evil}
     for entry in explained["list"]:
-        entry |= {"item": evil, "title": evil, "because": [{"term": f"a{evil}={evil}", "contribution": 1.0}]}
+        entry |= {
+            "item": evil,
+            "title": evil,
+            "because": [{"term": f"a{evil}={evil}", "contribution": 1.0, "has": False}],
+        }
     for entry in [*explained["terms"], *explained["likes"]]:
         entry["term"] = f"g{evil}={evil}"
     for group in story["world"]["groups"]:
@@ -425,7 +437,7 @@ def test_explained_terms_sum_to_score_and_utility(
     for entry in explained["list"]:
         mine = worth[data.items.row(entry["item"])]
         assert entry["truth_rank"] == 1 + sum(value > mine for value in worth.values())
-    shown = page.all("table")[3]
+    shown = next(t for t in page.all("table") if t.all("caption")[0].words().startswith("All terms"))
     assert shown.all("tr")[-1].words() == f"Sum{signed(explained['score'])}{signed(explained['utility'])}"
 
 
@@ -433,7 +445,7 @@ def test_a_model_that_knows_the_truth_is_faithful(made: tuple[Path, dict, dict])
     """The measure itself: planted parameters in the model's place agree fully, shuffled ones don't."""
     folder = made[0]
     truth, features = Truth.read(folder / "truth.h5"), Features.read(folder / "attributes.h5")
-    model = load(folder / "i-vbpr.h5")
+    model = create("i-vbpr", seed=0).fit(Dataset.read(folder / "dataset.h5"), features)
     learned = faithful(truth, model, features)
     assert 0.7 < learned["correlation"] < 0.99 and 0.8 < learned["top_beats_random"] < 1
     columns = PlantedTaste(truth, features, model.data_.items).columns
@@ -451,6 +463,70 @@ def test_a_model_that_knows_the_truth_is_faithful(made: tuple[Path, dict, dict])
     model.parameters_ = replace(perfect, user_visual=perfect.user_visual[::-1].copy())
     other = faithful(truth, model, features, pairs=300)
     assert other["correlation"] < 0.5 and other["top_beats_random"] < 0.8
+
+
+def test_planted_contributions_are_those_of_the_true_attributes(made: tuple[Path, dict, dict]) -> None:
+    """Whatever the network saw: seen and not there is worth nothing, there and not seen its whole taste."""
+    folder = made[0]
+    truth, model = Truth.read(folder / "truth.h5"), load(folder / "i-vbpr.h5")
+    seen, real = (Features.read(folder / f"{name}.h5") for name in ("photo-attributes", "attributes"))
+    through, straight = (PlantedTaste(truth, one, model.data_.items) for one in (seen, real))
+    names = [name.removeprefix("tags=") for name in seen.names]
+    order = [names.index(name.removeprefix("tags=")) for name in real.names]
+    assert np.array_equal(through.has[:, order], straight.has)
+    assert np.allclose(through.sensitivities(5).centred[order], straight.sensitivities(5).centred, atol=1e-12)
+    values = seen.values(seen.rows_of_all(model.data_.items))
+    assert (np.abs(values - through.has) > 1e-4).any()
+    found = agreement(truth, model, seen, pairs=200)
+    rng = np.random.default_rng(0)
+    users = rng.integers(0, len(model.data_.users), 200)
+    rows = truth.users.find(model.data_.users.values)
+    for n, u in enumerate(users.tolist()):
+        i = int(rng.integers(0, len(model.data_.items)))
+        taste = through.sensitivities(int(rows[u])).centred * through.has[i]
+        kept = (through.has[i] > 0) | (values[i] >= 0.5)
+        assert np.allclose(found.planted[found.of_pair == n], taste[kept])
+        own = np.flatnonzero(through.has[i])
+        named = int(np.argmax(sensitivities(model.parameters_, model.features_, u).centred * values[i]))
+        rng.choice(own[own != named])
+
+
+def test_the_page_shows_what_the_network_saw(made: tuple[Path, dict, dict], page: Node) -> None:
+    folder, story, found = made
+    photos = story["photos"]
+    features = Features.read(folder / "photo-attributes.h5")
+    truth = Truth.read(folder / "truth.h5")
+    order = [features.names.index(name) for name in truth.attributes.names]  # those of the network differ
+    values = features.values(features.rows_of_all(truth.items))[:, order]
+    has = truth.attributes.dense()
+    for group, (name, offset, size, exclusive) in zip(photos["groups"], truth.attributes.layout):
+        own, real = values[:, offset : offset + size], has[:, offset : offset + size]
+        right = own.argmax(axis=1) == real.argmax(axis=1) if exclusive else (own >= 0.5) == real
+        assert group["name"] == name and group["accuracy"] == pytest.approx(right.mean())
+        assert found["photos"]["accuracy"][name] == group["accuracy"]
+    kinds = {one["seen"][0]["truth"] for one in photos["examples"]}
+    assert len(kinds) == len(photos["examples"]) >= 8
+    for product in [*photos["examples"], *photos["mistakes"]]:
+        row = truth.items.row(product["item"])
+        for one in product["seen"]:
+            column = truth.attributes.names.index(f"{one['group']}={one['value']}")
+            assert one["probability"] == pytest.approx(float(values[row, column]))
+            if one["group"] == "tags":
+                assert one["right"] == ((one["probability"] >= 0.5) == bool(has[row, column]))
+            else:
+                assert one["right"] == bool(has[row, column])
+                assert has[row, truth.attributes.names.index(f"{one['group']}={one['truth']}")]
+    assert all(any(not one["right"] for one in product["seen"]) for product in photos["mistakes"])
+    shown = [node.attributes["src"].partition(",")[2] for node in page.all("img")]
+    explained = story["explained"]
+    told = [*photos["examples"], *photos["mistakes"], *explained["owned"], *explained["list"]]
+    assert shown == [one["picture"] for one in told] and len(explained["owned"]) == explained["purchases"]
+    for one in told:
+        assert base64.b64decode(one["picture"]) == (folder / "images" / f"{one['item']}.jpg").read_bytes()
+    wrong = sum(
+        not one["right"] for product in told[: -len(explained["list"])] for one in product.get("seen", ())
+    )
+    assert len(page.all("div", "wrong")) == wrong
 
 
 def test_planted_taste_is_centred(made: tuple[Path, dict, dict]) -> None:

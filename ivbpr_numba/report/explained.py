@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ivbpr_numba.datasets.world import truth_vectors
-from ivbpr_numba.faithful import PlantedTaste
+from ivbpr_numba.faithful import PlantedTaste, noteworthy
+from ivbpr_numba.models.answers import title_of
 from ivbpr_numba.models.explaining import Sensitivities, sensitivities
 from ivbpr_numba.parameters import VisualParameters
 
@@ -34,29 +35,38 @@ def explained(truth: Truth, model: Model, features: Features) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``user purchases candidates``; ``likes`` (the attributes that the shopper was made to like most, with
-        both tastes); ``list`` (as `Model.recommend`, with ``truth_rank``); ``item title score utility``;
-        ``terms`` (``term kind learned planted``), whose ``learned`` sum to ``score`` and whose ``planted``
-        sum to ``utility``.
+        ``user purchases candidates``; ``owned`` (items and titles of the purchases); ``likes`` (the
+        attributes that the shopper was made to like most, with both tastes); ``list`` (as
+        `Model.recommend`, with ``truth_rank``, and in each reason ``has``: whether the product really has
+        the attribute); ``item title score utility``; ``terms`` (``term kind learned planted``, of attributes
+        also ``seen``, the value that the model knows, and ``has``), whose ``learned`` sum to ``score`` and
+        whose ``planted`` sum to ``utility``. What the product has not, and was hardly seen to have, is one
+        term of kind ``rest``.
     """
     data, record = model.data_, model.features_
     assert isinstance(model.parameters_, VisualParameters) and record is not None
     row = chosen_shopper(data)
     user = data.users[row]
     ranks, candidates = _truth_ranks(truth, data, row)
-    entries = [
-        {**entry, "truth_rank": int(ranks[data.items.row(entry["item"])])}
-        for entry in model.recommend(user, RECOMMENDATIONS)
-    ]
-    planted = PlantedTaste(truth, features, data.items).sensitivities(truth.users.row(user))
+    taste = PlantedTaste(truth, features, data.items)
+    entries = []
+    for entry in model.recommend(user, RECOMMENDATIONS):
+        item_row = data.items.row(entry["item"])
+        has = dict(zip(features.names, (taste.has[item_row] > 0).tolist()))
+        because = [{**reason, "has": has[reason["term"]]} for reason in entry["because"]]
+        entries.append({**entry, "because": because, "truth_rank": int(ranks[item_row])})
+    planted = taste.sensitivities(truth.users.row(user))
     learned = sensitivities(model.parameters_, record, row)
     item = entries[0]["item"]
-    terms = _terms(truth, model, features, planted, user, item)
+    terms = _terms(truth, model, features, taste, planted, user, item)
     best = np.argsort(-planted.centred, kind="stable")[:LIKES]
     return {
         "user": user,
         "purchases": int(_purchases(data)[row]),
         "candidates": candidates,
+        "owned": [
+            {"item": data.items[i], "title": title_of(data, i)} for i in sorted(owned_items(data, row))
+        ],
         "likes": [
             {
                 "term": features.names[k],
@@ -79,38 +89,80 @@ def _purchases(data: Dataset) -> np.ndarray:
     return np.sum([np.diff(part.indptr) for part in (data.train, data.valid, data.test)], axis=0)
 
 
+def owned_items(data: Dataset, row: int) -> set[int]:
+    """Rows of the items that a user bought."""
+    return {
+        int(i)
+        for part in (data.train, data.valid, data.test)
+        for i in part.indices[part.indptr[row] : part.indptr[row + 1]]
+    }
+
+
 def _truth_ranks(truth: Truth, data: Dataset, row: int) -> tuple[np.ndarray, int]:
     """Rank of every item by the true utility among those that the user doesn't own, and their number."""
     vectors = truth_vectors(truth, [data.users[row]], data.items.values, with_time=False)
     utility = vectors.items @ vectors.users[0] + vectors.item_bias[0]
     free = np.ones(len(utility), dtype=bool)
-    for part in (data.train, data.valid, data.test):
-        free[part.indices[part.indptr[row] : part.indptr[row + 1]]] = False
+    free[sorted(owned_items(data, row))] = False
     better = np.sort(-utility[free])
     return 1 + np.searchsorted(better, -utility, side="left"), int(free.sum())
 
 
 def _terms(
-    truth: Truth, model: Model, features: Features, planted: Sensitivities, user: str, item: str
+    truth: Truth,
+    model: Model,
+    features: Features,
+    taste: PlantedTaste,
+    planted: Sensitivities,
+    user: str,
+    item: str,
 ) -> list[dict[str, Any]]:
     """The model's terms with what the truth holds in their place."""
     user_row, item_row = truth.users.row(user), truth.items.row(item)
-    values = features.values(features.rows(model.data_.items)[[model.data_.items.row(item)]])[0]
-    theirs = {
+    row = model.data_.items.row(item)
+    values = features.values(features.rows(model.data_.items)[[row]])[0]
+    has = taste.has[row]
+    column = {name: k for k, name in enumerate(features.names)}
+    kept = noteworthy(has, values)
+    others = {
         "item bias": float(truth.popularity[item_row]),
         "latent": float(truth.user_latent[user_row] @ truth.item_latent[item_row]),
-        **dict(zip(features.names, (planted.centred * values).tolist())),
     }
     levels = {
-        group.name: float(level * values[group.offset : group.offset + group.size].sum())
+        group.name: float(level * has[group.offset : group.offset + group.size].sum())
         for group, level in zip(features.groups, planted.level)
     }
-    return [
-        {
-            "term": term["term"],
-            "kind": term["kind"],
-            "learned": term["contribution"],
-            "planted": (levels if term["kind"] == "level" else theirs).get(term["term"], 0.0),
-        }
-        for term in model.explain(user, item)["terms"]
-    ]
+    found: list[dict[str, Any]] = []
+    rest, counted = 0.0, 0
+    named = set()
+    for term in model.explain(user, item)["terms"]:
+        one = {"term": term["term"], "kind": term["kind"], "learned": term["contribution"]}
+        if term["kind"] != "attribute":
+            found.append(
+                {**one, "planted": (levels if term["kind"] == "level" else others).get(term["term"], 0.0)}
+            )
+            continue
+        k = column[term["term"]]
+        named.add(k)
+        if kept[k]:
+            found.append(_attribute(one, k, planted, has, values))
+        else:
+            rest, counted = rest + term["contribution"], counted + 1
+    for k in np.flatnonzero(kept).tolist():
+        if k not in named:  # the product has it, and the model knows nothing of it
+            one = {"term": features.names[k], "kind": "attribute", "learned": 0.0}
+            found.append(_attribute(one, k, planted, has, values))
+    if counted:
+        found.append({"term": "rest", "kind": "rest", "learned": rest, "planted": 0.0, "attributes": counted})
+    return found
+
+
+def _attribute(
+    term: dict[str, Any], k: int, planted: Sensitivities, has: np.ndarray, values: np.ndarray
+) -> dict[str, Any]:
+    return {
+        **term,
+        "planted": float(planted.centred[k] * has[k]),
+        "seen": float(values[k]),
+        "has": bool(has[k]),
+    }

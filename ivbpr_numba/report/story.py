@@ -15,8 +15,12 @@ from ivbpr_numba.faithful import agreement
 from ivbpr_numba.ranking import item_classes, questions
 from ivbpr_numba.report.change import changed
 from ivbpr_numba.report.explained import explained
+from ivbpr_numba.report.photos import photos, picture_data
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ivbpr_numba.attributes.network import Network
     from ivbpr_numba.datasets.dataset import Dataset
     from ivbpr_numba.datasets.features import Features
     from ivbpr_numba.datasets.world import World
@@ -47,7 +51,10 @@ class Outcome:
     sees : mapping of str to str
         In a few words, what a model knows about a product.
     attributes : Features
-        Those of ``i-vbpr``.
+        Those of ``i-vbpr``: what `network` saw.
+    network : Network
+    images : Path
+        Folder of the photos, ``ITEM.jpg``.
     digests : mapping of str to str
         Payload digest of each file.
     timeless : dict, optional
@@ -61,6 +68,8 @@ class Outcome:
     judged: Mapping[str, dict[str, Any]]
     sees: Mapping[str, str]
     attributes: Features
+    network: Network
+    images: Path
     digests: Mapping[str, str]
     timeless: dict[str, Any] | None = None
 
@@ -91,7 +100,11 @@ def tell(outcome: Outcome) -> dict[str, Any]:
             for name, model in outcome.models.items()
             if any(row.get("valid_auc") is not None for row in model.history_)
         ],
-        "explained": explained(outcome.world.truth, outcome.models["i-vbpr"], outcome.attributes),
+        "photos": photos(outcome.world, outcome.data, outcome.attributes, outcome.network, outcome.images),
+        "black_box_columns": _columns(outcome.models["vbpr"]),
+        "explained": _with_pictures(
+            explained(outcome.world.truth, outcome.models["i-vbpr"], outcome.attributes), outcome.images
+        ),
         "agreement": {
             "correlation": found.correlation,
             "top_beats_random": found.top_beats_random,
@@ -105,10 +118,21 @@ def tell(outcome: Outcome) -> dict[str, Any]:
         "versions": {
             "ivbpr": metadata.version("ivbpr"),
             "Python": platform.python_version(),
-            **{name: metadata.version(name) for name in ("numpy", "numba", "h5py")},
+            **{name: metadata.version(name) for name in ("numpy", "numba", "h5py", "Pillow")},
+            "onnxruntime": _onnxruntime(),
             "on": f"{platform.system()} {platform.machine()}",
         },
     }
+
+
+def _columns(model: Model) -> int:
+    return len(model.features_.names) if model.features_ is not None else 0
+
+
+def _with_pictures(told: dict[str, Any], images: Path) -> dict[str, Any]:
+    for entry in (*told["list"], *told["owned"]):
+        entry["picture"] = picture_data(images, entry["item"])
+    return told
 
 
 def _figures(report: Mapping[str, Any]) -> dict[str, Any]:
@@ -178,6 +202,15 @@ def _world(world: World, data: Dataset) -> dict[str, Any]:
         "taste_dimensions": size.taste_dimensions,
         "utility": _utility(world),
     }
+
+
+def _onnxruntime() -> str:
+    for name in ("onnxruntime-gpu", "onnxruntime"):  # exactly one of them is installed
+        try:
+            return metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return "unknown"
 
 
 def _day(seconds: int) -> str:

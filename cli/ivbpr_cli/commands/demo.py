@@ -28,9 +28,10 @@ def demo(
         ),
     ] = "demo",
 ) -> None:
-    """Generate a small world, prepare it, fit every model, and show their AUC beside the truth.
+    """Generate a small world with photos, prepare it, fit every model, and show their AUC beside the truth.
 
-    The folder also gets report.html, a page to look at and to hand on.
+    A small network that comes with ivbpr looks at the photos. The folder also gets report.html, a page to
+    look at and to hand on.
     """
     from ivbpr_numba.demo import check_size, run_demo
 
@@ -43,7 +44,7 @@ def demo(
         f"AUC on the test items of {world['users']:,} shoppers and {world['items']:,} products "
         f"({world['interactions']:,} purchases)"
     )
-    change = found["change"]
+    change, photos = found["change"], found["photos"]
     if change:
         in_time = [
             "truth knows the style at the time of a purchase; without time: the mean style of all purchases.",
@@ -60,6 +61,9 @@ def demo(
     notes = [
         "truth: the utilities that the shoppers really chose by. of the way: from chance (0.5) to the truth.",
         *in_time,
+        f"The network of the package looked at {photos['items']:,} drawn photos of products; it was right in "
+        + ", ".join(f"{name} {share:.0%}" for name, share in photos["accuracy"].items())
+        + ".",
         *(f"{model} sees {what}." for model, what in found["features"].items()),
         f"Every file is in {out}. Next: ivbpr {next_step}",
         f"What was planted, what was learned and why, as a page: {found['files']['report']}",
