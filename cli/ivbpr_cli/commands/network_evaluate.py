@@ -157,7 +157,7 @@ def _notes(found: dict[str, Any], facts: dict[str, Any]) -> list[str]:
         notes.append(f"Left out, labels of other values, which the network doesn't know: {', '.join(other)}.")
     if facts["split"] == "all" and facts["trained_on"]:
         notes.append(
-            f"By their ids {facts['trained_on']:,} of the {facts['items']:,} items belong to the part that the "
+            f"By their ids {facts['trained_on']:,} of the {facts['items']:,} items are of the part that the "
             "network was trained on; --split test judges those that don't."
         )
     if facts["bad"]:
