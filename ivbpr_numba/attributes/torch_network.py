@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ivbpr_numba.attributes.trunks import Trunk
 from ivbpr_numba.attributes.vocabulary import Vocabulary
@@ -14,8 +14,10 @@ __all__ = ["AttributeNetwork", "Deployed", "masked_loss"]
 
 LEAST = 0.01  # keeps the root's slope finite where nothing was found
 
-nn = torch.nn
-Tensor = torch.Tensor
+if TYPE_CHECKING:  # to a type checker without torch these are anything
+    from torch import Tensor, nn
+else:
+    nn, Tensor = torch.nn, torch.Tensor
 
 
 class AttributeNetwork(nn.Module):

@@ -8,14 +8,17 @@ dicts, so that published weights load by name. Only the convolutions are here: w
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from ivbpr_numba.attributes.with_torch import torch
 from ivbpr_numba.errors import UsageError, did_you_mean
 
 __all__ = ["TRUNKS", "AlexNet", "ResNet18", "Small", "SqueezeNet", "Trunk", "make_trunk"]
 
-nn = torch.nn
-Tensor = torch.Tensor
+if TYPE_CHECKING:  # to a type checker without torch these are anything
+    from torch import Tensor, nn
+else:
+    nn, Tensor = torch.nn, torch.Tensor
 
 
 class Trunk(nn.Module):
