@@ -200,7 +200,7 @@ def _write_main_directions(source: str, out: str) -> None:
     """Nameless features for the models without names: the principal components of what the network holds.
 
     Its hundreds of numbers repeat each other, and the least of what is in them concerns the products; the
-    main directions say the same in fewer columns. Half precision hides how BLAS shares sums among threads.
+    main directions say the same in fewer columns. Rounding to half precision hides how BLAS shares sums.
     """
     features = Features.read(source)
     values = features.values(np.arange(len(features))).astype(np.float64)
@@ -209,7 +209,8 @@ def _write_main_directions(source: str, out: str) -> None:
     directions = np.linalg.eigh(values.T @ values)[1][:, ::-1][:, :BLACK_BOX_COLUMNS]
     # An eigenvector has no sign of its own.
     directions *= np.sign(directions[np.abs(directions).argmax(axis=0), np.arange(directions.shape[1])])
-    found = (values @ directions).astype(np.float16)
+    # Kept as float32 all the same, like the probabilities, so that one compiled kernel serves both.
+    found = (values @ directions).astype(np.float16).astype(np.float32)
     n = found.shape[1]
     write_features(
         out,
