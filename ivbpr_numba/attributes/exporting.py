@@ -10,19 +10,17 @@ from typing import Any
 import numpy as np
 
 from ivbpr_numba.attributes.network import FEATURES, PROBABILITIES
-from ivbpr_numba.attributes.onnx_graph import parse, write_network
+from ivbpr_numba.attributes.onnx_graph import check_outputs, parse, write_network
 from ivbpr_numba.attributes.preprocessing import Preprocessing
 from ivbpr_numba.attributes.torch_checkpoint import read_checkpoint, restore_best
 from ivbpr_numba.attributes.torch_network import AttributeNetwork, Deployed
 from ivbpr_numba.attributes.vocabulary import Vocabulary
 from ivbpr_numba.attributes.with_torch import torch
-from ivbpr_numba.errors import DataError
 from ivbpr_numba.store.atomic import Lock, PathLike
 
-__all__ = ["OPSET", "TOLERANCE", "export_checkpoint", "export_network"]
+__all__ = ["OPSET", "export_checkpoint", "export_network"]
 
 OPSET = 18
-TOLERANCE = 1e-4
 BATCHES = (1, 5)
 
 
@@ -113,14 +111,5 @@ def _largest_difference(
         with torch.no_grad():
             wanted = [value.numpy() for value in deployed(torch.from_numpy(images))]
         found = session.run([PROBABILITIES, FEATURES], {"images": images})
-        for one, other in zip(wanted, found):
-            if one.shape != other.shape or not np.isfinite(other).all():
-                raise DataError(f"'{out}': onnxruntime's output is not torch's.", "Report this.")
-            scale = max(1.0, float(np.abs(one).max(initial=0.0)))
-            worst = max(worst, float(np.abs(one - other).max(initial=0.0)) / scale)
-    if worst > TOLERANCE:
-        raise DataError(
-            f"'{out}': onnxruntime and torch differ by {worst:.2g}, which is more than {TOLERANCE:g}.",
-            "Report this with the versions of torch, onnx and onnxruntime.",
-        )
+        worst = max(worst, check_outputs(found, wanted, "torch", out))
     return worst

@@ -10,8 +10,13 @@ import numpy as np
 from ivbpr_numba.attributes.branches import Branches
 from ivbpr_numba.attributes.levels import FEATURES_WIDE, renamed
 from ivbpr_numba.attributes.network import FEATURES, PROBABILITIES, start_session
-from ivbpr_numba.attributes.onnx_graph import inner_values, onnx_package, opset_of, write_network
-from ivbpr_numba.errors import DataError
+from ivbpr_numba.attributes.onnx_graph import (
+    check_outputs,
+    inner_values,
+    onnx_package,
+    opset_of,
+    write_network,
+)
 from ivbpr_numba.store.atomic import Lock, PathLike
 
 if TYPE_CHECKING:
@@ -20,10 +25,9 @@ if TYPE_CHECKING:
     from ivbpr_numba.attributes.preprocessing import Preprocessing
     from ivbpr_numba.attributes.vocabulary import Vocabulary
 
-__all__ = ["IMAGES", "TOLERANCE", "graft", "write_grafted"]
+__all__ = ["IMAGES", "graft", "write_grafted"]
 
 IMAGES = "images"
-TOLERANCE = 1e-4
 
 
 def graft(backbone: onnx.ModelProto, input: str, branches: Branches) -> onnx.ModelProto:
@@ -155,16 +159,7 @@ def _largest_difference(
         axis=1,
     )
     session = start_session(model.SerializeToString(), out, IMAGES, [PROBABILITIES, FEATURES], device="cpu")
-    worst, scale = 0.0, max(1.0, float(np.abs(features).max(initial=0.0)))
-    for rows in (slice(0, 1), slice(0, None)):
-        probabilities, vectors = session.run(images[rows])
-        for found, right, size in ((probabilities, wanted, 1.0), (vectors, features, scale)):
-            if found.shape != right[rows].shape or not np.isfinite(found).all():
-                raise DataError(f"'{out}': the grafted network's output is not NumPy's.", "Report this.")
-            worst = max(worst, float(np.abs(found - right[rows]).max()) / size)
-    if worst > TOLERANCE:
-        raise DataError(
-            f"'{out}': the grafted network and NumPy differ by {worst:.2g}, more than {TOLERANCE:g}.",
-            "Report this with the versions of onnx and onnxruntime, and name other layers with --output.",
-        )
-    return worst
+    return max(
+        check_outputs(session.run(images[rows]), [wanted[rows], features[rows]], "NumPy", out)
+        for rows in (slice(0, 1), slice(0, None))
+    )

@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ivbpr_numba.attributes.network import FEATURES, KEYS, PROBABILITIES, VERSION
 from ivbpr_numba.errors import DataError, EnvironmentProblem, UsageError, did_you_mean
 from ivbpr_numba.store.atomic import Lock, PathLike, write_bytes
@@ -16,9 +18,20 @@ if TYPE_CHECKING:
     from ivbpr_numba.attributes.preprocessing import Preprocessing
     from ivbpr_numba.attributes.vocabulary import Vocabulary
 
-__all__ = ["cut", "inner_values", "onnx_package", "parse", "with_free_sides", "write_network"]
+__all__ = [
+    "TOLERANCE",
+    "check_outputs",
+    "cut",
+    "inner_values",
+    "onnx_package",
+    "opset_of",
+    "parse",
+    "with_free_sides",
+    "write_network",
+]
 
 MAIN_DOMAINS = ("", "ai.onnx")
+TOLERANCE = 1e-4  # between what was trained and what the file computes
 
 
 def onnx_package() -> Any:
@@ -193,6 +206,44 @@ def write_network(
             "Report this.",
         )
     write_bytes(path, model.SerializeToString(deterministic=True), keep_lock)
+
+
+def check_outputs(
+    found: Sequence[np.ndarray], wanted: Sequence[np.ndarray], trained_with: str, path: PathLike
+) -> float:
+    """How far a network's outputs are from those of what was trained.
+
+    Parameters
+    ----------
+    found, wanted : sequence of ndarray
+        Outputs of onnxruntime, and the same as trained.
+    trained_with : str
+        "torch" or "NumPy", for messages.
+    path : path
+        Where the network will be written, for messages.
+
+    Returns
+    -------
+    float
+        The largest difference, relative to the largest value of an output where that is above 1.
+
+    Raises
+    ------
+    DataError
+        It is more than `TOLERANCE`, or shapes differ, or a value is not finite.
+    """
+    worst = 0.0
+    for own, right in zip(found, wanted, strict=True):
+        if own.shape != right.shape or not np.isfinite(own).all():
+            raise DataError(f"'{path}': onnxruntime's output is not {trained_with}'s.", "Report this.")
+        scale = max(1.0, float(np.abs(right).max(initial=0.0)))
+        worst = max(worst, float(np.abs(own - right).max(initial=0.0)) / scale)
+    if worst > TOLERANCE:
+        raise DataError(
+            f"'{path}': onnxruntime and {trained_with} differ by {worst:.2g}, more than {TOLERANCE:g}.",
+            "Report this with the versions of torch, onnx and onnxruntime.",
+        )
+    return worst
 
 
 def opset_of(model: onnx.ModelProto) -> int:

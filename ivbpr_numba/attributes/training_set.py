@@ -58,22 +58,15 @@ def training_set(task: Task, pixels: np.ndarray, usable: np.ndarray) -> Training
     pixels : ndarray of uint8, shape (m, H, W, 3)
     usable : ndarray of bool, shape (m,)
         False where a picture could not be read; it takes part in nothing.
-
-    Raises
-    ------
-    DataError
-        Nothing is left to train on.
     """
     rows = task.picture_rows
-    return only_trainable(
-        TrainingSet(
-            task.labels.vocabulary,
-            pixels,
-            tuple(values[rows] for values in task.labels.values),
-            np.flatnonzero(usable & (task.part[rows] == 0)),
-            np.flatnonzero(usable & (task.part[rows] == 1)),
-        )
-    )[0]
+    return TrainingSet(
+        task.labels.vocabulary,
+        pixels,
+        tuple(values[rows] for values in task.labels.values),
+        np.flatnonzero(usable & (task.part[rows] == 0)),
+        np.flatnonzero(usable & (task.part[rows] == 1)),
+    )
 
 
 def only_trainable(data: TrainingSet) -> tuple[TrainingSet, list[str]]:
