@@ -22,8 +22,8 @@ from planted import attributes_of
 from quality import data_sets
 
 from ivbpr_numba import Dataset, Features, create
-from ivbpr_numba.datasets.world import generate
-from ivbpr_numba.evaluation import dataset_of
+from ivbpr_numba.questions.auc import dataset_of
+from ivbpr_numba.worlds.world import generate
 
 WORLDS = {"i-vbpr": ("tiny", "demo"), "bpr-mf": ("tiny", "demo"), "i-tvbpr": ("drift", "no-drift")}
 REAL = {"i-vbpr": ("hm", "rtr"), "vbpr": ("hm",), "bpr-mf": ("hm", "rtr", "ml100k")}

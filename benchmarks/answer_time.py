@@ -20,12 +20,12 @@ from pathlib import Path
 import numpy as np
 
 from ivbpr_numba import Dataset, Features, load
-from ivbpr_numba.datasets.dataset import Interactions
-from ivbpr_numba.datasets.feature_layout import Group
-from ivbpr_numba.datasets.features import write_features
+from ivbpr_numba.datasets.interactions import Interactions
+from ivbpr_numba.features.alignment import FeatureRecord, Scaling
+from ivbpr_numba.features.features import write_features
+from ivbpr_numba.features.layout import Group
 from ivbpr_numba.ids import Ids
 from ivbpr_numba.models import VBPR
-from ivbpr_numba.models.feature_input import FeatureRecord, Scaling
 from ivbpr_numba.models.presets import resolve
 from ivbpr_numba.parameters import VisualParameters
 

@@ -31,12 +31,12 @@ from typing import Any
 import numpy as np
 
 from ivbpr_numba import BPRMF, VBPR, Dataset, Features
-from ivbpr_numba.datasets.dataset import Interactions
-from ivbpr_numba.evaluation import judge
+from ivbpr_numba.datasets.interactions import Interactions
+from ivbpr_numba.features.alignment import align, fit_scaling
 from ivbpr_numba.ids import Ids
-from ivbpr_numba.models.feature_input import align, fit_scaling
 from ivbpr_numba.models.learners import draw_initial
 from ivbpr_numba.models.triples import TripleSampler
+from ivbpr_numba.questions.auc import judge
 from ivbpr_numba.ranking import Questions, VectorScorer, count, item_classes, questions
 
 __all__ = ["CASES", "Case", "Goal", "Missing", "Peer", "Run", "Size", "Work", "random_purchases"]

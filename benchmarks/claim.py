@@ -26,15 +26,15 @@ import numpy as np
 from quality import HM_COLUMNS, per_user, plain
 
 from ivbpr_numba import Dataset, Features, auc, create
-from ivbpr_numba.attributes.evaluating import recorded_parts
-from ivbpr_numba.attributes.extraction import extract
-from ivbpr_numba.attributes.network import Network
-from ivbpr_numba.attributes.splitting import PARTS
-from ivbpr_numba.datasets.feature_import import import_features
-from ivbpr_numba.datasets.feature_tables import build_feature_table
 from ivbpr_numba.datasets.prepare import prepare
+from ivbpr_numba.features.importing import import_features
+from ivbpr_numba.features.tables import build_feature_table
+from ivbpr_numba.judging.evaluating import recorded_parts
 from ivbpr_numba.models.base import Model
+from ivbpr_numba.network.extraction import extract
+from ivbpr_numba.network.file import Network
 from ivbpr_numba.ranking import questions
+from ivbpr_numba.training.splitting import PARTS
 
 GROUPS = HM_COLUMNS[:5]
 CATALOGUE, DENSE, NONE = "catalogue labels", "ImageNet activations", "no features"

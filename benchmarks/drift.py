@@ -23,10 +23,10 @@ from planted import attributes_of
 from scipy.stats import spearmanr
 
 from ivbpr_numba import TVBPR, VBPR, Dataset, Features
-from ivbpr_numba.datasets.world import World, generate
-from ivbpr_numba.datasets.world_catalogue import TAGS
-from ivbpr_numba.evaluation import dataset_of, truth_auc
 from ivbpr_numba.models.explaining import sensitivities
+from ivbpr_numba.questions.auc import dataset_of, truth_auc
+from ivbpr_numba.worlds.catalogue import TAGS
+from ivbpr_numba.worlds.world import World, generate
 
 PAIRS = 2000
 CLEAR_DRIFT = 0.5  # standard deviation over epochs of a feature's planted style

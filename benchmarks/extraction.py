@@ -19,10 +19,10 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from ivbpr_numba.attributes.extraction import extract
-from ivbpr_numba.attributes.network import Network
-from ivbpr_numba.attributes.pictures import Pictures, load_pixels, pixels_of
-from ivbpr_numba.attributes.preprocessing import Preprocessing
+from ivbpr_numba.network.extraction import extract
+from ivbpr_numba.network.file import Network
+from ivbpr_numba.photos.pictures import Pictures, load_pixels, pixels_of
+from ivbpr_numba.photos.preprocessing import Preprocessing
 
 
 def clock(work: Callable[[], object]) -> float:

@@ -26,15 +26,15 @@ from typing import Any
 
 import numpy as np
 
-from ivbpr_numba.attributes.assessment import assess, columns_of, right_answers
-from ivbpr_numba.attributes.evaluating import evaluate
-from ivbpr_numba.attributes.labels import Labels
-from ivbpr_numba.attributes.network import Network
-from ivbpr_numba.attributes.paired import paired_bootstrap, paired_bootstrap_ap
-from ivbpr_numba.attributes.pictures import Pictures
-from ivbpr_numba.attributes.task import Task, make_task
-from ivbpr_numba.datasets.features import Features
+from ivbpr_numba.features.features import Features
 from ivbpr_numba.ids import encode_ids
+from ivbpr_numba.judging.assessment import assess, columns_of, right_answers
+from ivbpr_numba.judging.evaluating import evaluate
+from ivbpr_numba.judging.paired import paired_bootstrap, paired_bootstrap_ap
+from ivbpr_numba.network.file import Network
+from ivbpr_numba.photos.pictures import Pictures
+from ivbpr_numba.training.labels import Labels
+from ivbpr_numba.training.task import Task, make_task
 
 STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1)
 FIGURES = ("accuracy", "mean_ap", "calibration_error", "log_loss")

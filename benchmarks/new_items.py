@@ -24,13 +24,13 @@ import numpy as np
 import pandas as pd
 
 from ivbpr_numba import Features, create
-from ivbpr_numba.attributes.extraction import extract
-from ivbpr_numba.attributes.network import Network
-from ivbpr_numba.attributes.splitting import PARTS, part_of
 from ivbpr_numba.datasets.prepare import prepare
-from ivbpr_numba.datasets.tables import read_table
 from ivbpr_numba.ids import Ids
-from ivbpr_numba.new_item import NewItem
+from ivbpr_numba.network.extraction import extract
+from ivbpr_numba.network.file import Network
+from ivbpr_numba.questions.new_item import NewItem
+from ivbpr_numba.readers.tables import read_table
+from ivbpr_numba.training.splitting import PARTS, part_of
 
 OTHERS = 500  # customers asked about every article
 

@@ -24,17 +24,17 @@ from typing import Any
 import numpy as np
 
 from ivbpr_numba import Features, auc, create
-from ivbpr_numba.attributes.assessment import assess
-from ivbpr_numba.attributes.extraction import extract
-from ivbpr_numba.attributes.network import Network
-from ivbpr_numba.attributes.shipped import shipped_network
-from ivbpr_numba.datasets.feature_tables import build_feature_table
-from ivbpr_numba.datasets.world import World, generate
-from ivbpr_numba.datasets.world_catalogue import TAGS
-from ivbpr_numba.datasets.world_pictures import write_pictures
-from ivbpr_numba.evaluation import dataset_of, truth_auc
-from ivbpr_numba.faithful import faithful
+from ivbpr_numba.features.tables import build_feature_table
+from ivbpr_numba.judging.assessment import assess
+from ivbpr_numba.network.extraction import extract
+from ivbpr_numba.network.file import Network
+from ivbpr_numba.network.shipped import shipped_network
+from ivbpr_numba.questions.auc import dataset_of, truth_auc
+from ivbpr_numba.questions.planted import faithful
 from ivbpr_numba.report.photos import labels_of
+from ivbpr_numba.worlds.catalogue import TAGS
+from ivbpr_numba.worlds.pictures import write_pictures
+from ivbpr_numba.worlds.world import World, generate
 
 
 def attributes_of(world: World, folder: Path) -> Features:

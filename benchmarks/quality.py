@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 
 from ivbpr_numba import Dataset, Features, auc, create
-from ivbpr_numba.datasets.feature_import import import_features
-from ivbpr_numba.datasets.feature_tables import build_feature_table
 from ivbpr_numba.datasets.prepare import prepare
+from ivbpr_numba.features.importing import import_features
+from ivbpr_numba.features.tables import build_feature_table
 from ivbpr_numba.models.base import Model
 from ivbpr_numba.ranking import count, item_classes, questions
 

@@ -18,9 +18,9 @@ import numpy as np
 
 from ivbpr_numba import Dataset
 from ivbpr_numba.arrays import stored_bits
-from ivbpr_numba.datasets.dataset import Interactions
+from ivbpr_numba.datasets.interactions import Interactions
+from ivbpr_numba.features.alignment import FeatureInput, fit_scaling
 from ivbpr_numba.ids import Ids
-from ivbpr_numba.models.feature_input import FeatureInput, fit_scaling
 from ivbpr_numba.models.learners import VisualLearner
 from ivbpr_numba.models.presets import resolve
 from ivbpr_numba.models.temporal_learner import TemporalLearner

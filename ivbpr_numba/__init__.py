@@ -19,16 +19,16 @@ from ivbpr_numba.errors import (
 
 if TYPE_CHECKING:
     from ivbpr_numba.datasets.dataset import Dataset
-    from ivbpr_numba.datasets.features import Features
-    from ivbpr_numba.evaluation import auc
+    from ivbpr_numba.features.features import Features
     from ivbpr_numba.models import BPRMF, MMMF, TVBPR, VBPR, Popularity, Random, create, load
-    from ivbpr_numba.tracking import trends
+    from ivbpr_numba.questions.auc import auc
+    from ivbpr_numba.questions.trends import trends
 
 _ROOMS = {
     "Dataset": "ivbpr_numba.datasets.dataset",
-    "Features": "ivbpr_numba.datasets.features",
-    "auc": "ivbpr_numba.evaluation",
-    "trends": "ivbpr_numba.tracking",
+    "Features": "ivbpr_numba.features.features",
+    "auc": "ivbpr_numba.questions.auc",
+    "trends": "ivbpr_numba.questions.trends",
     **dict.fromkeys(
         ("BPRMF", "MMMF", "TVBPR", "VBPR", "Popularity", "Random", "create", "load"), "ivbpr_numba.models"
     ),

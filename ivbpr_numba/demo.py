@@ -9,20 +9,21 @@ from typing import Any
 
 import numpy as np
 
-from ivbpr_numba.attributes.extraction import extract
-from ivbpr_numba.attributes.network import FEATURES, Network
-from ivbpr_numba.attributes.shipped import shipped_network
-from ivbpr_numba.datasets.feature_tables import build_feature_table
-from ivbpr_numba.datasets.features import Features, Group, write_features
 from ivbpr_numba.datasets.prepare import prepare
-from ivbpr_numba.datasets.world import generate
-from ivbpr_numba.datasets.world_catalogue import TAGS
-from ivbpr_numba.datasets.world_pictures import write_pictures
 from ivbpr_numba.errors import UsageError, did_you_mean
-from ivbpr_numba.evaluation import auc, truth_auc
+from ivbpr_numba.features.features import Features, Group, write_features
+from ivbpr_numba.features.tables import build_feature_table
 from ivbpr_numba.models import create
+from ivbpr_numba.network.extraction import extract
+from ivbpr_numba.network.file import Network
+from ivbpr_numba.network.format import FEATURES
+from ivbpr_numba.network.shipped import shipped_network
+from ivbpr_numba.questions.auc import auc, truth_auc
 from ivbpr_numba.report import Outcome, tell, write_report
 from ivbpr_numba.store.atomic import write_bytes
+from ivbpr_numba.worlds.catalogue import TAGS
+from ivbpr_numba.worlds.pictures import write_pictures
+from ivbpr_numba.worlds.world import generate
 
 __all__ = ["DEMO_MODELS", "DEMO_SIZES", "check_size", "run_demo"]
 

@@ -194,7 +194,7 @@ def with_ids(folder: Path) -> None:
 
 def make_features(folder: Path) -> Path:
     """A feature file; several digest blocks would need 8 MiB."""
-    from ivbpr_numba.datasets.features import Features
+    from ivbpr_numba.features.features import Features
 
     path = folder / "intact.h5"
     Features.from_arrays(ITEMS, values(len(ITEMS), 6), names=[f"c={k}" for k in "abcdef"]).write(path)
@@ -215,8 +215,8 @@ def make_dataset(folder: Path) -> Path:
 
 def make_model(folder: Path) -> Path:
     """A model in time, with every array that a model file can hold."""
-    from ivbpr_numba.datasets.features import Features
     from ivbpr_numba.datasets.prepare import prepare
+    from ivbpr_numba.features.features import Features
     from ivbpr_numba.models import TVBPR
 
     with_purchases(folder)
@@ -485,7 +485,7 @@ SELF_TEST = {"a crash": lambda: os.kill(os.getpid(), signal.SIGSEGV), "a hang": 
 def work(folder: Path) -> None:
     """Take ``kind<TAB>seed`` lines from stdin, print a result line for each; the body of a worker."""
     from ivbpr_cli import app
-    from ivbpr_numba.datasets import foreign_hdf5
+    from ivbpr_numba.readers import foreign_hdf5
 
     app.build = cache(app.build)  # half of the time of a small command
     foreign_hdf5.SECONDS = SECONDS / 4  # a minute in earnest

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ivbpr_numba.attributes.training_set import TrainingSet
-from ivbpr_numba.attributes.vocabulary import AttributeGroup, Vocabulary
+from ivbpr_numba.network.vocabulary import AttributeGroup, Vocabulary
+from ivbpr_numba.training.training_set import TrainingSet
 
 COLOURS = {"blue": (40, 40, 210), "green": (30, 180, 40), "red": (200, 30, 30), "yellow": (230, 220, 60)}
 VOCABULARY = Vocabulary(

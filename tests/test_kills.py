@@ -32,8 +32,8 @@ from kills import (
     start,
 )
 
-from ivbpr_numba.datasets.features import Features
 from ivbpr_numba.datasets.prepare import prepare
+from ivbpr_numba.features.features import Features
 
 MakeTask = Callable[..., Task]
 

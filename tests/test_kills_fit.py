@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from kills import Task, call, finish, interrupt_often, kill_often, names_in, small_disk, start
-from test_models import ATTRIBUTES, DATA
+from small_models import ATTRIBUTES, DATA
 
 from ivbpr_numba import create
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ivbpr_numba.attributes.preprocessing import Preprocessing
-from ivbpr_numba.attributes.vocabulary import AttributeGroup, Vocabulary
+from ivbpr_numba.network.vocabulary import AttributeGroup, Vocabulary
+from ivbpr_numba.photos.preprocessing import Preprocessing
 
 VOCABULARY = Vocabulary(
     (
@@ -31,7 +31,7 @@ def named_network(path: Path, wrong: str = "", seed: int = 0) -> Path:
         ``nan``: NaN for dark images; ``sum``: the soft-max is missing; ``range``: the probabilities are logits.
     """
     pytest.importorskip("onnx", reason="networks for tests are made with onnx")
-    from ivbpr_numba.attributes.onnx_graph import write_network
+    from ivbpr_numba.network.graph import write_network
 
     nodes, weights, helper = _trunk("images", seed)
     rng = np.random.default_rng(seed + 1)

@@ -7,7 +7,7 @@ import io
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -118,7 +118,7 @@ class Screen:
         """An observer of the library's events, drawn on stderr; see :mod:`ivbpr_cli.progress`."""
         from ivbpr_cli.progress import observe
 
-        return observe(self, what)
+        return nullcontext(lambda event: None) if self.quiet else observe(self.err, what)
 
 
 def say_error(text: str) -> None:

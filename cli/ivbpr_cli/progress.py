@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ivbpr_cli.output import Screen
+    from rich.console import Console
 
 __all__ = ["observe"]
 
@@ -15,7 +15,7 @@ Event = dict[str, Any]
 
 
 @contextmanager
-def observe(screen: Screen, what: str) -> Iterator[Callable[[Event], None]]:
+def observe(console: Console, what: str) -> Iterator[Callable[[Event], None]]:
     """Yield an observer: a function that takes the library's event dictionaries.
 
     Any event with "done" and "total" (or "iteration" and "iterations") moves the bar; the other
@@ -23,12 +23,12 @@ def observe(screen: Screen, what: str) -> Iterator[Callable[[Event], None]]:
 
     Parameters
     ----------
-    screen : Screen
-        Gives the console; with ``quiet`` or away from a terminal nothing is drawn.
+    console : Console
+        Away from a terminal nothing is drawn.
     what : str
         Name of the task, in front of the bar.
     """
-    if screen.quiet or not screen.err.is_terminal:
+    if not console.is_terminal:
         yield lambda event: None
         return
     from rich.progress import BarColumn, Progress, TextColumn
@@ -38,7 +38,7 @@ def observe(screen: Screen, what: str) -> Iterator[Callable[[Event], None]]:
         BarColumn(bar_width=10),
         TextColumn("{task.fields[facts]}"),
     )
-    with Progress(*columns, console=screen.err, transient=True) as bars:
+    with Progress(*columns, console=console, transient=True) as bars:
         task = bars.add_task(what, total=None, facts="")
         known: Event = {}
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from ivbpr_numba.datasets.dataset import Dataset
-from ivbpr_numba.datasets.idindex import IdIndex
-from ivbpr_numba.datasets.sources.badlines import BadLines
-from ivbpr_numba.datasets.tables import Table, cell_text, open_table
 from ivbpr_numba.errors import DataError, UsageError
+from ivbpr_numba.readers.badlines import BadLines
+from ivbpr_numba.readers.id_index import IdIndex
+from ivbpr_numba.readers.tables import Table, cell_text, open_table
 from ivbpr_numba.store.atomic import PathLike
 
 __all__ = ["CELL_LIMIT", "Catalogue", "column_of"]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 from urllib.parse import unquote
 
 import numpy as np
 
+from ivbpr_numba.datasets.interactions import Interactions, Parts
+from ivbpr_numba.datasets.pairs import assemble, pairs_of
 from ivbpr_numba.errors import DataError
 from ivbpr_numba.ids import Ids
 from ivbpr_numba.store.atomic import Lock, PathLike
@@ -18,7 +19,7 @@ from ivbpr_numba.store.digest import digest_objects
 from ivbpr_numba.store.files import read_tree, write_tree
 from ivbpr_numba.store.tree import Tree, Value
 
-__all__ = ["Dataset", "Interactions", "column_path"]
+__all__ = ["Dataset", "column_path"]
 
 FORMAT = "ivbpr-dataset"
 PARTS = ("train", "valid", "test")
@@ -28,33 +29,6 @@ COLUMNS = "/items/"
 def column_path(name: str) -> str:
     """Path of an item column in a file; ``/``, ``%`` and ``.`` are written as ``%2F``, ``%25``, ``%2E``."""
     return COLUMNS + name.replace("%", "%25").replace("/", "%2F").replace(".", "%2E")
-
-
-@dataclass(frozen=True)
-class Interactions:
-    """Who interacted with what, user by user (compressed sparse rows).
-
-    Attributes
-    ----------
-    indptr : (U + 1,) int64
-        The items of user u lie at ``indptr[u]:indptr[u + 1]``.
-    indices : (n,) int32
-        Item rows, ascending within a user.
-    times : (n,) int64
-        Seconds since 1970-01-01 UTC; all 0 where the data have no times.
-    """
-
-    indptr: np.ndarray
-    indices: np.ndarray
-    times: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    @property
-    def users(self) -> np.ndarray:
-        """User row of each interaction, (n,) int32."""
-        return np.repeat(np.arange(len(self.indptr) - 1, dtype=np.int32), np.diff(self.indptr))
 
 
 class Dataset:
@@ -144,11 +118,13 @@ class Dataset:
         DataError
             Empty ids, unreadable times, lengths that differ, nobody left.
         """
-        from ivbpr_numba.datasets.pairs import assemble, pairs_of
+        pairs = pairs_of(users, items, times)
+        return cls.of(assemble(pairs, split=split, seed=seed, min_interactions=min_interactions))
 
-        return assemble(
-            pairs_of(users, items, times), split=split, seed=seed, min_interactions=min_interactions
-        )
+    @classmethod
+    def of(cls, parts: Parts) -> Dataset:
+        """What `pairs.assemble` found."""
+        return cls(parts.users, parts.items, parts.train, parts.valid, parts.test, source=parts.source)
 
     def objects(self) -> dict[str, Value]:
         """Ids, split, times and item columns as a file of any kind holds them, by path."""

@@ -8,11 +8,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ivbpr_numba.datasets.dataset import Dataset, Interactions
+from ivbpr_numba.datasets.interactions import Interactions, Parts
 from ivbpr_numba.datasets.split import DROPPED, MIN_ITEMS, TEST, TRAIN, VALID, check_split, split_pairs
-from ivbpr_numba.datasets.times import MISSING, parse_times, settle_times
 from ivbpr_numba.errors import DataError, UsageError
 from ivbpr_numba.ids import Ids, encode_ids
+from ivbpr_numba.readers.times import MISSING, parse_times, settle_times
 
 __all__ = ["IdTable", "Pairs", "assemble", "pairs_of"]
 
@@ -158,7 +158,7 @@ def assemble(
     min_interactions: int = 1,
     valid_from: int | None = None,
     test_from: int | None = None,
-) -> Dataset:
+) -> Parts:
     """Merge, filter users once, split, and number what is left.
 
     Items of the result are those with an interaction left in any part.
@@ -210,7 +210,7 @@ def assemble(
         **chosen.settings,
         "report": pairs.report,
     }
-    return Dataset(users, items, train, valid, test, source=source)
+    return Parts(users, items, train, valid, test, source)
 
 
 def check_options(

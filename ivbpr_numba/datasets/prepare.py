@@ -10,13 +10,13 @@ import numpy as np
 
 from ivbpr_numba.datasets.catalogue import CELL_LIMIT, Catalogue, column_of
 from ivbpr_numba.datasets.dataset import Dataset
-from ivbpr_numba.datasets.idindex import IdIndex
 from ivbpr_numba.datasets.pairs import Pairs, assemble, check_options
 from ivbpr_numba.datasets.reading import Progress, read_pairs
-from ivbpr_numba.datasets.sources.metadata import Metadata, check_category, read_metadata
-from ivbpr_numba.datasets.sources.recognise import check_source, recognise
-from ivbpr_numba.datasets.times import parse_moment
 from ivbpr_numba.errors import UsageError
+from ivbpr_numba.readers.id_index import IdIndex
+from ivbpr_numba.readers.metadata import Metadata, check_category, read_metadata
+from ivbpr_numba.readers.recognise import check_source, recognise
+from ivbpr_numba.readers.times import parse_moment
 from ivbpr_numba.store.atomic import PathLike
 
 __all__ = ["prepare", "prepare_report_lines"]
@@ -125,7 +125,7 @@ def prepare(
     if progress is not None:
         progress({"step": "filtering and splitting"})
     # `items` must outlive the renumbering: titles of the metadata are known by its codes.
-    data = assemble(
+    parts = assemble(
         pairs,
         split=split,
         seed=seed,
@@ -133,6 +133,7 @@ def prepare(
         valid_from=moments[0],
         test_from=moments[1],
     )
+    data = Dataset.of(parts)
     if described is not None:
         record |= described.read_into(data, strict, progress)
     for column, known in (("title", metadata.titles), ("category", metadata.nodes)) if metadata else ():
@@ -156,7 +157,7 @@ def _as_paths(inputs: PathLike | Sequence[PathLike]) -> list[PathLike]:
 
 
 def _covered_items(path: PathLike) -> np.ndarray:
-    from ivbpr_numba.datasets.features import Features
+    from ivbpr_numba.features.features import Features
 
     return Features.read(path).items.values
 

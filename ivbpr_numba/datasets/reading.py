@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from ivbpr_numba.datasets.idindex import REASONS, IdIndex
 from ivbpr_numba.datasets.pairs import Pairs
-from ivbpr_numba.datasets.sources.badlines import BadLines
-from ivbpr_numba.datasets.sources.rows import Reader, Rows
-from ivbpr_numba.datasets.times import MISSING, parse_times, settle_times
 from ivbpr_numba.errors import DataError
+from ivbpr_numba.readers.badlines import BadLines
+from ivbpr_numba.readers.id_index import REASONS, IdIndex
+from ivbpr_numba.readers.rows import Reader, Rows
+from ivbpr_numba.readers.times import MISSING, parse_times, settle_times
 
 __all__ = ["Progress", "read_pairs"]
 

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ivbpr_numba.datasets.times import parse_moment
 from ivbpr_numba.errors import DataError, UsageError, did_you_mean
 from ivbpr_numba.models.explaining import sensitivities, terms_of
 from ivbpr_numba.parameters import Parameters, TemporalParameters, VisualParameters
 from ivbpr_numba.ranking import RowScorer, TemporalScorer, VectorScorer, top
 from ivbpr_numba.ranking import scores as all_scores
+from ivbpr_numba.readers.times import parse_moment
 
 if TYPE_CHECKING:
     from ivbpr_numba.datasets.dataset import Dataset
-    from ivbpr_numba.datasets.features import Features
+    from ivbpr_numba.features.features import Features
     from ivbpr_numba.models.base import Model
 
 __all__ = ["View", "allowed_items", "explain", "owned_items", "recommend", "recommend_all", "similar", "view"]

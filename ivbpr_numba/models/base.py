@@ -14,8 +14,8 @@ import numpy as np
 
 from ivbpr_numba import backends
 from ivbpr_numba.errors import UsageError
+from ivbpr_numba.features.alignment import FeatureRecord
 from ivbpr_numba.models.checkpoint import Checkpoint, TrainingLog
-from ivbpr_numba.models.feature_input import FeatureRecord
 from ivbpr_numba.models.presets import RUN_OPTIONS, refuse_option, resolve
 from ivbpr_numba.models.training import Event, Observer, TrainingState
 from ivbpr_numba.parameters import Parameters
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from ivbpr_numba.datasets.dataset import Dataset
-    from ivbpr_numba.datasets.features import Features
+    from ivbpr_numba.features.features import Features
 
 __all__ = ["COLD_BELOW", "Learned", "Model", "learning_options"]
 

@@ -15,7 +15,7 @@ from ivbpr_numba.ranking import RowScorer, Scorer, VectorScorer
 
 if TYPE_CHECKING:
     from ivbpr_numba.datasets.dataset import Dataset
-    from ivbpr_numba.datasets.features import Features
+    from ivbpr_numba.features.features import Features
 
 __all__ = ["Popularity", "Random"]
 

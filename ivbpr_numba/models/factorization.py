@@ -11,7 +11,7 @@ from ivbpr_numba.ranking import Scorer, VectorScorer
 
 if TYPE_CHECKING:
     from ivbpr_numba.datasets.dataset import Dataset
-    from ivbpr_numba.datasets.features import Features
+    from ivbpr_numba.features.features import Features
 
 __all__ = ["BPRMF", "MMMF"]
 

@@ -13,8 +13,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from ivbpr_numba.arrays import padded
+from ivbpr_numba.features.alignment import FeatureInput, Scaling, project
 from ivbpr_numba.kernels.scalar.random import INIT, mix64
-from ivbpr_numba.models.feature_input import FeatureInput, Scaling, project
 from ivbpr_numba.models.triples import Triples, TripleSampler
 from ivbpr_numba.parameters import FactorParameters, Parameters, VisualParameters
 from ivbpr_numba.ranking import Scorer, VectorScorer

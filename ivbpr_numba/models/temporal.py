@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ivbpr_numba.errors import DataError
-from ivbpr_numba.models.feature_input import FeatureRecord, align, fit_scaling
+from ivbpr_numba.features.alignment import FeatureRecord, align, fit_scaling
 from ivbpr_numba.models.learners import Learner, project_style, visual_scorer
 from ivbpr_numba.models.temporal_learner import TemporalLearner
 from ivbpr_numba.models.visual import VBPR
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from ivbpr_numba.datasets.dataset import Dataset
-    from ivbpr_numba.datasets.features import Features
+    from ivbpr_numba.features.features import Features
 
 __all__ = ["AUTO_EPOCHS", "TVBPR"]
 

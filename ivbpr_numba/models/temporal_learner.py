@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ivbpr_numba.features.alignment import FeatureInput, Scaling
 from ivbpr_numba.kernels.scalar.random import SAMPLE, mix64
 from ivbpr_numba.models.epochs import bin_edges, bins_of, epoch_edges, epoch_of, segment, start_ends
-from ivbpr_numba.models.feature_input import FeatureInput, Scaling
 from ivbpr_numba.models.learners import (
     Iteration,
     Tables,

@@ -16,7 +16,7 @@ from ivbpr_numba.signals import stop_signals
 
 if TYPE_CHECKING:
     from ivbpr_numba.datasets.dataset import Dataset
-    from ivbpr_numba.datasets.features import Features
+    from ivbpr_numba.features.features import Features
 
 __all__ = ["Trained"]
 

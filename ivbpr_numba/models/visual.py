@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ivbpr_numba.errors import DataError, UsageError
-from ivbpr_numba.models.feature_input import FeatureRecord, align, fit_scaling, learned_as
+from ivbpr_numba.features.alignment import FeatureRecord, align, fit_scaling, learned_as
 from ivbpr_numba.models.learners import Learner, VisualLearner, project_style, visual_scorer
 from ivbpr_numba.models.presets import resolve
 from ivbpr_numba.models.trained import Trained
@@ -16,7 +16,7 @@ from ivbpr_numba.ranking import Scorer
 
 if TYPE_CHECKING:
     from ivbpr_numba.datasets.dataset import Dataset
-    from ivbpr_numba.datasets.features import Features
+    from ivbpr_numba.features.features import Features
 
 __all__ = ["VBPR"]
 

@@ -10,11 +10,11 @@ import numpy as np
 
 from ivbpr_numba import backends
 from ivbpr_numba.datasets.dataset import Dataset
-from ivbpr_numba.datasets.features import Features
-from ivbpr_numba.datasets.world import generate
+from ivbpr_numba.features.features import Features
 from ivbpr_numba.kernels.compiling import cache_directory
 from ivbpr_numba.models.registry import create
 from ivbpr_numba.ranking import scores
+from ivbpr_numba.worlds.world import generate
 
 __all__ = ["warmup"]
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ivbpr_numba.faithful import PlantedTaste
 from ivbpr_numba.models.epochs import epoch_of
-from ivbpr_numba.tracking import measure
+from ivbpr_numba.questions.planted import PlantedTaste
+from ivbpr_numba.questions.trends import measure
 
 if TYPE_CHECKING:
-    from ivbpr_numba.datasets.features import Features
-    from ivbpr_numba.datasets.world_truth import Truth
+    from ivbpr_numba.features.features import Features
     from ivbpr_numba.models.base import Model
+    from ivbpr_numba.worlds.truth import Truth
 
 __all__ = ["changed"]
 

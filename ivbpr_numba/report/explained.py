@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ivbpr_numba.datasets.world import truth_vectors
-from ivbpr_numba.faithful import PlantedTaste, noteworthy
 from ivbpr_numba.models.answers import title_of
 from ivbpr_numba.models.explaining import Sensitivities, sensitivities
 from ivbpr_numba.parameters import VisualParameters
+from ivbpr_numba.questions.planted import PlantedTaste, noteworthy
+from ivbpr_numba.worlds.world import truth_vectors
 
 if TYPE_CHECKING:
     from ivbpr_numba.datasets.dataset import Dataset
-    from ivbpr_numba.datasets.features import Features
-    from ivbpr_numba.datasets.world_truth import Truth
+    from ivbpr_numba.features.features import Features
     from ivbpr_numba.models.base import Model
+    from ivbpr_numba.worlds.truth import Truth
 
 __all__ = ["chosen_shopper", "explained"]
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ivbpr_numba.datasets.features import examples
+from ivbpr_numba.features.features import examples
 
 if TYPE_CHECKING:
-    from ivbpr_numba.datasets.features import Features
+    from ivbpr_numba.features.features import Features
 
 __all__ = ["ItemPicture", "pictures_of"]
 

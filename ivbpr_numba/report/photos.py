@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ivbpr_numba.attributes.assessment import assess, columns_of
-from ivbpr_numba.attributes.labels import Labels
-from ivbpr_numba.datasets.world_catalogue import TAGS
+from ivbpr_numba.judging.assessment import assess, columns_of
 from ivbpr_numba.models.answers import title_of
+from ivbpr_numba.training.labels import Labels
+from ivbpr_numba.worlds.catalogue import TAGS
 
 if TYPE_CHECKING:
-    from ivbpr_numba.attributes.network import Network
-    from ivbpr_numba.attributes.vocabulary import Vocabulary
     from ivbpr_numba.datasets.dataset import Dataset
-    from ivbpr_numba.datasets.features import Features
-    from ivbpr_numba.datasets.world import World
+    from ivbpr_numba.features.features import Features
+    from ivbpr_numba.network.file import Network
+    from ivbpr_numba.network.vocabulary import Vocabulary
+    from ivbpr_numba.worlds.world import World
 
 __all__ = ["photos", "picture_data"]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ivbpr_numba.faithful import agreement
+from ivbpr_numba.questions.planted import agreement
 from ivbpr_numba.ranking import item_classes, questions
 from ivbpr_numba.report.change import changed
 from ivbpr_numba.report.explained import explained
@@ -20,11 +20,11 @@ from ivbpr_numba.report.photos import photos, picture_data
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ivbpr_numba.attributes.network import Network
     from ivbpr_numba.datasets.dataset import Dataset
-    from ivbpr_numba.datasets.features import Features
-    from ivbpr_numba.datasets.world import World
+    from ivbpr_numba.features.features import Features
     from ivbpr_numba.models.base import Model
+    from ivbpr_numba.network.file import Network
+    from ivbpr_numba.worlds.world import World
 
 __all__ = ["MODELS", "Outcome", "tell"]
 

@@ -15,8 +15,8 @@ from ivbpr_numba.report.svg import Scale, round_ticks, spread
 from ivbpr_numba.report.time_axis import month_and_year, time_ticks
 
 if TYPE_CHECKING:
+    from ivbpr_numba.questions.trends import Trends
     from ivbpr_numba.report.item_pictures import ItemPicture
-    from ivbpr_numba.tracking import Trends
 
 __all__ = ["few_events", "trend_figure"]
 

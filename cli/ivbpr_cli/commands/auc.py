@@ -49,10 +49,10 @@ def auc(
     if per_user is not None:
         output_file(per_user, *(path for path, _ in named))
 
-    from ivbpr_numba import evaluation
     from ivbpr_numba.datasets.dataset import Dataset
-    from ivbpr_numba.datasets.features import Features
+    from ivbpr_numba.features.features import Features
     from ivbpr_numba.models import load
+    from ivbpr_numba.questions import auc as evaluation
 
     options: dict[str, Any] = {
         "features": Features.read(features) if features is not None else None,

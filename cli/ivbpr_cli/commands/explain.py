@@ -29,7 +29,7 @@ def explain(
     if features is not None:
         input_file(features, "feature file")
 
-    from ivbpr_numba.datasets.features import Features
+    from ivbpr_numba.features.features import Features
     from ivbpr_numba.models import load
 
     fitted = load(model)

@@ -33,7 +33,7 @@ def table(
     """One-hot groups from the columns of a catalogue: features of kind 'attributes'."""
     input_file(catalogue, "catalogue")
     output_file(out, catalogue)
-    from ivbpr_numba.datasets.feature_tables import build_feature_table
+    from ivbpr_numba.features.tables import build_feature_table
 
     report = build_feature_table(
         catalogue,
@@ -62,7 +62,7 @@ def import_(
     if ids is not None:
         input_file(ids, "file of ids")
     output_file(out, matrix, ids)
-    from ivbpr_numba.datasets.feature_import import import_features
+    from ivbpr_numba.features.importing import import_features
 
     with screen.progress("importing") as observer:
         report = import_features(
@@ -109,7 +109,7 @@ def extract(
     if preprocess is not None and Path(preprocess).exists():
         input_file(Path(preprocess), "preprocessing")
     output_file(out, model, items, None if images.is_dir() else images)
-    from ivbpr_numba.attributes.extraction import extract as run
+    from ivbpr_numba.network.extraction import extract as run
 
     with screen.progress("extracting") as observer:
         report = run(
@@ -151,7 +151,7 @@ def _flat(report: dict[str, Any]) -> dict[str, Any]:
 def info(screen: Screen, file: Annotated[Path, argument("A feature file.")]) -> None:
     """Shape, groups and sparsity of a feature file."""
     input_file(file, "feature file")
-    from ivbpr_numba.datasets.features import Features, describe
+    from ivbpr_numba.features.features import Features, describe
 
     found = describe(Features.read(file))
     screen.show(Answer("features-info", found, found["groups"], [facts(found), Table(found["groups"])]))
@@ -165,8 +165,8 @@ def examples(
 ) -> None:
     """The items with the highest value of a feature."""
     input_file(file, "feature file")
-    from ivbpr_numba.datasets.features import Features
-    from ivbpr_numba.datasets.features import examples as find
+    from ivbpr_numba.features.features import Features
+    from ivbpr_numba.features.features import examples as find
 
     found = find(Features.read(file), feature, n)
     screen.show(Answer("features-examples", {"items": found}, found))

@@ -79,7 +79,7 @@ def fit(
         output_file(log, dataset, features, out)
 
     from ivbpr_numba.datasets.dataset import Dataset
-    from ivbpr_numba.datasets.features import Features
+    from ivbpr_numba.features.features import Features
     from ivbpr_numba.models import create
 
     learner = create(model, **options)

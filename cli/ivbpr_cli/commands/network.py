@@ -12,7 +12,7 @@ from ivbpr_cli.paths import input_file, output_file
 from ivbpr_numba.errors import UsageError
 
 if TYPE_CHECKING:
-    from ivbpr_numba.attributes.task import Task
+    from ivbpr_numba.training.task import Task
 
 __all__ = ["export", "train"]
 
@@ -110,9 +110,9 @@ def train(
     if output and frozen is None:
         raise UsageError("--output names layers of a frozen network.", "Name it with --frozen.")
     if frozen is None:
-        from ivbpr_numba.attributes import with_torch  # noqa: F401 - exit 4 before any work without it
-    from ivbpr_numba.attributes.pictures import Pictures
-    from ivbpr_numba.attributes.task import make_task
+        from ivbpr_numba.training.whole import with_torch  # noqa: F401 - exit 4 before any work without it
+    from ivbpr_numba.photos.pictures import Pictures
+    from ivbpr_numba.training.task import make_task
 
     shape = _size(size)
     with Pictures.open(images, items, id if items else None, file) as pictures, _Log(log, resume) as lines:
@@ -173,7 +173,7 @@ def export(
     """The best network so far of an unfinished training, or of one run with --keep-checkpoint."""
     input_file(checkpoint, "checkpoint")
     output_file(out, checkpoint)
-    from ivbpr_numba.attributes.exporting import export_checkpoint
+    from ivbpr_numba.training.whole.exporting import export_checkpoint
 
     found = export_checkpoint(checkpoint, out)
     rows = [{"group": name, **figures} for name, figures in found["groups"].items()]
@@ -194,11 +194,11 @@ def _whole(
     observe: Observer,
 ) -> tuple[dict[str, Any], list[dict[str, str]]]:
     """Train all layers in torch."""
-    from ivbpr_numba.attributes.initialising import starting_preprocessing
-    from ivbpr_numba.attributes.pictures import load_pixels
-    from ivbpr_numba.attributes.torch_options import TorchOptions, choose_device
-    from ivbpr_numba.attributes.trainer import train_torch
-    from ivbpr_numba.attributes.training_set import training_set
+    from ivbpr_numba.photos.pictures import load_pixels
+    from ivbpr_numba.training.training_set import training_set
+    from ivbpr_numba.training.whole.initialising import starting_preprocessing
+    from ivbpr_numba.training.whole.options import TorchOptions, choose_device
+    from ivbpr_numba.training.whole.trainer import train_torch
 
     chosen = TorchOptions(**options).checked()
     choose_device(chosen.device)
@@ -245,10 +245,10 @@ def _frozen(
     observe: Observer,
 ) -> dict[str, Any]:
     """Train branches on a fixed network, without torch."""
-    from ivbpr_numba.attributes.backbone import open_backbone
-    from ivbpr_numba.attributes.branch_training import BranchOptions
-    from ivbpr_numba.attributes.frozen import train_frozen
-    from ivbpr_numba.attributes.preprocessing import Preprocessing
+    from ivbpr_numba.photos.preprocessing import Preprocessing
+    from ivbpr_numba.training.frozen.backbone import open_backbone
+    from ivbpr_numba.training.frozen.branch_training import BranchOptions
+    from ivbpr_numba.training.frozen.trainer import train_frozen
 
     own = {name: options[name] for name in FROZEN if name in options}
     if "dropout" in own:  # one number for both, as for whole networks

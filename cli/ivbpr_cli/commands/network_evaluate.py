@@ -64,10 +64,10 @@ def evaluate(
         if plot.suffix.lower() not in PLOTS:
             raise UsageError(f"--plot {plot}: not a kind of plot.", "Name a .png or an .svg file.")
         output_file(plot, network, labels, features, items)
-    from ivbpr_numba.attributes.evaluating import evaluate as judge
-    from ivbpr_numba.attributes.network import Network
-    from ivbpr_numba.attributes.pictures import Pictures
-    from ivbpr_numba.datasets.features import Features
+    from ivbpr_numba.features.features import Features
+    from ivbpr_numba.judging.evaluating import evaluate as judge
+    from ivbpr_numba.network.file import Network
+    from ivbpr_numba.photos.pictures import Pictures
 
     opened = None
     if images is not None:

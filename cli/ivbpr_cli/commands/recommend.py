@@ -53,7 +53,7 @@ def recommend(
     if out is not None:
         output_file(out, model, features)
 
-    from ivbpr_numba.datasets.features import Features
+    from ivbpr_numba.features.features import Features
     from ivbpr_numba.models import load
 
     fitted = load(model)

@@ -46,11 +46,11 @@ def score(
     if features is not None:
         input_file(features, "feature file")
 
-    from ivbpr_numba.attributes.network import Network
-    from ivbpr_numba.attributes.preprocessing import Preprocessing
-    from ivbpr_numba.datasets.features import Features
+    from ivbpr_numba.features.features import Features
     from ivbpr_numba.models import load
-    from ivbpr_numba.new_item import judge
+    from ivbpr_numba.network.file import Network
+    from ivbpr_numba.photos.preprocessing import Preprocessing
+    from ivbpr_numba.questions.new_item import judge
 
     found = judge(
         load(model),

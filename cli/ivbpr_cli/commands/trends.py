@@ -12,7 +12,7 @@ from ivbpr_numba.errors import UsageError
 
 if TYPE_CHECKING:
     from ivbpr_numba.models.base import Model
-    from ivbpr_numba.tracking import Trends
+    from ivbpr_numba.questions.trends import Trends
 
 __all__ = ["trends"]
 
@@ -59,7 +59,7 @@ def trends(
     if images is not None:
         input_folder(images, "folder of images")
     from ivbpr_numba.models import load
-    from ivbpr_numba.tracking import measure
+    from ivbpr_numba.questions.trends import measure
 
     fitted = load(model)
     if top is None and not feature:
@@ -87,7 +87,7 @@ def _draw(
 
     pictures = None
     if images is not None:
-        from ivbpr_numba.datasets.features import Features
+        from ivbpr_numba.features.features import Features
 
         given = Features.read(features) if features is not None else None
         pictures, skipped = pictures_of(fitted.find_features(given), found.features, images)

@@ -30,9 +30,9 @@ def world(
     The truth file also holds the truth AUC: that of the utilities the shoppers chose by, on the test items of
     the split that 'ivbpr prepare' makes by default.
     """
-    from ivbpr_numba.datasets.world import SIZES, generate
     from ivbpr_numba.errors import UsageError, did_you_mean
-    from ivbpr_numba.evaluation import dataset_of, truth_auc
+    from ivbpr_numba.questions.auc import dataset_of, truth_auc
+    from ivbpr_numba.worlds.world import SIZES, generate
 
     if size not in SIZES:
         raise UsageError(
@@ -51,7 +51,7 @@ def world(
     }
     paths = made.write(out, {f"truth_auc/{name}": value for name, value in metrics.items()})
     if images:
-        from ivbpr_numba.datasets.world_pictures import write_pictures
+        from ivbpr_numba.worlds.pictures import write_pictures
 
         with screen.progress("drawing") as observer:
             paths["images"] = write_pictures(

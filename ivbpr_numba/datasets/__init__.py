@@ -1,0 +1,1 @@
+"""Purchases on their way to a dataset: filters, split, the dataset file."""

@@ -1,0 +1,1 @@
+"""Feature files: their layout, import, and rows for the items of a dataset."""

@@ -1,0 +1,346 @@
+"""Matrices of foreign files, read in blocks of rows: .npy, .npz, .h5 and Amazon's ``.b`` records."""
+
+from __future__ import annotations
+
+import math
+import os
+import struct
+import tokenize
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from ivbpr_numba.errors import DataError, UsageError
+from ivbpr_numba.features.features import Features, row_blocks
+from ivbpr_numba.features.layout import Group
+from ivbpr_numba.ids import encode_ids
+from ivbpr_numba.readers.foreign_hdf5 import ForeignHdf5
+from ivbpr_numba.store.atomic import PathLike, os_problem
+from ivbpr_numba.store.hdf5 import has_our_layout, opened
+
+__all__ = ["RowSource", "open_source"]
+
+BLOCK_BYTES = 8 << 20
+RECORD_ID_BYTES = 10  # Amazon image features: a blank-padded ASIN, then 4096 little-endian float32
+RECORD_VALUES = 4096
+# What NumPy and zipfile raise, besides their own errors, when they meet damaged bytes.
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    tokenize.TokenError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    OSError,
+    EOFError,
+    OverflowError,
+    RuntimeError,  # an encrypted member; also NotImplementedError, an unknown compression
+)
+_ID_NAMES = ("ids", "ids/items", "items", "item_ids", "id", "asin", "asins")
+
+
+@dataclass
+class RowSource:
+    """A matrix in a file.
+
+    Attributes
+    ----------
+    ids : ndarray of bytes (n,)
+        One per row, in the file's order, not checked for repetitions.
+    columns : int
+    blocks : callable
+        Gives the rows in order, in blocks (m, columns) of any numeric type, never more than one at a time.
+    names, groups, scale, kind
+        What a file of our own says about its columns; None elsewhere.
+    """
+
+    ids: np.ndarray
+    columns: int
+    blocks: Callable[[], Iterator[np.ndarray]]
+    names: list[str] | None = None
+    groups: list[Group] | None = None
+    scale: float = 1.0
+
+
+def open_source(path: PathLike, ids: PathLike | None = None) -> RowSource:
+    """Look into a file and tell what it holds; values are only read by `RowSource.blocks`.
+
+    Parameters
+    ----------
+    path : path
+        ``.npy`` (needs `ids`), ``.npz`` or ``.h5`` (ids inside, or `ids`), or ``.b`` (ids inside).
+    ids : path, optional
+        Text file with one id a line, in the order of the rows.
+
+    Raises
+    ------
+    UsageError
+        No such file, an unknown kind of file, or ids missing or given twice.
+    DataError
+        The content does not fit.
+    """
+    if not os.path.isfile(path):
+        raise UsageError(f"There is no file '{path}'.", "Check the name.")
+    suffix = Path(path).suffix.lower()
+    readers = {".npy": _npy, ".npz": _npz, ".h5": _hdf5, ".hdf5": _hdf5, ".b": _records}
+    if suffix not in readers:
+        raise UsageError(
+            f"'{path}' has none of the endings .npy, .npz, .h5 and .b.", "Rename it to what it is."
+        )
+    return readers[suffix](path, ids)
+
+
+def _reason(problem: BaseException) -> str:
+    """What an exception says, in one line; a library may quote long pieces of a damaged file."""
+    text = " ".join(str(problem).split())
+    return text if len(text) <= 200 else f"{text[:200]}…"
+
+
+def _ids_from_text(path: PathLike, rows: int, of: PathLike) -> np.ndarray:
+    try:
+        with open(path, encoding="utf-8") as lines:
+            texts = [line.rstrip("\r\n") for line in lines]
+    except OSError as problem:
+        raise os_problem(problem, path, "read") from problem
+    except UnicodeDecodeError as problem:
+        raise DataError(f"'{path}' is not UTF-8 text ({problem.reason}).", "Give one id a line.") from problem
+    return _encoded(texts, rows, path, of)
+
+
+def _encoded(texts: list[Any], rows: int, path: PathLike, of: PathLike) -> np.ndarray:
+    if len(texts) != rows:
+        raise DataError(f"'{path}' has {len(texts):,} ids, but '{of}' has {rows:,} rows.", "One id a row.")
+    for row, text in enumerate(texts, start=1):
+        try:
+            text.decode() if isinstance(text, bytes) else str(text).encode()
+        except UnicodeError:
+            raise DataError(f"'{path}': the id of row {row:,} is not UTF-8.", "Give ids as text.") from None
+    try:
+        return encode_ids(texts)
+    except DataError as problem:
+        raise DataError(f"'{path}': {problem.message}", problem.hint) from problem
+
+
+def _matrix_shape(shape: tuple[int, ...], dtype: np.dtype, where: str) -> tuple[int, int]:
+    if len(shape) != 2 or dtype.kind not in "biuf":
+        raise DataError(
+            f"{where} holds {dtype} of shape {shape}, not a table of numbers.",
+            "Store one row of numbers an item.",
+        )
+    if 0 in shape:
+        raise DataError(f"{where} is empty: its shape is {shape}.", "Check how it was made.")
+    return shape
+
+
+def _block_rows(columns: int, dtype: np.dtype) -> int:
+    return max(1, BLOCK_BYTES // (columns * dtype.itemsize))
+
+
+def _npy(path: PathLike, ids: PathLike | None) -> RowSource:
+    if ids is None:
+        raise UsageError(
+            f"'{path}' does not say which row belongs to which item.", "Name a file of ids: --ids."
+        )
+    try:
+        # Only for its header: the map is dropped before a value is touched.
+        header = np.load(path, mmap_mode="r", allow_pickle=False)
+        if not isinstance(header, np.memmap):
+            raise ValueError("not a single array")
+    except _DAMAGE as problem:
+        raise DataError(
+            f"'{path}' is not a .npy file of numbers, or cut short ({_reason(problem)}).", "Make it again."
+        ) from problem
+    shape, dtype, offset = header.shape, header.dtype, int(header.offset)
+    by_column = not header.flags.c_contiguous
+    del header
+    rows, columns = _matrix_shape(shape, dtype, f"'{path}'")
+
+    def blocks() -> Iterator[np.ndarray]:
+        step = _block_rows(columns, dtype)
+        with open(path, "rb") as file:
+            for start in range(0, rows, step):
+                count = min(step, rows - start)
+                if not by_column:
+                    yield _read(
+                        file, offset + start * columns * dtype.itemsize, (count, columns), dtype, path
+                    )
+                    continue
+                block = np.empty((columns, count), dtype)
+                for k in range(columns):
+                    block[k] = _read(
+                        file, offset + (k * rows + start) * dtype.itemsize, (count,), dtype, path
+                    )
+                yield block.T
+
+    return RowSource(_ids_from_text(ids, rows, path), columns, blocks)
+
+
+def _read(file: BinaryIO, offset: int, shape: tuple[int, ...], dtype: np.dtype, path: PathLike) -> np.ndarray:
+    """Read one array at an offset; a map of the file would count as our memory."""
+    values = np.empty(shape, dtype)
+    file.seek(offset)
+    if file.readinto(values.reshape(-1).view(np.uint8).data) != values.nbytes:  # type: ignore[attr-defined]
+        raise DataError(f"'{path}' ends early: it was cut short.", "Restore a whole copy.")
+    return values
+
+
+def _npz(path: PathLike, ids: PathLike | None) -> RowSource:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            headers = {
+                m.removesuffix(".npy"): _npz_header(archive, m)
+                for m in archive.namelist()
+                if m.endswith(".npy")
+            }
+    except _DAMAGE as problem:
+        raise DataError(
+            f"'{path}' is not a .npz file, or damaged ({_reason(problem)}).", "Make it again."
+        ) from problem
+    found = {name: (h[0], h[2]) for name, h in headers.items()}
+    name = _the_matrix(found, path)
+    shape, by_column, dtype = headers[name]
+    rows, columns = _matrix_shape(shape, dtype, f"'{path}', {name}")
+    if by_column:
+        raise DataError(
+            f"'{path}', {name} is stored by columns and can't be streamed.",
+            "Save np.ascontiguousarray of it.",
+        )
+
+    def blocks() -> Iterator[np.ndarray]:
+        step = _block_rows(columns, dtype)
+        try:
+            with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as stream:
+                _npy_header(stream)
+                for start in range(0, rows, step):
+                    shape = (min(step, rows - start), columns)
+                    data = stream.read(shape[0] * columns * dtype.itemsize)
+                    yield np.frombuffer(data, dtype).reshape(shape)
+        except _DAMAGE as problem:
+            raise DataError(
+                f"'{path}', {name} is damaged ({_reason(problem)}).", "Make it again."
+            ) from problem
+
+    if ids is not None:
+        return RowSource(_ids_from_text(ids, rows, path), columns, blocks)
+    id_name = _the_ids(found, rows, path)
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            texts = archive[id_name].tolist()
+    except _DAMAGE as problem:
+        raise DataError(
+            f"'{path}', {id_name} is damaged ({_reason(problem)}).", "Make it again."
+        ) from problem
+    return RowSource(_encoded(texts, rows, f"{path}, {id_name}", path), columns, blocks)
+
+
+def _npz_header(archive: zipfile.ZipFile, member: str) -> tuple[tuple[int, ...], bool, np.dtype]:
+    with archive.open(member) as stream:
+        shape, by_column, dtype = _npy_header(stream)
+    # NumPy takes memory for what the header claims before it reads a value.
+    if archive.getinfo(member).file_size < math.prod(shape) * dtype.itemsize:
+        raise ValueError(f"{member} is shorter than its header says")
+    return shape, by_column, dtype
+
+
+def _npy_header(stream: Any) -> tuple[tuple[int, ...], bool, np.dtype]:
+    version = np.lib.format.read_magic(stream)
+    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    if version not in readers:
+        raise ValueError(f"version {version} of the .npy format")
+    return readers[version](stream)
+
+
+def _the_matrix(found: dict[str, tuple[tuple[int, ...], np.dtype]], path: PathLike) -> str:
+    tables = [name for name, (shape, dtype) in found.items() if len(shape) == 2 and dtype.kind in "biuf"]
+    if len(tables) != 1:
+        listed = ", ".join(f"{name} {shape} {dtype}" for name, (shape, dtype) in sorted(found.items())[:8])
+        raise DataError(
+            f"'{path}' holds {len(tables)} two-dimensional arrays of numbers ({listed}), not one.",
+            "Keep the features alone in a file.",
+        )
+    return tables[0]
+
+
+def _the_ids(found: dict[str, tuple[tuple[int, ...], np.dtype]], rows: int, path: PathLike) -> str:
+    fitting = [n for n, (shape, dtype) in found.items() if shape == (rows,) and dtype.kind in "SUOiu"]
+    named = [name for name in _ID_NAMES if name in fitting]
+    if named or len(fitting) == 1:
+        return (named or fitting)[0]
+    raise DataError(
+        f"'{path}' holds {'no' if not fitting else 'several'} arrays that may be ids of its {rows:,} rows.",
+        "Name a file of ids: --ids.",
+    )
+
+
+def _hdf5(path: PathLike, ids: PathLike | None) -> RowSource:
+    if has_our_layout(path):
+        with opened(path) as file:
+            mark = file.attrs.get("format")
+        if mark in ("ivbpr-features", b"ivbpr-features"):
+            if ids is not None:
+                raise UsageError(f"'{path}' has ids of its own.", "Leave --ids out.")
+            return _own(path)
+    file = ForeignHdf5(path)
+    try:
+        name = _the_matrix(file.arrays, path)
+        shape, dtype = file.arrays[name]
+        rows, columns = _matrix_shape(shape, dtype, f"'{path}', {name}")
+        if ids is not None:
+            encoded = _ids_from_text(ids, rows, path)
+        else:
+            id_name = _the_ids(file.arrays, rows, path)
+            encoded = _encoded(file.texts(id_name), rows, f"{path}, {id_name}", path)
+    except BaseException:
+        file.close()
+        raise
+    return RowSource(encoded, columns, lambda: file.rows(name, _block_rows(columns, dtype)))
+
+
+def _own(path: PathLike) -> RowSource:
+    features = Features.read(path)
+
+    def blocks() -> Iterator[np.ndarray]:
+        for rows in row_blocks(features.matrix):
+            yield features.take(rows)
+
+    columns = features.matrix.shape[1]
+    return RowSource(features.items.values, columns, blocks, features.names, features.groups, features.scale)
+
+
+def _records(path: PathLike, ids: PathLike | None) -> RowSource:
+    if ids is not None:
+        raise UsageError(f"'{path}' has ids of its own.", "Leave --ids out.")
+    record = RECORD_ID_BYTES + 4 * RECORD_VALUES
+    size = os.path.getsize(path)
+    if size == 0 or size % record:
+        raise DataError(
+            f"'{path}' has {size:,} bytes, not a multiple of {record:,}: {RECORD_ID_BYTES} bytes of id and "
+            f"{RECORD_VALUES} float32 a record.",
+            "The file was cut short, or its ids have another width.",
+        )
+    count = size // record
+    raw = np.empty(count, dtype=f"S{RECORD_ID_BYTES}")
+    with open(path, "rb", buffering=0) as file:
+        for k in range(count):
+            text = os.pread(file.fileno(), RECORD_ID_BYTES, k * record).strip()
+            if not text or not text.isascii() or not text.decode("ascii").isprintable():
+                raise DataError(
+                    f"'{path}', record {k + 1:,}: {text!r} is not an id.", "Check the format of the file."
+                )
+            raw[k] = text
+
+    def blocks() -> Iterator[np.ndarray]:
+        kind = np.dtype([("id", f"S{RECORD_ID_BYTES}"), ("values", "<f4", (RECORD_VALUES,))])
+        step = max(1, BLOCK_BYTES // record)
+        with open(path, "rb") as file:
+            for start in range(0, count, step):
+                yield _read(file, start * record, (min(step, count - start),), kind, path)["values"]
+
+    return RowSource(raw, RECORD_VALUES, blocks)

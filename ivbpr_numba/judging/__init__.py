@@ -1,0 +1,1 @@
+"""How well an attribute network names what it sees."""

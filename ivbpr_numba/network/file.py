@@ -1,0 +1,343 @@
+"""A network in an ONNX file, run by onnxruntime; what really runs is asked of it and reported."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ivbpr_numba.errors import DataError, EnvironmentProblem, UsageError, did_you_mean
+from ivbpr_numba.network.format import KEYS, PROBABILITIES, VERSION
+from ivbpr_numba.network.vocabulary import Vocabulary
+from ivbpr_numba.photos.preprocessing import Preprocessing
+from ivbpr_numba.store.atomic import PathLike, os_problem
+
+__all__ = ["Network", "NetworkSession", "start_session"]
+
+DEVICES = ("auto", "cpu", "cuda")
+CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
+# Without TF32 the card computes in the precision that the CPU has; the search for the fastest convolution
+# would choose another one from run to run.
+CUDA_OPTIONS = {"use_tf32": "0", "cudnn_conv_algo_search": "DEFAULT"}
+
+
+@dataclass(frozen=True)
+class Network:
+    """An ONNX file and what it says about itself.
+
+    Attributes
+    ----------
+    path : str
+    sha256 : str
+        Of the file.
+    vocabulary : Vocabulary or None
+        Names of the output ``probabilities``; None in a file that isn't ours.
+    preprocessing : Preprocessing or None
+    record : dict
+        How it was trained, as the training wrote it; empty in a file that isn't ours.
+    input : str
+        Name of its one input.
+    input_shape : tuple
+        Numbers, or None where any number fits.
+    outputs : tuple of str
+        Declared outputs.
+    """
+
+    path: str
+    sha256: str
+    vocabulary: Vocabulary | None
+    preprocessing: Preprocessing | None
+    record: dict[str, Any] = field(repr=False)
+    input: str
+    input_shape: tuple[int | None, ...]
+    outputs: tuple[str, ...]
+
+    @classmethod
+    def read(cls, path: PathLike) -> Network:
+        """Read and check an ONNX file.
+
+        Raises
+        ------
+        UsageError
+            The file does not exist.
+        DataError
+            onnxruntime can't load it, it hasn't exactly one input of images, or its description is broken.
+        """
+        content = _bytes_of(path)
+        session = _load(content, path, [CPU], None)
+        inputs = session.get_inputs()
+        if len(inputs) != 1:
+            names = ", ".join(f"'{one.name}'" for one in inputs)
+            raise DataError(
+                f"'{path}' has {len(inputs)} inputs ({names}).", "A network of images has exactly one."
+            )
+        shape = tuple(side if isinstance(side, int) and side > 0 else None for side in inputs[0].shape)
+        if len(shape) != 4 or inputs[0].type != "tensor(float)":
+            raise DataError(
+                f"'{path}': the input '{inputs[0].name}' is {inputs[0].type} {inputs[0].shape}.",
+                "Images are float32 batches of four dimensions.",
+            )
+        described = dict(session.get_modelmeta().custom_metadata_map)
+        version = described.get(KEYS["format"])
+        if version is not None and version.partition(".")[0] != VERSION.partition(".")[0]:
+            raise DataError(f"'{path}' has format {version}; this program knows {VERSION}.", "Update ivbpr.")
+        vocabulary = described.get(KEYS["vocabulary"])
+        preprocessing = described.get(KEYS["preprocessing"])
+        try:
+            record = json.loads(described.get(KEYS["record"], "{}"))
+        except ValueError:
+            raise DataError(f"'{path}': its training record is no JSON.", "Export it again.") from None
+        return cls(
+            os.fspath(path),
+            hashlib.sha256(content).hexdigest(),
+            None if vocabulary is None else Vocabulary.from_json(vocabulary, os.fspath(path)),
+            None if preprocessing is None else Preprocessing.from_json(preprocessing, os.fspath(path)),
+            record if isinstance(record, dict) else {},
+            inputs[0].name,
+            shape,
+            tuple(one.name for one in session.get_outputs()),
+        )
+
+    def prepared_by(self, given: Preprocessing | None) -> Preprocessing:
+        """The preprocessing to use: `given`, or the network's own.
+
+        Raises
+        ------
+        UsageError
+            There is neither, or its size is not the one that the network takes.
+        """
+        found = given or self.preprocessing
+        if found is None:
+            raise UsageError(
+                f"'{self.path}' doesn't say how photos become its input.",
+                "Describe it with --preprocess FILE.json (size, crop, layout, channels, scale, mean, std), "
+                "or name a preset: imagenet or bgr-raw.",
+            )
+        sides = self.input_shape[2:] if found.layout == "NCHW" else self.input_shape[1:3]
+        channels = self.input_shape[1] if found.layout == "NCHW" else self.input_shape[3]
+        if channels not in (3, None):
+            raise UsageError(
+                f"'{self.path}' takes {self.input_shape}, which is not {found.layout}.", "Change the layout."
+            )
+        if any(wanted not in (side, None) for side, wanted in zip(found.size, sides)):
+            raise UsageError(
+                f"'{self.path}' takes images of {sides[0]} × {sides[1]}, the preprocessing makes "
+                f"{found.size[0]} × {found.size[1]}.",
+                "Change the size.",
+            )
+        return found
+
+    def output_named(self, name: str | None) -> str:
+        """The output to take: `name`, else ``probabilities``, else the first."""
+        if name is not None:
+            return name
+        return PROBABILITIES if PROBABILITIES in self.outputs else self.outputs[0]
+
+    def session(
+        self, outputs: Sequence[str] | None = None, device: str = "auto", threads: int | None = None
+    ) -> NetworkSession:
+        """Start the network.
+
+        Parameters
+        ----------
+        outputs : sequence of str, optional
+            Declared outputs, or any inner values, for which the extra ``onnx`` must be installed; by default
+            all declared outputs.
+        device : str
+            ``auto`` takes a CUDA card where one works; ``cpu``; ``cuda``.
+        threads : int, optional
+            Of the CPU; all by default.
+
+        Raises
+        ------
+        UsageError
+            An unknown output or device.
+        EnvironmentProblem
+            ``cuda`` was asked for and can't run.
+        DataError
+            The file changed since it was read.
+        """
+        names = list(self.outputs if outputs is None else outputs)
+        content = self.content()
+        if not set(names) <= set(self.outputs):
+            from ivbpr_numba.network.graph import cut, parse
+
+            content = cut(parse(content, self.path), names, self.path).SerializeToString()
+        return start_session(content, self.path, self.input, names, self.input_shape[0], device, threads)
+
+    def content(self) -> bytes:
+        """The bytes of the file.
+
+        Raises
+        ------
+        DataError
+            They changed since the file was read.
+        """
+        content = _bytes_of(self.path)
+        if hashlib.sha256(content).hexdigest() != self.sha256:
+            raise DataError(f"'{self.path}' changed while it was in use.", "Run the command again.")
+        return content
+
+
+def start_session(
+    content: bytes,
+    where: PathLike,
+    input: str,
+    outputs: Sequence[str],
+    batch: int | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+) -> NetworkSession:
+    """Start a network that is not, or not yet, a file.
+
+    Parameters
+    ----------
+    content : bytes
+        An ONNX model.
+    where : path
+        What to call it in messages.
+    input : str
+    outputs : sequence of str
+    batch : int, optional
+        The only number of images that it takes at once.
+    device, threads
+        See `Network.session`, as for the errors.
+    """
+    if device not in DEVICES:
+        hint = did_you_mean(device, DEVICES) or "Use auto, cpu or cuda."
+        raise UsageError(f"Unknown device '{device}'.", hint)
+    if threads is not None and threads < 1:
+        raise UsageError(f"--threads {threads}: at least one is needed.", "Leave it out to use all.")
+    reason = "asked for"
+    providers: list[Any] = [CPU]
+    if device != "cpu":
+        problem = _cuda_problem()
+        if problem and device == "cuda":
+            raise EnvironmentProblem(f"--device cuda: {problem}.", "Use --device cpu.")
+        reason = problem or "a card was found"
+        providers = [CPU] if problem else [(CUDA, CUDA_OPTIONS), CPU]
+    session = _load(content, where, providers, threads)
+    running = session.get_providers()[0]
+    # onnxruntime falls back to the CPU without a word when a provider doesn't start.
+    if len(providers) > 1 and running != CUDA:
+        reason = "onnxruntime could not start its CUDA provider (are the CUDA and cuDNN libraries there?)"
+        if device == "cuda":
+            raise EnvironmentProblem(f"--device cuda: {reason}.", 'pip install "ivbpr[gpu]".')
+    return NetworkSession(session, input, list(outputs), batch, running, reason)
+
+
+class NetworkSession:
+    """A started network.
+
+    Attributes
+    ----------
+    provider : str
+        The execution provider that really runs.
+    why : str
+        The reason for it.
+    """
+
+    def __init__(
+        self, session: Any, input: str, outputs: list[str], batch: int | None, provider: str, why: str
+    ) -> None:
+        self._session = session
+        self._input = input
+        self._outputs = outputs
+        self._batch = batch
+        self.provider = provider
+        self.why = why
+
+    def run(self, batch: np.ndarray) -> list[np.ndarray]:
+        """Run a batch.
+
+        Parameters
+        ----------
+        batch : ndarray of float32, shape (n, …)
+            A network made for batches of another size gets it in pieces, the last one filled up.
+
+        Returns
+        -------
+        list of ndarray, shape (n, …)
+            One for each output.
+
+        Raises
+        ------
+        DataError
+            onnxruntime fails on it.
+        """
+        if self._batch is None or len(batch) == self._batch:
+            return self._run(batch)
+        pieces = []
+        for start in range(0, len(batch), self._batch):
+            piece = batch[start : start + self._batch]
+            short = self._batch - len(piece)
+            filled = np.concatenate([piece, np.repeat(piece[:1], short, axis=0)]) if short else piece
+            pieces.append([value[: len(piece)] for value in self._run(np.ascontiguousarray(filled))])
+        return [np.concatenate(values) for values in zip(*pieces)]
+
+    def _run(self, batch: np.ndarray) -> list[np.ndarray]:
+        try:
+            found = self._session.run(self._outputs, {self._input: batch})
+        except Exception as problem:  # onnxruntime's exceptions have no common base but this
+            raise DataError(f"The network failed: {_first_line(problem)}.", "Check its input size.") from None
+        for name, value in zip(self._outputs, found):
+            if not isinstance(value, np.ndarray) or value.ndim < 1 or len(value) != len(batch):
+                shape = getattr(value, "shape", "no array")
+                raise DataError(
+                    f"The output '{name}' is {shape} for {len(batch)} images.",
+                    "Name one with a row an image.",
+                )
+        return found
+
+
+def _bytes_of(path: PathLike) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as problem:
+        raise os_problem(problem, path, "read") from problem
+
+
+def _load(content: bytes, path: PathLike, providers: list[Any], threads: int | None) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # what goes wrong is raised; the rest is noise on stderr
+    # Threads that spin while they wait take the cores from decoding.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    try:
+        return onnxruntime.InferenceSession(content, options, providers=providers)
+    except Exception as problem:  # onnxruntime's exceptions have no common base but this
+        raise DataError(
+            f"'{path}' is no network that onnxruntime can load: {_first_line(problem)}.",
+            "Name an ONNX file with its weights inside.",
+        ) from None
+
+
+def _first_line(problem: Exception) -> str:
+    lines = str(problem).strip().splitlines() or [type(problem).__name__]
+    return lines[0][:300].rstrip(". ")
+
+
+def _cuda_problem() -> str | None:
+    """Why onnxruntime can't use a CUDA card here; None where it may be tried."""
+    import onnxruntime
+
+    if CUDA not in onnxruntime.get_available_providers():
+        return "this onnxruntime was built without CUDA"
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
+    except OSError:
+        return "there is no CUDA driver"
+    count = ctypes.c_int(0)
+    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0 or count.value == 0:
+        return "the CUDA driver finds no card"
+    return None

@@ -1,0 +1,336 @@
+"""Images of items: which there are, in a folder, tar or zip, and their pixels."""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ivbpr_numba.errors import DataError, UsageError
+from ivbpr_numba.photos.decoding import LARGEST_FILE, LARGEST_IMAGE, Decoded, decode
+from ivbpr_numba.photos.pipeline import cores, in_order
+from ivbpr_numba.photos.sources import Source, open_source
+from ivbpr_numba.store.atomic import PathLike
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = [
+    "ENDINGS",
+    "LARGEST_FILE",
+    "LARGEST_IMAGE",
+    "Decoded",
+    "Picture",
+    "Pictures",
+    "Pixels",
+    "decode",
+    "load_pixels",
+    "pixels_of",
+]
+
+ENDINGS = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One image.
+
+    Attributes
+    ----------
+    item : str
+        Id of the item it shows.
+    name : str
+        Its path within the folder or archive, with slashes.
+    """
+
+    item: str
+    name: str
+
+
+class Pictures:
+    """The images of a folder or archive; made by `open`.
+
+    Attributes
+    ----------
+    path : path
+        Folder or archive.
+    kind : str
+        ``folder``, ``zip``, ``tar``, ``tar, gzip`` …
+    pictures : list of Picture
+        Sorted by the UTF-8 bytes of item id, then name.
+    sizes : list of int
+        Bytes of each.
+    order : list of int
+        Positions in `pictures` in the order in which they are read: as sorted, or, in a compressed tar, as
+        they lie in the archive.
+    missing : list of (Picture, str)
+        What a table names, or a folder holds, and can't be read, with the reason.
+    """
+
+    def __init__(
+        self,
+        path: PathLike,
+        source: Source,
+        found: list[tuple[Picture, int]],
+        missing: list[tuple[Picture, str]],
+    ) -> None:
+        found = sorted(found, key=lambda entry: (entry[0].item.encode(), entry[0].name.encode()))
+        self.path = path
+        self.kind = source.kind
+        self.pictures = [picture for picture, _ in found]
+        self.sizes = [size for _, size in found]
+        self.missing = missing
+        self._source = source
+        self.order = self._reading_order(range(len(found)))
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __repr__(self) -> str:
+        return f"Pictures({len(self):,} images, {self.kind})"
+
+    def __enter__(self) -> Pictures:
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        """Nothing is held open between two readings."""
+
+    @classmethod
+    def open(
+        cls,
+        source: PathLike,
+        items_table: PathLike | None = None,
+        id_column: str | None = None,
+        file_column: str | None = None,
+    ) -> Pictures:
+        """List the images of a folder (and its folders), tar (plain, gzip, bzip2, xz) or zip.
+
+        Parameters
+        ----------
+        source : path
+        items_table : path, optional
+            A table (see `datasets.tables.read_table`) that names the item of each image; without it every
+            file with an image's ending is one, and its item is the name without folder and ending. Hidden
+            files and links to folders are left out.
+        id_column, file_column : str, optional
+            Its columns of item ids and of paths within `source`.
+
+        Raises
+        ------
+        UsageError
+            `source` or the table does not exist; a table without both columns, or columns without a table.
+        DataError
+            No images, a damaged archive, or a table that can't be read.
+        EnvironmentProblem
+            `source` may not be read.
+        """
+        if items_table is None and (id_column is not None or file_column is not None):
+            raise UsageError("--id and --file are columns of a table.", "Name it with --items.")
+        if items_table is not None and (id_column is None or file_column is None):
+            raise UsageError("--items needs the columns of ids and of files.", "Add --id COL --file COL.")
+        place = open_source(source)
+        if items_table is None:
+            wanted, missing = _by_name(place)
+        else:
+            wanted, missing = _by_table(items_table, str(id_column), str(file_column))
+        found = []
+        for picture in wanted:
+            size = place.size(picture.name)
+            if isinstance(size, int):
+                found.append((picture, size))
+            else:
+                missing.append((picture, size))
+        if not found:
+            more = ""
+            if missing:
+                picture, reason = missing[0]
+                more = f"; {len(missing):,} can't be read, '{picture.name}' for one: {reason}"
+            raise DataError(
+                f"There are no images in '{source}'{more}.",
+                f"Files that end in {', '.join(ENDINGS)} count as images."
+                if items_table is None
+                else "Paths in the table are relative to the folder or archive.",
+            )
+        return cls(source, place, found, missing)
+
+    def _reading_order(self, indices: Sequence[int]) -> list[int]:
+        if not self._source.sequential:
+            return list(indices)
+        return sorted(indices, key=lambda index: self._source.position(self.pictures[index].name))
+
+    def read(self, indices: Sequence[int]) -> Iterator[tuple[int, bytes | str]]:
+        """Read files one after the other.
+
+        Parameters
+        ----------
+        indices : sequence of int
+            Positions in `pictures`.
+
+        Yields
+        ------
+        (int, bytes or str)
+            Position, and the content or the reason why it can't be read; in the order given, or, in a
+            compressed tar, as they lie in the archive.
+
+        Raises
+        ------
+        DataError
+            The archive was damaged since it was listed.
+        """
+        order = self._reading_order(indices)
+        yield from zip(order, self._source.read([self.pictures[index].name for index in order]))
+
+    def digest(self) -> str:
+        """SHA-256 over items, names and sizes in reading order."""
+        total = hashlib.sha256()
+        for index in self.order:
+            picture = self.pictures[index]
+            total.update(f"{picture.item}\0{picture.name}\0{self.sizes[index]}\n".encode())
+        return total.hexdigest()
+
+
+def _by_name(place: Source) -> tuple[list[Picture], list[tuple[Picture, str]]]:
+    names, bad = place.listing()
+    wanted = [Picture(_stem(name), name) for name in names if name.lower().endswith(ENDINGS)]
+    missing = [
+        (Picture(_stem(name), name), reason)
+        for name, reason in bad
+        if name.endswith("/") or name.lower().endswith(ENDINGS)
+    ]
+    return wanted, missing
+
+
+def _stem(name: str) -> str:
+    return posixpath.splitext(posixpath.basename(name.rstrip("/")))[0]
+
+
+def _by_table(
+    path: PathLike, id_column: str, file_column: str
+) -> tuple[list[Picture], list[tuple[Picture, str]]]:
+    from ivbpr_numba.readers.tables import read_table
+
+    columns = [id_column] if id_column == file_column else [id_column, file_column]
+    table = read_table(path, columns)
+    wanted: dict[Picture, None] = {}
+    missing = []
+    for item, file in zip(table[id_column].tolist(), table[file_column].tolist()):
+        name = posixpath.normpath(file) if file else ""
+        picture = Picture(item, name)
+        if picture in wanted:
+            continue
+        if not item or "\0" in item:
+            missing.append((picture, "the table gives it no item id"))
+        elif not file:
+            missing.append((picture, "the table names no file"))
+        elif name.startswith(("/", "../")) or name == "..":
+            missing.append((Picture(item, file), "the path leads out of the folder or archive"))
+        else:
+            wanted[picture] = None
+    return list(wanted), missing
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """One image, scaled: its position, uint8 pixels (H, W, 3) or the reason for none, and a note."""
+
+    index: int
+    pixels: np.ndarray | None
+    reason: str | None
+    note: str | None
+
+
+def pixels_of(
+    pictures: Pictures,
+    indices: Sequence[int],
+    fit: Callable[[Image], Image],
+    size: tuple[int, int],
+    threads: int | None = None,
+    ahead: int = 64,
+) -> Generator[Pixels, None, None]:
+    """Decode and scale images in threads; in the order of `Pictures.read`.
+
+    Parameters
+    ----------
+    pictures : Pictures
+    indices : sequence of int
+        Positions in ``pictures.pictures``.
+    fit : callable
+        Scales an RGB image to `size`; called in several threads.
+    size : (int, int)
+        Height and width.
+    threads : int, optional
+        One a core where not given.
+    ahead : int
+        At most so many images are held.
+
+    Yields
+    ------
+    Pixels
+        Close the iterator where it isn't read to its end.
+    """
+    work = partial(_fitted, fit=fit, size=size)
+    return in_order(pictures.read(indices), work, threads or cores(), ahead)
+
+
+def _fitted(read: tuple[int, bytes | str], fit: Callable[[Image], Image], size: tuple[int, int]) -> Pixels:
+    index, data = read
+    if isinstance(data, str):
+        return Pixels(index, None, data, None)
+    decoded = decode(data, size)
+    if decoded.image is None:
+        return Pixels(index, None, decoded.reason, None)
+    pixels = np.asarray(fit(decoded.image), dtype=np.uint8)
+    if pixels.shape != (*size, 3):
+        raise RuntimeError(f"an image was scaled to {pixels.shape}, not {(*size, 3)}")
+    return Pixels(index, pixels, None, decoded.note)
+
+
+def load_pixels(
+    pictures: Pictures,
+    chosen: Sequence[int],
+    fit: Callable[[Image], Image],
+    size: tuple[int, int],
+    threads: int | None = None,
+    progress: Callable[[dict[str, Any]], None] | None = None,
+) -> tuple[np.ndarray, np.ndarray, list[dict[str, str]]]:
+    """Hold the pixels of many images in memory, for training.
+
+    Parameters
+    ----------
+    pictures : Pictures
+    chosen : sequence of int
+        n distinct positions in ``pictures.pictures``.
+    fit, size, threads
+        As in `pixels_of`.
+    progress : callable, optional
+        Called with ``{"done": images, "total": n}``.
+
+    Returns
+    -------
+    pixels : ndarray of uint8, shape (n, H, W, 3)
+        In the order of `chosen`; zeros where there is no image.
+    ok : ndarray of bool, shape (n,)
+    problems : list of dict
+        ``image item reason`` of those that can't be used.
+    """
+    pixels = np.zeros((len(chosen), *size, 3), dtype=np.uint8)
+    ok = np.zeros(len(chosen), dtype=bool)
+    problems = []
+    row_of = {int(index): row for row, index in enumerate(chosen)}
+    with closing(pixels_of(pictures, [int(index) for index in chosen], fit, size, threads)) as stream:
+        for done, entry in enumerate(stream, 1):
+            row = row_of[entry.index]
+            if entry.pixels is not None:
+                pixels[row], ok[row] = entry.pixels, True
+            else:
+                picture = pictures.pictures[entry.index]
+                problems.append({"image": picture.name, "item": picture.item, "reason": entry.reason or ""})
+            if progress is not None and (done % 64 == 0 or done == len(chosen)):
+                progress({"done": done, "total": len(chosen)})
+    return pixels, ok, problems

@@ -1,0 +1,1 @@
+"""How an attribute network is made from labelled photos."""

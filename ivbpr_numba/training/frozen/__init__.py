@@ -1,0 +1,1 @@
+"""Training of branches alone on a fixed backbone, in NumPy."""

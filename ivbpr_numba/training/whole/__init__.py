@@ -1,0 +1,1 @@
+"""Training of the whole network, trunk and branches, with PyTorch."""

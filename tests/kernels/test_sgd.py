@@ -1,0 +1,661 @@
+"""Training on the CPU against the reference in float64: single steps, blocks, iterations, and their options."""
+
+import naive
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from small import csr, needs_two_threads, threads, with_threads
+
+from ivbpr_numba import ranking
+from ivbpr_numba.arrays import stored_bits
+from ivbpr_numba.errors import DataError
+from ivbpr_numba.features import alignment as feature_input
+from ivbpr_numba.features.alignment import FeatureInput, fit_scaling
+from ivbpr_numba.features.features import Features
+from ivbpr_numba.ids import Ids
+from ivbpr_numba.kernels.cpu.visual import PARALLEL_WORK
+from ivbpr_numba.models.learners import FactorLearner, VisualLearner, block_size
+from ivbpr_numba.models.triples import Triples
+
+U, I = 7, 12  # noqa: E741
+
+# Kernels compute in float32, whose rounding is 6e-8 of each term; the reference starts from the same float32
+# numbers in float64. A coordinate may differ by TOLERANCE times the sum of the absolute terms that were added
+# to it (see `reference`). 1e-5 is about 170 roundings: those of the sums over K, D and F and of the slope, and
+# what earlier errors feed into later steps; a few hundred steps at a rate of .05 hardly amplify them.
+TOLERANCE = 1e-5
+
+
+# --- the reference with the size of its terms -----------------------------------------------------------------
+
+
+def magnitude(a, triple, delta):
+    """Σ|terms| of x_uij, where `a` holds absolute parameters."""
+    u, i, j = triple
+    x = a["item_bias"][i] + a["item_bias"][j]
+    x += a["user_factors"][u] @ (a["item_factors"][i] + a["item_factors"][j])
+    if delta is not None:
+        x += a["visual_bias"] @ delta + a["user_visual"][u] @ (a["embedding"] @ delta)
+    return x
+
+
+def add_terms(total, a, triple, delta, rule):
+    """Add Σ|terms| of one update to `total`: slope times gradient, and the penalty.
+
+    The slope is at most 1 and follows an error of x with at most a quarter of it (the hinge not at all).
+    """
+    u, i, j = triple
+    pull = rule.learning_rate * (1 + magnitude(a, triple, delta) / 4)
+    shrink = rule.learning_rate * rule.lambda_factors
+    total["user_factors"][u] += pull * (a["item_factors"][i] + a["item_factors"][j])
+    total["user_factors"][u] += shrink * a["user_factors"][u]
+    for item in (i, j):
+        total["item_factors"][item] += pull * a["user_factors"][u] + shrink * a["item_factors"][item]
+        total["item_bias"][item] += pull + rule.learning_rate * rule.lambda_bias * a["item_bias"][item]
+    if delta is not None:
+        shrink = rule.learning_rate * rule.lambda_theta
+        total["user_visual"][u] += pull * (a["embedding"] @ delta) + shrink * a["user_visual"][u]
+        shrink = rule.learning_rate * rule.lambda_visual
+        total["embedding"] += pull * np.outer(a["user_visual"][u], delta) + shrink * a["embedding"]
+        total["visual_bias"] += pull * delta + shrink * a["visual_bias"]
+
+
+def reference(params, triples, rule, f=None, block=1):
+    """Parameters after the triples, and for every coordinate Σ|terms| of its start and its updates."""
+    total = {name: np.abs(value) for name, value in params.items()}
+    step = 16 if f is None else block
+    for start in range(0, len(triples), step):
+        part = triples[start : start + step]
+        before = params
+        params = (
+            naive.sgd_mf(params, part, rule) if f is None else naive.sgd_visual_block(params, f, part, rule)
+        )
+        a = {name: np.maximum(np.abs(before[name]), np.abs(params[name])) for name in params}
+        for triple in part:
+            delta = None if f is None else np.abs(f[triple[1]] - f[triple[2]])
+            add_terms(total, a, triple, delta, rule)
+    return params, total
+
+
+def assert_as_reference(learner, start, triples, rule, f=None, block=1, still=()):
+    """The learner's tables agree with the reference; every group but `still` moved by far more than allowed."""
+    expected, total = reference(start, triples, rule, f, block)
+    for name, value in arrays(learner).items():
+        assert value.shape == expected[name].shape
+        error = np.abs(value - expected[name])
+        allowed = TOLERANCE * total[name]
+        worst = np.max(error - allowed, initial=0.0)
+        assert worst <= 0, f"{name}: {worst:.3g} beyond the tolerance, largest error {error.max():.3g}"
+        moved = np.abs(expected[name] - start[name])
+        assert name in still or moved.size == 0 or (moved > 100 * allowed).any(), f"{name} did not move"
+
+
+# --- learners of small data -----------------------------------------------------------------------------------
+
+
+def arrays(learner):
+    """The learner's parameters in float64, named as in the reference."""
+    named = learner.parameters(learner.tables).arrays()
+    return {name: value.astype(np.float64) for name, value in named.items()}
+
+
+def options(**changed):
+    """Options of a learner as the presets resolve them, by name."""
+    return {
+        "factors": 4,
+        "visual_factors": 3,
+        "init": "normal",
+        "learning_rate": 0.05,
+        "lambda_theta": 0.0,
+        "lambda_visual": 0.0,
+        "lambda_bias": 0.0,
+        "reg_scope": "all",
+        "block": 1,
+        "negatives": "uniform",
+        "sampling": "users",
+        "update": "ordered",
+        "seed": 3,
+    } | changed
+
+
+def rule_of(o):
+    """The reference's rule with the same options."""
+    names = ["learning_rate", "lambda_theta", "lambda_visual", "lambda_bias", "reg_scope"]
+    hinge = {"loss": "hinge", "margin": o["margin"]} if "margin" in o else {}
+    return naive.Rule(**{name: o[name] for name in names}, **hinge)
+
+
+def stored(rng, n_items, columns, dtype):
+    """A matrix with more rows than items, in another order, and values of which many are equal."""
+    n_rows = n_items + 3
+    if dtype == np.uint8:
+        matrix, scale = rng.integers(0, 4, (n_rows, columns)) * 80, 1 / 255
+    else:
+        matrix, scale = np.abs(rng.normal(size=(n_rows, columns))), 1.0 if dtype == np.float16 else 0.25
+        matrix[:, ::2] = np.round(matrix[:, ::2])
+    matrix = matrix.astype(dtype)
+    rows = rng.permutation(n_rows)[:n_items]
+    values = matrix[rows].astype(np.float64) * scale
+    return FeatureInput(stored_bits(matrix), rows, scale), values
+
+
+def scaled(values, how):
+    """The features a model sees, by the reference's scaling."""
+    shift, multiplier = naive.feature_scaling(values, how)
+    return (values - shift) * multiplier
+
+
+class Given:
+    """In place of a sampler: the triples of the test."""
+
+    def __init__(self, triples):
+        self.columns = np.array(triples, dtype=np.int32).reshape(-1, 3).T.copy()
+
+    def draw(self, iteration):
+        return Triples(*self.columns, 0)
+
+
+def random_triples(rng, n):
+    """Triples that repeat users and items, also within a block, some with both items alike in their features."""
+    return [(int(rng.integers(U)), *(int(i) for i in rng.choice(I, 2, replace=False))) for _ in range(n)]
+
+
+def unsettle(learner, rng, size=0.5):
+    """Give every parameter, biases too, a value away from its start and from zero."""
+    t = learner.tables
+    k = learner.size if isinstance(learner, FactorLearner) else learner.latent
+    t["users"][:, :k] = rng.normal(0, size, (U, k))
+    t["items"][:, : k + 1] = rng.normal(0, size, (I, k + 1))
+    if "visual" in t:
+        d, columns = learner.visual, learner.columns
+        t["visual"][:, :d] = rng.normal(0, size, (U, d))
+        # Smaller with more features, so that x stays of the order of 1 and slopes tell errors apart.
+        t["embedding"][: d + 1, :columns] = rng.normal(0, size / np.sqrt(columns), (d + 1, columns))
+
+
+LISTS = [[0, 1, 2], [3], [1, 4, 6, 8], [], [0, 5, 7, 9, 10, 11], [2, 3], [8]]
+
+
+def factor_learner(rng, triples=None, **changed):
+    learner = FactorLearner(options(**changed), *csr(LISTS), I)
+    unsettle(learner, rng)
+    if triples is not None:
+        learner.sampler = Given(triples)
+    return learner
+
+
+def visual_learner(rng, columns, dtype=np.float32, scaling="none", triples=None, **changed):
+    """A learner on small data, and the features as the reference sees them."""
+    source, values = stored(rng, I, columns, dtype)
+    learner = VisualLearner(options(**changed), *csr(LISTS), I, source, fit_scaling(source, scaling))
+    unsettle(learner, rng)
+    if triples is not None:
+        learner.sampler = Given(triples)
+    return learner, scaled(values, scaling)
+
+
+def assert_padding_is_zero(learner):
+    """Columns and rows that only fill cache lines stay zero: they take part in sums."""
+    t = learner.tables
+    k = learner.size if isinstance(learner, FactorLearner) else learner.latent
+    assert not t["users"][:, k:].any() and not t["items"][:, k + 1 :].any()
+    if "visual" in t:
+        d, columns = learner.visual, learner.columns
+        assert not t["visual"][:, d:].any()
+        assert not t["embedding"][d + 1 :].any() and not t["embedding"][:, columns:].any()
+
+
+# --- factor models --------------------------------------------------------------------------------------------
+
+MARGINS = {"bpr": {}, "hinge 0": {"margin": 0.0}, "hinge 1": {"margin": 1.0}}
+PENALTIES = {
+    "none": {},
+    "theta": {"lambda_theta": 0.3},
+    "user_visual": {"lambda_theta": 0.3, "reg_scope": "user_visual"},
+    "visual": {"lambda_visual": 0.4},
+    "bias": {"lambda_bias": 0.2},
+    "all": {"lambda_theta": 0.3, "lambda_visual": 0.4, "lambda_bias": 0.2},
+}
+
+
+def assert_away_from_kink(params, triples, rule):
+    """No x of the run lies where rounding decides whether the hinge pulls."""
+    if rule.loss == "bpr":
+        return
+    for triple in triples:
+        assert abs(naive.difference(params, *triple) - rule.margin) > 1e-4
+        params = naive.sgd_mf(params, [triple], rule)
+
+
+@pytest.mark.parametrize("n", [1, 150])
+@pytest.mark.parametrize("penalty", ["none", "theta", "bias", "all"])
+@pytest.mark.parametrize("loss", MARGINS)
+def test_factor_steps(loss, penalty, n):
+    rng = np.random.default_rng(1)
+    triples = random_triples(rng, n)
+    learner = factor_learner(rng, triples, **MARGINS[loss], **PENALTIES[penalty])
+    start, rule = arrays(learner), rule_of(learner.options)
+    if n == 1 and naive.difference(start, *triples[0]) > rule.margin:
+        u, i, j = triples[0]
+        learner.sampler, triples = Given([(u, j, i)]), [(u, j, i)]  # so that the hinge pulls
+    assert_away_from_kink(start, triples, rule)
+    done = learner.iterate(1)
+    assert (done.triples, done.fallbacks, done.warning) == (n, 0, "")
+    assert_as_reference(learner, start, triples, rule)
+
+
+@pytest.mark.parametrize("factors", [1, 2, 4, 15, 16, 17, 33])
+def test_factor_sizes(factors):
+    rng = np.random.default_rng(factors)
+    triples = random_triples(rng, 60)
+    learner = factor_learner(rng, triples, factors=factors, **PENALTIES["all"])
+    start = arrays(learner)
+    learner.iterate(1)
+    assert_as_reference(learner, start, triples, rule_of(learner.options))
+    assert_padding_is_zero(learner)
+
+
+@pytest.mark.parametrize("loss", MARGINS)
+def test_factor_loss_is_that_of_the_triples_when_applied(loss):
+    rng = np.random.default_rng(2)
+    triples = random_triples(rng, 80)
+    learner = factor_learner(rng, triples, **MARGINS[loss])
+    params, rule = arrays(learner), rule_of(learner.options)
+    expected = 0.0
+    for triple in triples:
+        expected -= rule.gain(naive.difference(params, *triple))
+        params = naive.sgd_mf(params, [triple], rule)
+    assert expected > 1
+    assert learner.iterate(1).loss == pytest.approx(expected, rel=TOLERANCE)
+
+
+@pytest.mark.parametrize("negatives", ["uniform", "trained", "popularity"])
+def test_factor_iterations(negatives):
+    learner = factor_learner(np.random.default_rng(4), negatives=negatives, **PENALTIES["all"])
+    start, o = arrays(learner), learner.options
+    triples = []
+    for t in (1, 2, 3):
+        assert learner.iterate(t).triples == sum(map(len, LISTS))
+        triples += naive.draw_iteration(LISTS, I, o["seed"], t, negatives)
+    assert_as_reference(learner, start, triples, rule_of(o))
+
+
+# --- visual models --------------------------------------------------------------------------------------------
+
+# K, D, F, stored type, scaling, block, triples
+VISUAL = {
+    "one step": (4, 3, 5, np.float32, "none", 1, 1),
+    "one block": (4, 3, 5, np.float32, "none", 7, 7),
+    "single triples": (5, 4, 5, np.uint8, "none", 1, 60),
+    "short last block": (10, 10, 49, np.float16, "none", 8, 60),
+    "blocks of seven": (3, 5, 20, np.uint8, "max", 7, 60),
+    "no latent part": (0, 3, 20, np.float16, "max", 8, 50),
+    "one visual factor, one feature": (3, 1, 1, np.float32, "standard", 8, 40),
+    "whole cache lines": (16, 16, 32, np.float32, "idf", 16, 60),
+    "table rows of a multiple of four": (15, 7, 128, np.uint8, "idf", 16, 60),
+    "several column tiles": (10, 10, 300, np.uint8, "standard", 32, 100),
+    "block larger than the data": (4, 2, 300, np.float16, "standard", 64, 33),
+}
+PARALLEL = {
+    "float32": (6, 10, 300, np.float32, "standard", 128, 300),
+    "float16": (16, 12, 257, np.float16, "max", 128, 137),
+    "uint8": (0, 10, 300, np.uint8, "none", 136, 140),
+}
+
+
+def check_visual(case, seed=5, **changed):
+    factors, visual, columns, dtype, scaling, block, n = case
+    rng = np.random.default_rng(seed)
+    triples = random_triples(rng, n)
+    shape = {"factors": factors, "visual_factors": visual, "block": block}
+    learner, f = visual_learner(rng, columns, dtype, scaling, triples, **shape, **changed)
+    start, rule = arrays(learner), rule_of(learner.options)
+    assert learner.iterate(1).triples == n
+    assert learner.block == block
+    assert_as_reference(learner, start, triples, rule, f, block)
+    assert_padding_is_zero(learner)
+
+
+def work(case):
+    """Multiplications in a block as the kernel reckons them when it decides on threads."""
+    _, visual, columns, _, _, block, _ = case
+    return block * -(-columns // 16) * 16 * (visual + 1)
+
+
+@pytest.mark.parametrize("name", VISUAL)
+def test_visual_steps(name):
+    assert work(VISUAL[name]) <= PARALLEL_WORK
+    check_visual(VISUAL[name], **PENALTIES["all"])
+
+
+@pytest.mark.parametrize("name", PARALLEL)
+def test_visual_steps_in_parallel(name):
+    assert work(PARALLEL[name]) > PARALLEL_WORK
+    # A block of 128 triples at a rate of .05 would be unstable on these features.
+    check_visual(PARALLEL[name], **PENALTIES["all"], learning_rate=0.005)
+
+
+@pytest.mark.parametrize("block", [1, 8])
+@pytest.mark.parametrize("penalty", PENALTIES)
+def test_visual_penalties(penalty, block):
+    check_visual((4, 3, 20, np.uint8, "max", block, 60), seed=6, **PENALTIES[penalty])
+
+
+def test_features_that_scaling_switches_off_are_not_penalised():
+    # A feature that every item has gets multiplier 0 by idf: its Δ is 0, so its column of E must stand still
+    # however much the stored values differ.
+    rng = np.random.default_rng(7)
+    triples = random_triples(rng, 30)
+    learner, _ = visual_learner(rng, 20, np.uint8, "idf", triples)
+    matrix = rng.integers(0, 4, (I, 20)).astype(np.uint8)
+    matrix[:, 3] = 1 + np.arange(I)
+    source = FeatureInput(matrix, np.arange(I), 0.5)
+    learner = VisualLearner(
+        options(block=8, **PENALTIES["all"]), *csr(LISTS), I, source, fit_scaling(source, "idf")
+    )
+    unsettle(learner, rng)
+    learner.sampler = Given(triples)
+    start, f = arrays(learner), scaled(matrix * 0.5, "idf")
+    assert not f[:, 3].any() and f[:, 4].any()
+    learner.iterate(1)
+    assert_as_reference(learner, start, triples, rule_of(learner.options), f, 8)
+    after = arrays(learner)
+    assert (after["embedding"][:, 3] == start["embedding"][:, 3]).all()
+    assert after["visual_bias"][3] == start["visual_bias"][3]
+
+
+def test_items_with_equal_features_move_no_column():
+    rng = np.random.default_rng(8)
+    matrix = rng.normal(size=(I, 20)).astype(np.float32)
+    matrix[1] = matrix[0]
+    source = FeatureInput(matrix, np.arange(I), 1.0)
+    learner = VisualLearner(
+        options(**PENALTIES["all"]), *csr(LISTS), I, source, fit_scaling(source, "standard")
+    )
+    unsettle(learner, rng)
+    triples = [(0, 0, 1), (2, 1, 0)]
+    learner.sampler = Given(triples)
+    start = arrays(learner)
+    learner.iterate(1)
+    still = ("embedding", "visual_bias")
+    f = scaled(matrix.astype(np.float64), "standard")
+    assert_as_reference(learner, start, triples, rule_of(learner.options), f, 1, still)
+    assert all((arrays(learner)[name] == start[name]).all() for name in still)
+
+
+@pytest.mark.parametrize("block", [1, 7])
+def test_visual_loss_is_that_of_the_triples_when_applied(block):
+    rng = np.random.default_rng(9)
+    triples = random_triples(rng, 24)
+    learner, f = visual_learner(rng, 20, np.float16, "max", triples, block=block, **PENALTIES["all"])
+    params, rule = arrays(learner), rule_of(learner.options)
+    expected = 0.0
+    for start in range(0, len(triples), block):
+        part = triples[start : start + block]
+        for b, triple in enumerate(part):
+            now = naive.sgd_visual_block(params, f, part[:b], rule)
+            frozen = {name: params[name] for name in ("embedding", "visual_bias")}
+            expected -= rule.gain(naive.difference(now | frozen, *triple, f))
+        params = naive.sgd_visual_block(params, f, part, rule)
+    assert learner.iterate(1).loss == pytest.approx(expected, rel=TOLERANCE)
+
+
+@pytest.mark.parametrize("sampling", ["users", "interactions"])
+def test_visual_iterations(sampling):
+    learner, f = visual_learner(
+        np.random.default_rng(10),
+        49,
+        np.float16,
+        "none",
+        block=8,
+        negatives="trained",
+        sampling=sampling,
+        **PENALTIES["all"],
+    )
+    start, o = arrays(learner), learner.options
+    expected, blocks = start, []
+    for t in (1, 2, 3):
+        learner.iterate(t)
+        drawn = naive.draw_iteration(LISTS, I, o["seed"], t, "trained", sampling)
+        expected = naive.sgd_visual(expected, f, drawn, rule_of(o), 8)
+        blocks.append(drawn)
+    # Blocks end with their iteration, so the sizes of the terms are summed iteration by iteration.
+    total = {name: np.zeros_like(value) for name, value in start.items()}
+    params = start
+    for drawn in blocks:
+        params, part = reference(params, drawn, rule_of(o), f, 8)
+        for name in total:
+            total[name] += part[name]
+    for name, value in arrays(learner).items():
+        np.testing.assert_array_less(np.abs(value - expected[name]), TOLERANCE * total[name] + 1e-30, name)
+
+
+def test_scores_of_learners_are_those_of_equation_1():
+    rng = np.random.default_rng(11)
+    factor = factor_learner(rng)
+    visual, f = visual_learner(rng, 49, np.uint8, "standard")
+    for learner, features in ((factor, None), (visual, f)):
+        params = arrays(learner)
+        a = {name: np.abs(value) for name, value in params.items()}
+        ours = ranking.scores(learner.scorer(learner.tables), np.arange(U))
+        for u in range(U):
+            # Shift and value are projected apart, so their terms count apart.
+            size = None if features is None else np.abs(features) + np.abs(features).max()
+            bound = naive.scores(a, u, size)
+            assert (np.abs(ours[u] - naive.scores(params, u, features)) <= 1e-6 * bound).all()
+
+
+# --- block size -----------------------------------------------------------------------------------------------
+
+
+@given(rate=st.floats(1e-4, 1.0), variance=st.floats(0, 1e4), theta=st.floats(0, 1e3))
+def test_block_size(rate, variance, theta):
+    assert block_size(rate, 2 * variance * (1 + theta)) == naive.block_size(rate, 2 * variance, theta)[0]
+
+
+@pytest.mark.parametrize("block", [1, 2, 512, 1024])
+def test_block_size_at_its_edges(block):
+    load = 260 / (0.125 * block)  # η·B·M·(1 + Θ) is exactly 260
+    assert block_size(0.125, load) == block
+    if block > 1:
+        assert block_size(0.125, np.nextafter(load, np.inf)) == block // 2
+
+
+@pytest.mark.parametrize("rate, hot", [(0.05, False), (2.0, False), (3.0, True)])
+def test_automatic_blocks_follow_features_and_users(rate, hot):
+    learner, f = visual_learner(np.random.default_rng(12), 49, np.float32, block="auto", learning_rate=rate)
+    scale = 0.5 if rate < 1 else np.sqrt(4 / naive.feature_spread(f))
+    learner.tables["visual"][:, :3] *= np.float32(scale)
+    theta = float(np.mean((arrays(learner)["user_visual"] ** 2).sum(1)))
+    expected, too_high = naive.block_size(rate, naive.feature_spread(f), theta)
+    done = learner.iterate(1)
+    assert learner.block == expected
+    assert bool(done.warning) == too_high
+    if done.warning:
+        assert f"{rate:g}" in done.warning and "--learning-rate" in done.warning
+    theta = float(np.mean((arrays(learner)["user_visual"] ** 2).sum(1)))
+    learner.iterate(2)
+    assert learner.block == naive.block_size(rate, naive.feature_spread(f), theta)[0]
+
+
+# --- feature scaling ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["none", "max", "standard", "idf"])
+@pytest.mark.parametrize("dtype", [np.float16, np.uint8, np.float32])
+@pytest.mark.parametrize("columns", [1, 33])
+def test_scaling(how, dtype, columns):
+    rng = np.random.default_rng(13)
+    source, values = stored(rng, 40, columns, dtype)
+    if columns > 1:
+        matrix = source.matrix.copy()
+        matrix[:, 5] = matrix[0, 5]  # constant over the items
+        matrix[:, 6] = 0
+        if dtype == np.float32:
+            matrix[:, 7] -= 10  # negative values
+        source = FeatureInput(matrix, source.rows, source.scale)
+        numbers = matrix.view(np.float16) if dtype == np.float16 else matrix
+        values = numbers[source.rows].astype(np.float64) * source.scale
+    fitted = fit_scaling(source, how)
+    shift, multiplier = naive.feature_scaling(values, how)
+    np.testing.assert_allclose(fitted.shift, shift, rtol=1e-6, atol=1e-12)
+    np.testing.assert_allclose(fitted.multiplier, multiplier, rtol=1e-6, atol=0)
+    np.testing.assert_allclose(fitted.mean, values.mean(0), rtol=1e-6, atol=1e-12)
+    spread = naive.feature_spread((values - shift) * multiplier)
+    assert 2 * fitted.variance == pytest.approx(spread, rel=1e-6, abs=1e-12)
+    assert {array.dtype for array in (fitted.shift, fitted.multiplier, fitted.mean)} == {np.dtype(np.float32)}
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.uint8, np.float32])
+@pytest.mark.parametrize("mapped", [False, True])
+def test_aligned_rows_are_those_of_the_items(mapped, dtype, monkeypatch):
+    matrix = (np.arange(50 * 5).reshape(50, 5) % 251).astype(dtype)
+    names = [f"i{n:02}" for n in np.random.default_rng(19).permutation(50)]
+    features = Features.from_arrays(names, matrix, scale=0.5)
+    items = Ids.collect(sorted(names)[:50:3])
+    if mapped:
+        monkeypatch.setattr(feature_input, "IN_MEMORY_BYTES", 0)
+    source = feature_input.align(features, items)
+    assert (len(source.matrix) == 50) == mapped
+    assert (source.scale, len(source.rows)) == (0.5, len(items))
+    numbers = source.matrix.view(np.float16) if dtype == np.float16 else source.matrix
+    for n in range(len(items)):
+        np.testing.assert_array_equal(numbers[source.rows[n]], matrix[names.index(items[n])])
+    with pytest.raises(DataError, match=r"1 of 2 items .* 'zz'"):
+        feature_input.align(features, Ids.collect(["i00", "zz"]))
+
+
+# --- start values ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", [0, 5, 2**63 - 1])
+@pytest.mark.parametrize("init", ["normal", "uniform01"])
+def test_initial_parameters(init, seed):
+    def expected(group, shape):
+        generator = np.random.Generator(np.random.PCG64(naive.mix64(seed, naive.INIT, group)))
+        return (generator.normal(0, 0.1, shape) if init == "normal" else generator.random(shape)).astype(
+            np.float32
+        )
+
+    source, _ = stored(np.random.default_rng(14), I, 20, np.float16)
+    o = options(init=init, seed=seed, factors=5)
+    factor = FactorLearner(o, *csr(LISTS), I)
+    visual = VisualLearner(o, *csr(LISTS), I, source, fit_scaling(source, "none"))
+    common = {
+        "item_bias": np.zeros(I),
+        "user_factors": expected(1, (U, 5)),
+        "item_factors": expected(2, (I, 5)),
+    }
+    own = {"user_visual": expected(3, (U, 3)), "embedding": expected(4, (3, 20)), "visual_bias": np.zeros(20)}
+    for learner, named in ((factor, common), (visual, common | own)):
+        started = learner.parameters(learner.tables).arrays()
+        assert started.keys() == named.keys()
+        for name, value in named.items():
+            assert started[name].dtype == np.float32
+            np.testing.assert_array_equal(started[name], value, err_msg=name)
+        assert_padding_is_zero(learner)
+
+
+# --- threads --------------------------------------------------------------------------------------------------
+
+
+def bits_after(make, iterations=2):
+    learner = make()
+    losses = [learner.iterate(t).loss for t in range(1, iterations + 1)]
+    return losses, {name: table.tobytes() for name, table in learner.tables.items()}
+
+
+@needs_two_threads
+@pytest.mark.parametrize("name", [*PARALLEL, "short last block", "several column tiles"])
+def test_threads_do_not_matter(name):
+    factors, visual, columns, dtype, scaling, block, n = (VISUAL | PARALLEL)[name]
+
+    def make():
+        rng = np.random.default_rng(15)
+        triples = random_triples(rng, n)
+        shape = {"factors": factors, "visual_factors": visual, "block": block, "learning_rate": 0.005}
+        return visual_learner(rng, columns, dtype, scaling, triples, **shape, **PENALTIES["all"])[0]
+
+    one = with_threads(1, lambda: bits_after(make))
+    assert all(with_threads(2, lambda: bits_after(make)) == one for _ in range(3))
+
+
+@needs_two_threads
+def test_threads_do_not_matter_to_factor_models():
+    def make():
+        return factor_learner(np.random.default_rng(16), **PENALTIES["all"])
+
+    assert with_threads(1, lambda: bits_after(make)) == with_threads(2, lambda: bits_after(make))
+
+
+@pytest.mark.slow  # compiles every kernel again for arrays that may not be written
+def test_features_that_stay_mapped_give_the_same_bits():
+    def make(writeable):
+        learner, _ = visual_learner(np.random.default_rng(20), 49, np.float16, "standard", block=8)
+        matrix = learner.source.matrix.copy()
+        matrix.flags.writeable = writeable
+        source = FeatureInput(matrix, learner.source.rows, learner.source.scale)
+        scaling = fit_scaling(source, "standard")
+        mapped = VisualLearner(learner.options, *csr(LISTS), I, source, scaling)
+        mapped.iterate(1)
+        return arrays(mapped), ranking.scores(mapped.scorer(mapped.tables), np.arange(U))
+
+    (ours, scores), (expected, expected_scores) = make(False), make(True)
+    for name, value in expected.items():
+        np.testing.assert_array_equal(ours[name], value, err_msg=name)
+    np.testing.assert_array_equal(scores, expected_scores)
+
+
+# --- Hogwild --------------------------------------------------------------------------------------------------
+
+
+def hidden_groups(kind, update):
+    """A learner of users who own items of one half of the catalogue, with features that tell the halves."""
+    rng = np.random.default_rng(17)
+    lists = [sorted((rng.choice(60, 12, replace=False) * 2 + u % 2).tolist()) for u in range(200)]
+    o = options(factors=8, visual_factors=4, block=8, update=update, lambda_theta=0.01)
+    if kind == "factor":
+        return lists, FactorLearner(o, *csr(lists), 120)
+    matrix = rng.random((120, 20)).astype(np.float32)
+    matrix[:, 0] = np.arange(120) % 2
+    source = FeatureInput(matrix, np.arange(120), 1.0)
+    return lists, VisualLearner(o, *csr(lists), 120, source, fit_scaling(source, "none"))
+
+
+def learned(kind, update, count):
+    """Mean loss of the last of ten iterations, and the share of (own, other) pairs in order."""
+    with threads(count):
+        lists, learner = hidden_groups(kind, update)
+        for t in range(1, 11):
+            done = learner.iterate(t)
+        rows = ranking.scores(learner.scorer(learner.tables), np.arange(len(lists)))
+    shares = []
+    for row, items in zip(rows, lists):
+        others = np.delete(row, items)
+        shares.append(np.mean(row[items][:, None] > others))
+    return done.loss / done.triples, float(np.mean(shares))
+
+
+@needs_two_threads
+@pytest.mark.parametrize("kind", ["factor", "visual"])
+def test_hogwild_learns_like_ordered_updates(kind):
+    loss, share = learned(kind, "ordered", 1)
+    racing_loss, racing_share = learned(kind, "hogwild", 2)
+    assert loss < 0.6 and share > 0.75
+    assert racing_loss == pytest.approx(loss, rel=0.1)
+    assert racing_share == pytest.approx(share, abs=0.05)
+
+
+def test_hogwild_on_one_thread_is_the_reference_too():
+    rng = np.random.default_rng(18)
+    triples = random_triples(rng, 60)
+    with threads(1):
+        learner = factor_learner(rng, triples, update="hogwild", **PENALTIES["all"])
+        start = arrays(learner)
+        learner.iterate(1)
+        assert_as_reference(learner, start, triples, rule_of(learner.options))
+        learner, f = visual_learner(rng, 20, np.float32, "none", triples, update="hogwild", block=7)
+        start = arrays(learner)
+        learner.iterate(1)
+        assert_as_reference(learner, start, triples, rule_of(learner.options), f, 7)
