@@ -20,6 +20,7 @@ from ivbpr_numba.photos.pictures import Pictures, pixels_of
 from ivbpr_numba.photos.preprocessing import Preprocessing
 from ivbpr_numba.store.atomic import PathLike
 from ivbpr_numba.training.labels import Labels, read_labels
+from ivbpr_numba.training.listed import named_by_path
 from ivbpr_numba.training.splitting import PARTS, part_of
 
 __all__ = ["Judged", "chosen_vocabulary", "evaluate", "recorded_parts"]
@@ -112,6 +113,8 @@ def evaluate(
         )
     columns = _columns(network, features, vocabulary) if features is not None else None
     read = read_labels(labels, id_column, read_groups, read_tags)
+    if images is not None and read.by_path:
+        images = named_by_path(images, read.items)
     known = np.any([read.known(k) for k in range(len(read.values))], axis=0)
     shown = _items_of(images, features)
     where = read.items.find(shown)

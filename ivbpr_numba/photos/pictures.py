@@ -159,6 +159,11 @@ class Pictures:
             )
         return cls(source, place, found, missing)
 
+    def renamed(self, item_of: Callable[[str], str]) -> Pictures:
+        """The same images under other ids: `item_of` takes the name of an image and gives its item."""
+        found = [(Picture(item_of(one.name), one.name), size) for one, size in zip(self.pictures, self.sizes)]
+        return Pictures(self.path, self._source, found, self.missing)
+
     def _reading_order(self, indices: Sequence[int]) -> list[int]:
         if not self._source.sequential:
             return list(indices)
