@@ -26,6 +26,7 @@ FLOORS = {
     "ivbpr_numba.kernels.cuda": 1.2,
     "ivbpr_numba.backends": 2.0,
     "ivbpr_numba.store": 2.0,
+    "ivbpr_numba.events": 2.05,
     "ivbpr_numba.readers": 2.1,
     "ivbpr_numba.features": 3.0,
     "ivbpr_numba.ranking": 3.0,
