@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ivbpr_numba.answers.views import Views
 from ivbpr_numba.errors import UsageError
+from ivbpr_numba.events import Observer
 from ivbpr_numba.fitted.files import write_fitted
 from ivbpr_numba.fitted.fitted import Fitted, learning_options
 from ivbpr_numba.models.answering import Answering
@@ -17,7 +18,6 @@ from ivbpr_numba.models.fitting import Run, Target, start
 from ivbpr_numba.models.learned import Learned, metrics_of
 from ivbpr_numba.models.presets import refuse_option, resolve
 from ivbpr_numba.models.specifications import Specification
-from ivbpr_numba.models.training import Observer
 from ivbpr_numba.store.atomic import Lock, PathLike
 
 if TYPE_CHECKING:
@@ -176,9 +176,9 @@ class Model(Answering):
             options, identity, observers, Target(out, resume, overwrite, checkpoint_every, log)
         ) as run:
             facts = {**run.facts, **{f"{key}_sha256": digest for key, digest in inputs.items()}}
-            if run.log is not None:
-                run.log.write({"model": name, "config": options, **facts})
-            run.tell({"event": "start", "model": name, "config": options, **facts})
+            heading = {"model": name, "config": options, **facts}
+            run.heading.append(heading)
+            run.tell({"event": "start", **heading})
             if resume and run.checkpoint is not None and not run.checkpoint.path.exists():
                 run.warn(f"There is no state of an unfinished fit in {run.checkpoint.path}: starting anew.")
             if features is not None and used is None:

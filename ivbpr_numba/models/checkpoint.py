@@ -1,11 +1,10 @@
-"""The state of an unfinished fit beside its target, and the training log."""
+"""The state of an unfinished fit beside its target."""
 
 from __future__ import annotations
 
 import copy
 import json
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from ivbpr_numba.store.digest import canonical_json
 from ivbpr_numba.store.files import read_tree, write_tree
 from ivbpr_numba.store.tree import Tree
 
-__all__ = ["Checkpoint", "TrainingLog", "partial_path"]
+__all__ = ["Checkpoint", "partial_path"]
 
 FORMAT = "ivbpr-checkpoint"
 TABLES = ("raw", "averaged", "best")
@@ -161,37 +160,3 @@ class Checkpoint:
             self.path.unlink(missing_ok=True)
         except OSError as problem:
             raise os_problem(problem, self.path, "remove") from problem
-
-
-class TrainingLog:
-    """JSON lines: the resolved configuration first, then one object per evaluation.
-
-    Parameters
-    ----------
-    path : path
-    append : bool
-        Keep what an interrupted run has written.
-    """
-
-    def __init__(self, path: PathLike, append: bool = False) -> None:
-        self.path = path
-        try:
-            self._file = open(path, "ab" if append else "wb")
-        except OSError as problem:
-            raise os_problem(problem, path) from problem
-
-    def write(self, document: Mapping[str, Any]) -> None:
-        """Add one line, visible at once to whoever follows the file."""
-        try:
-            self._file.write(json.dumps(document, ensure_ascii=False).encode() + b"\n")
-            self._file.flush()
-        except OSError as problem:
-            raise os_problem(problem, self.path) from problem
-
-    def close(self) -> None:
-        """Sync and close."""
-        try:
-            os.fsync(self._file.fileno())
-            self._file.close()
-        except OSError as problem:
-            raise os_problem(problem, self.path) from problem

@@ -12,8 +12,8 @@ from typing import Any
 
 from ivbpr_numba import backends
 from ivbpr_numba.errors import UsageError
-from ivbpr_numba.models.checkpoint import Checkpoint, TrainingLog
-from ivbpr_numba.models.training import Event, Observer
+from ivbpr_numba.events import Event, JsonLines, Observer
+from ivbpr_numba.models.checkpoint import Checkpoint, partial_path
 from ivbpr_numba.store.atomic import Lock, PathLike, lock
 
 __all__ = ["Run", "Target", "start"]
@@ -47,7 +47,10 @@ class Run:
     keep_lock : Lock or None
         On the target.
     checkpoint : Checkpoint or None
-    log : TrainingLog or None
+    log : JsonLines or None
+    heading : list of dict
+        The first line of the log, until it was written: a refusal before the first iteration leaves the log
+        of an earlier fit as it was.
     trial : dict
         What is added to every event; see `of_trial`.
     begun : float
@@ -58,13 +61,16 @@ class Run:
     observers: Sequence[Observer]
     keep_lock: Lock | None = None
     checkpoint: Checkpoint | None = None
-    log: TrainingLog | None = None
+    log: JsonLines | None = None
+    heading: list[dict[str, Any]] = field(default_factory=list)
     trial: dict[str, Any] = field(default_factory=dict)
     begun: float = field(default_factory=time.perf_counter)
 
     def tell(self, event: Event) -> None:
         """To the observers; evaluations also to the log."""
         event = {**event, **self.trial}
+        if self.log is not None and self.heading and event["event"] in ("iteration", "evaluation", "end"):
+            self.log.write(self.heading.pop())
         if self.log is not None and event["event"] == "evaluation":
             self.log.write({key: event[key] for key in LOG_KEYS if key in event})
         for observer in self.observers:
@@ -108,6 +114,10 @@ def start(
         raise UsageError(f"--checkpoint-every {every} is below 1.", "Give a positive number.")
     if target.out is None and (target.resume or target.overwrite):
         raise UsageError("resume and overwrite need a file to save to.", "Name it with out.")
+    state = partial_path(target.out) if target.out is not None else None
+    log = None
+    if target.log is not None:
+        log = JsonLines(target.log, append=target.resume, others=(target.out, state))
     device, why = backends.choose_device(options["device"])
     with ExitStack() as stack:
         keep_lock = stack.enter_context(lock(target.out)) if target.out is not None else None
@@ -123,14 +133,14 @@ def start(
             },
             observers,
             keep_lock,
+            log=log,
         )
+        if log is not None:
+            stack.callback(log.close)
         if target.out is not None and keep_lock is not None:
             every = every or options.get("eval_every") or CHECKPOINT_EVERY
             run.checkpoint = Checkpoint(target.out, identity, every, keep_lock)
             _refuse_unclear_state(run.checkpoint, target)
-        if target.log is not None:
-            run.log = TrainingLog(target.log, append=target.resume)
-            stack.callback(run.log.close)
         yield run
 
 

@@ -11,13 +11,11 @@ from typing import Any
 import numpy as np
 
 from ivbpr_numba.errors import Interrupted, UsageError
+from ivbpr_numba.events import Event, Observer
 from ivbpr_numba.models.learners import Learner, Tables
 from ivbpr_numba.ranking import Questions, count
 
-__all__ = ["Event", "Observer", "TrainingState", "diverged", "run_iterations"]
-
-Event = dict[str, Any]
-Observer = Callable[[Event], None]
+__all__ = ["TrainingState", "diverged", "run_iterations"]
 
 
 @dataclass
