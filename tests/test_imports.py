@@ -32,6 +32,8 @@ FLOORS = {
     "ivbpr_numba.ranking": 3.0,
     "ivbpr_numba.datasets": 3.1,
     "ivbpr_numba.worlds": 3.2,
+    "ivbpr_numba.fitted": 3.3,
+    "ivbpr_numba.answers": 3.4,
     "ivbpr_numba.models": 4.0,
     "ivbpr_numba.photos": 4.0,
     "ivbpr_numba.network": 4.1,
