@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from ivbpr_numba.datasets.prepare import prepare
 from ivbpr_numba.errors import UsageError, did_you_mean
+from ivbpr_numba.events import Observer
 from ivbpr_numba.features.features import Features, Group, write_features
 from ivbpr_numba.features.tables import build_feature_table
 from ivbpr_numba.models import create
@@ -41,8 +41,6 @@ SEES = {
     "tvbpr": "as VBPR, and time",
     "i-tvbpr": "as I-VBPR, and time",
 }
-
-Observer = Callable[[dict[str, Any]], None]
 
 
 def run_demo(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ivbpr_numba.errors import DataError, UsageError, did_you_mean
+from ivbpr_numba.events import Observer
 from ivbpr_numba.features.features import Features
 from ivbpr_numba.ids import Ids, encode_ids
 from ivbpr_numba.judging.assessment import assess
@@ -27,8 +28,6 @@ __all__ = ["Judged", "chosen_vocabulary", "evaluate", "recorded_parts"]
 
 BATCH = 32
 SPLITS = ("all", *PARTS)
-
-Progress = Callable[[dict[str, Any]], None] | None
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ def evaluate(
     split: str = "all",
     device: str = "auto",
     threads: int | None = None,
-    progress: Progress = None,
+    progress: Observer | None = None,
 ) -> Judged:
     """Give every labelled item its probabilities.
 
@@ -265,7 +264,7 @@ def _run(
     n_items: int,
     device: str,
     threads: int | None,
-    progress: Progress,
+    progress: Observer | None,
 ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
     """Mean probabilities of each item (n, F), whether it has any, and what happened."""
     assert network.vocabulary is not None

@@ -77,7 +77,17 @@ def train_whole(
             tell,
         )
         data = training_set(task, pixels, usable)
-        report = _train(begun, data, out, state, held, tell, about or {}, resume, keep_checkpoint)
+        report = _train(
+            begun,
+            data,
+            out,
+            state=state,
+            held=held,
+            tell=tell,
+            about=about,
+            resume=resume,
+            keep_checkpoint=keep_checkpoint,
+        )
     return {**report, "bad_images": problems}
 
 
@@ -149,7 +159,17 @@ def train_torch(
     ):
         begun = start(options, preprocessing, init)
         state = _found(out, begun, resume)
-        return _train(begun, data, out, state, held, tell, about or {}, resume, keep_checkpoint)
+        return _train(
+            begun,
+            data,
+            out,
+            state=state,
+            held=held,
+            tell=tell,
+            about=about,
+            resume=resume,
+            keep_checkpoint=keep_checkpoint,
+        )
 
 
 def _found(out: PathLike, begun: Start, resume: bool) -> dict[str, Any] | None:
@@ -166,10 +186,11 @@ def _train(
     begun: Start,
     data: TrainingSet,
     out: PathLike,
+    *,
     state: dict[str, Any] | None,
     held: Lock,
     tell: Observer,
-    about: Mapping[str, Any],
+    about: Mapping[str, Any] | None,
     resume: bool,
     keep_checkpoint: bool,
 ) -> dict[str, Any]:
@@ -191,7 +212,7 @@ def _train(
         run = Run(
             begun,
             data,
-            about,
+            about or {},
             tell=tell,
             stopped=stopped,
             write=lambda found: write_checkpoint(partial, found, keep_lock=held),
