@@ -54,10 +54,23 @@ def train_whole(
 
     Whatever can be refused without pictures is refused before the first of them is decoded.
 
+    Parameters
+    ----------
+    task : Task
+    preprocessing : Preprocessing
+        How photos become pixels; it is written into the network.
+    out, options, init, about, resume, overwrite, keep_checkpoint, keep_lock, progress
+        See `train_torch`.
+
     Returns
     -------
     dict
         As `train_torch`, and ``bad_images``: ``image item reason``.
+
+    Raises
+    ------
+    UsageError, DataError, EnvironmentProblem, Interrupted
+        As `train_torch`; DataError also for an archive that was damaged since it was listed.
     """
     options = (options or TorchOptions()).checked()
     tell = progress or (lambda event: None)
