@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ivbpr_numba import backends
 from ivbpr_numba.arrays import padded
+from ivbpr_numba.kernels.arguments import TILE
 
 if TYPE_CHECKING:
     from ivbpr_numba.datasets.dataset import Dataset
@@ -242,8 +244,6 @@ class _Tiles:
 
 
 def _tiles(scorer: VectorScorer, classes: np.ndarray) -> _Tiles:
-    from ivbpr_numba.kernels.cpu.ranking import TILE
-
     n_items, length = scorer.item_vectors.shape
     order = np.argsort(classes, kind="stable")
     sizes = np.bincount(classes, minlength=CLASSES)
@@ -283,13 +283,12 @@ def count(scorer: Scorer, asked: Questions, classes: np.ndarray) -> Counts:
     """
     if isinstance(scorer, TemporalScorer):
         return count_by_epoch(scorer.at, scorer.epochs(asked.times), asked, classes)
-    from ivbpr_numba.kernels.cpu.ranking import count_ranks, count_row
-
+    kernels = backends.kernels()
     n = len(asked.users)
     less, equal = np.zeros((n, CLASSES), np.int64), np.zeros((n, CLASSES), np.int64)
     if isinstance(scorer, VectorScorer):
         tiles = _tiles(scorer, classes)
-        count_ranks(
+        kernels.count_ranks(
             _user_rows(scorer, asked.users),
             tiles.values,
             tiles.tile_class,
@@ -305,7 +304,7 @@ def count(scorer: Scorer, asked: Questions, classes: np.ndarray) -> Counts:
             part = asked.part(np.arange(start, min(start + step, n)))
             where = slice(start, start + step)
             rows = np.ascontiguousarray(scorer.rows(part.users))
-            count_row(rows, classes, part.indptr, part.items, less[where], equal[where])
+            kernels.count_row(rows, classes, part.indptr, part.items, less[where], equal[where])
     pairs = np.tile(np.bincount(classes, minlength=CLASSES).astype(np.int64), (n, 1))
     np.subtract.at(pairs, (np.repeat(np.arange(n), np.diff(asked.indptr)), classes[asked.items]), 1)
     return Counts(less, equal, pairs, classes[asked.targets])
@@ -342,11 +341,9 @@ def scores(scorer: Scorer, users: np.ndarray) -> np.ndarray:
         return scorer.rows(users)
     if isinstance(scorer, TemporalScorer):
         scorer = scorer.at(len(scorer.edges) - 2)
-    from ivbpr_numba.kernels.cpu.ranking import score_items
-
     tiles = scorer.tiles
     out = np.empty((len(users), scorer.n_items), np.float32)
-    score_items(_user_rows(scorer, users), tiles.values, tiles.item_slot, out)
+    backends.kernels().score_items(_user_rows(scorer, users), tiles.values, tiles.item_slot, out)
     return out
 
 
@@ -374,8 +371,7 @@ def top(
     items, scores : lists of m arrays, int32 and float32
         Each as long as there are items to recommend.
     """
-    from ivbpr_numba.kernels.cpu.top import best_of_rows, top_items
-
+    kernels = backends.kernels()
     users = np.asarray(users, dtype=np.int64)
     n = min(n, int(np.count_nonzero(allowed)))
     found, items = np.empty((len(users), n), np.float32), np.empty((len(users), n), np.int32)
@@ -386,10 +382,10 @@ def top(
         pass
     elif isinstance(scorer, VectorScorer):
         rows = _user_rows(scorer, users)
-        top_items(rows, scorer.tiles.values, owned[0], owned[1], allowed, found, items, sizes)
+        kernels.top_items(rows, scorer.tiles.values, owned[0], owned[1], allowed, found, items, sizes)
     else:
         rows = np.ascontiguousarray(scorer.rows(users), dtype=np.float32)
-        best_of_rows(rows, owned[0], owned[1], allowed, found, items, sizes)
+        kernels.best_of_rows(rows, owned[0], owned[1], allowed, found, items, sizes)
     return (
         [row[:size] for row, size in zip(items, sizes)],
         [row[:size] for row, size in zip(found, sizes)],

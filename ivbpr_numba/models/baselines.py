@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ivbpr_numba import backends
 from ivbpr_numba.models.base import Learned, Model
 from ivbpr_numba.models.checkpoint import Checkpoint
 from ivbpr_numba.models.training import Observer
@@ -55,13 +56,11 @@ class Random(Model):
         return Learned(Parameters())
 
     def _make_scorer(self, features: Features | None) -> Scorer:
-        from ivbpr_numba.kernels.cpu.ranking import random_scores
-
         n_items, seed = len(self.data_.items), np.uint64(self.config_["seed"])
 
         def rows(users: np.ndarray) -> np.ndarray:
             out = np.empty((len(users), n_items), np.float32)
-            random_scores(seed, np.asarray(users, np.int64), out)
+            backends.kernels().random_scores(seed, np.asarray(users, np.int64), out)
             return out
 
         return RowScorer(rows, n_items)
