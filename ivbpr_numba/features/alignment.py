@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ivbpr_numba import backends
 from ivbpr_numba.arrays import padded, stored_bits
 from ivbpr_numba.errors import DataError, UsageError
 from ivbpr_numba.ids import Ids
@@ -193,14 +194,13 @@ def align(features: Features, items: Ids) -> FeatureInput:
     return FeatureInput(stored_bits(np.asarray(features.matrix)), rows, float(features.scale))
 
 
-def fit_scaling(source: FeatureInput, how: str) -> Scaling:
-    """Fit ``none | max | standard | idf`` on the items."""
-    from ivbpr_numba.kernels.cpu.features import column_statistics
-
+def fit_scaling(source: FeatureInput, how: str, kernels: backends.Kernels | None = None) -> Scaling:
+    """Fit ``none | max | standard | idf`` on the items, with the CPU's kernels unless others are given."""
+    kernels = kernels or backends.kernels()
     n, columns = len(source.rows), source.matrix.shape[1]
     sums, squares = np.zeros(columns), np.zeros(columns)
     largest, positive = np.zeros(columns, np.float32), np.zeros(columns, np.int64)
-    column_statistics(source.matrix, source.rows, sums, squares, largest, positive)
+    kernels.column_statistics(source.matrix, source.rows, sums, squares, largest, positive)
     mean = sums / n * source.scale
     variance = np.maximum(squares / n * source.scale**2 - mean**2, 0.0)
     peak = largest * source.scale
@@ -226,7 +226,11 @@ def fit_scaling(source: FeatureInput, how: str) -> Scaling:
 
 
 def project(
-    source: FeatureInput, shift: np.ndarray, multiplier: np.ndarray, weights: Sequence[Any]
+    source: FeatureInput,
+    shift: np.ndarray,
+    multiplier: np.ndarray,
+    weights: Sequence[Any],
+    kernels: backends.Kernels | None = None,
 ) -> np.ndarray:
     """weights · f_i for every item.
 
@@ -235,13 +239,13 @@ def project(
     source : FeatureInput
     shift, multiplier : (F,) float32
     weights : sequence of (…, F) arrays, stacked to (R, F)
+    kernels : Kernels, optional
+        Those of the CPU by default.
 
     Returns
     -------
     (I, R) float32
     """
-    from ivbpr_numba.kernels.cpu.features import project_items
-
     stacked = np.concatenate([np.atleast_2d(w) for w in weights]).astype(np.float64)
     height, columns = stacked.shape
     scaled = np.zeros((padded(height, 4), padded(columns)), np.float32)
@@ -250,11 +254,16 @@ def project(
     # The shift is one constant per row; summed by column in float64 without BLAS.
     offsets[:height] = -(stacked * (multiplier.astype(np.float64) * shift)).sum(axis=1)
     out = np.empty((len(source.rows), len(scaled)), np.float32)
-    project_items(source.matrix, source.rows, scaled, offsets, out)
+    (kernels or backends.kernels()).project_items(source.matrix, source.rows, scaled, offsets, out)
     return out[:, :height]
 
 
-def project_style(parameters: VisualParameters, source: FeatureInput, scaling: Scaling) -> np.ndarray:
+def project_style(
+    parameters: VisualParameters,
+    source: FeatureInput,
+    scaling: Scaling,
+    kernels: backends.Kernels | None = None,
+) -> np.ndarray:
     """What the features give to the score of every item: [E f_i, β · f_i], (I, D + 1) float32."""
     weights = [parameters.embedding, parameters.visual_bias]
-    return project(source, scaling.shift, scaling.multiplier, weights)
+    return project(source, scaling.shift, scaling.multiplier, weights, kernels)

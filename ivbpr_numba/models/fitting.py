@@ -46,6 +46,8 @@ class Run:
         For the provenance: versions, device and why, threads.
     keep_lock : Lock or None
         On the target.
+    kernels : Kernels
+        Of the device it runs on.
     checkpoint : Checkpoint or None
     log : JsonLines or None
     heading : list of dict
@@ -58,6 +60,7 @@ class Run:
     """
 
     facts: dict[str, Any]
+    kernels: backends.Kernels
     observers: Sequence[Observer]
     keep_lock: Lock | None = None
     checkpoint: Checkpoint | None = None
@@ -131,6 +134,7 @@ def start(
                 "device_reason": why,
                 "threads": threads,
             },
+            backends.kernels(device),
             observers,
             keep_lock,
             log=log,

@@ -116,12 +116,13 @@ class VBPR(VisualOptions, Trained):
     def _learn(self, data: Dataset, features: Features | None, options: dict[str, Any], run: Run) -> Learned:
         assert features is not None
         source = align(features, data.items)
-        scaling = fit_scaling(source, options["feature_scaling"])
-        learner = self._learner(data, source, scaling, options)
+        scaling = fit_scaling(source, options["feature_scaling"], run.kernels)
+        learner = self._learner(data, source, scaling, options, run)
         record = FeatureRecord.of(features, scaling)
         return self._train(learner, data, options, run, features=features, source=source, record=record)
 
     def _learner(
-        self, data: Dataset, source: FeatureInput, scaling: Scaling, options: dict[str, Any]
+        self, data: Dataset, source: FeatureInput, scaling: Scaling, options: dict[str, Any], run: Run
     ) -> Learner:
-        return VisualLearner(options, data.train.indptr, data.train.indices, len(data.items), source, scaling)
+        train, n_items = data.train, len(data.items)
+        return VisualLearner(options, train.indptr, train.indices, n_items, source, scaling, run.kernels)

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ivbpr_numba import backends
+
 __all__ = ["LONGEST_ID", "REASONS", "IdIndex"]
 
 LONGEST_ID = 1024  # bytes
@@ -64,13 +66,11 @@ class IdIndex:
 
     def take(self, codes: np.ndarray) -> np.ndarray:
         """Ids of these codes as fixed-width UTF-8."""
-        from ivbpr_numba.kernels.cpu.idtable import gather_ids
-
         codes = np.asarray(codes, dtype=np.int64)
         lengths = np.diff(self._offsets[: self._count + 1])[codes]
         width = int(lengths.max(initial=1))
         out = np.zeros((len(codes), width), np.uint8)
-        gather_ids(self._arena, self._offsets, codes, out)
+        backends.kernels().gather_ids(self._arena, self._offsets, codes, out)
         return out.reshape(-1).view(f"S{width}")
 
     def _number(self, values: Sequence[Any], add: bool) -> np.ndarray:
@@ -94,12 +94,10 @@ class IdIndex:
         return np.where(wrong < 0, wrong, codes).astype(np.int32)
 
     def _number_text(self, text: bytes, n: int, add: bool) -> np.ndarray:
-        from ivbpr_numba.kernels.cpu.idtable import number_ids
-
         out = np.empty(n, np.int32)
         if add:
             self._make_room(n, len(text))
-        self._count = number_ids(
+        self._count = backends.kernels().number_ids(
             np.frombuffer(text, np.uint8),
             n,
             LONGEST_ID,
@@ -114,8 +112,6 @@ class IdIndex:
         return out
 
     def _make_room(self, n: int, size: int) -> None:
-        from ivbpr_numba.kernels.cpu.idtable import rebuild_slots
-
         used = int(self._offsets[self._count])
         # resize() extends in place: no second copy of a large table.
         if used + size > len(self._arena):
@@ -125,7 +121,7 @@ class IdIndex:
             self._offsets.resize(larger, refcheck=False)
         if 3 * (self._count + n) > 2 * len(self._slots):
             slots = np.full(1 << (3 * (self._count + n) // 2).bit_length(), -1, np.int64)
-            rebuild_slots(self._slots, slots)
+            backends.kernels().rebuild_slots(self._slots, slots)
             self._slots = slots
 
 
