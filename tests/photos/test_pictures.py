@@ -214,7 +214,7 @@ class TestListing:
     def test_what_is_no_image_is_left_out(self, tmp_path: Path) -> None:
         good = odd_images.saved(odd_images.photo(1), "PNG")
         names = ["a.PNG", "b.jpeg", "notes.txt", "a.png.bak", ".hidden.png", "._a.png", "__MACOSX/c.png",
-                 ".thumbs/d.png", "png"]  # fmt: skip
+                 ".thumbs/d.png"]  # fmt: skip
         files = dict.fromkeys(names, good)
         for place in (
             write_all(tmp_path / "f", files),
