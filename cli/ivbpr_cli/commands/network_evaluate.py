@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
 from ivbpr_cli.commands.options import argument, names, option
+from ivbpr_cli.commands.photos_shown import unused_photos
 from ivbpr_cli.output import Answer, Screen, Table
 from ivbpr_cli.paths import input_file, output_file
 from ivbpr_numba.errors import UsageError
@@ -69,10 +71,12 @@ def evaluate(
     from ivbpr_numba.network.file import Network
     from ivbpr_numba.photos.pictures import Pictures
 
-    opened = None
-    if images is not None:
-        opened = Pictures.open(images, items, id if items is not None else None, file)
-    with screen.progress("evaluating") as observer:
+    with ExitStack() as stack:
+        opened = None
+        if images is not None:
+            place = Pictures.open(images, items, id if items is not None else None, file)
+            opened = stack.enter_context(place)
+        observer = stack.enter_context(screen.progress("evaluating"))
         judged = judge(
             Network.read(network),
             labels,
@@ -100,7 +104,7 @@ def evaluate(
         "plot": str(plot) if plot else None,
     }
     title = f"{network.name}: {_counted(judged.facts['items'], 'labelled item')}, {split}"
-    tables = [Table(_summary(found), title)]
+    tables = [Table(_summary(found), title), *unused_photos(judged.facts["bad"], judged.facts["others"])]
     screen.show(Answer("network-evaluate", document, _rows(found), tables, _notes(found, judged.facts)))
 
 
@@ -164,6 +168,13 @@ def _notes(found: dict[str, Any], facts: dict[str, Any]) -> list[str]:
         first = facts["bad"][0]
         counted = _counted(len(facts["bad"]), "image")
         notes.append(f"{counted} left out, '{first['image']}' for one: {first['reason']}.")
+    if facts["images_without_label"]:
+        counted = _counted(facts["images_without_label"], "image")
+        notes.append(f"{counted} left out: their items have no label.")
+    if facts["items_without_image"]:
+        counted = _counted(facts["items_without_image"], "labelled item")
+        notes.append(f"{counted} left out: there is no image of them.")
+    notes += facts["notes"]
     if facts["provider"]:
         notes.append(f"Run by {facts['provider']} ({facts['device_reason']}).")
     return notes
