@@ -164,10 +164,6 @@ def _notes(found: dict[str, Any], facts: dict[str, Any]) -> list[str]:
             f"By their ids {facts['trained_on']:,} of the {facts['items']:,} items are of the part that the "
             "network was trained on; --split test judges those that don't."
         )
-    if facts["bad"]:
-        first = facts["bad"][0]
-        counted = _counted(len(facts["bad"]), "image")
-        notes.append(f"{counted} left out, '{first['image']}' for one: {first['reason']}.")
     if facts["images_without_label"]:
         counted = _counted(facts["images_without_label"], "image")
         notes.append(f"{counted} left out: their items have no label.")
