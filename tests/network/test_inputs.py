@@ -194,3 +194,23 @@ def test_one_photo_of_a_new_product(tmp_path: Path, photos: Path) -> None:
     seen = look_at([photos / "2.png"], taken, preprocessing=Preprocessing.from_json(
         '{"size": [6, 4], "layout": "NHWC"}', "here"))  # fmt: skip
     np.testing.assert_allclose(seen.values, expected(pixels_in(photos))[2], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "inner"),
+    [
+        (TensorProto.UINT8, TensorProto.FLOAT),
+        (TensorProto.FLOAT16, TensorProto.FLOAT16),
+        (TensorProto.FLOAT, TensorProto.FLOAT16),
+    ],
+)
+def test_as_a_backbone(tmp_path: Path, dtype: int, inner: int) -> None:
+    """Means and maxima of a layer, float32 whatever it computes in."""
+    from ivbpr_numba.training.frozen.backbone import open_backbone
+
+    taken = network(tmp_path / "n.onnx", dtype, inner=inner)
+    (found,) = open_backbone(taken.path, ["conv"], RAW).session("cpu").run(RAW.normalise(PIXELS))
+    maps = PIXELS.astype(np.float64) @ KERNEL[:, :, 0, 0].T.astype(np.float64)
+    wanted = np.concatenate([maps.mean(axis=(1, 2)), maps.max(axis=(1, 2))], axis=1)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, wanted, rtol=5e-3, atol=0.3)
