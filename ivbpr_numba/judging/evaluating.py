@@ -116,7 +116,7 @@ def evaluate(
         images = named_by_path(images, read.items)
     known = np.any([read.known(k) for k in range(len(read.values))], axis=0)
     shown = _items_of(images, features)
-    where = read.items.find(shown)
+    where = images.rows_in(read.items) if images is not None else read.items.find(shown)
     having = known.copy()
     having[np.setdiff1d(np.arange(len(read)), where)] = False
     rows = np.flatnonzero(having)
@@ -138,7 +138,7 @@ def evaluate(
         seen = np.full(len(read) + 1, -1, dtype=np.int64)  # the last place is for images of unknown items
         seen[rows] = np.arange(len(rows))
         found, ok, run = _run(network, images, seen[where], len(rows), device, threads, progress)
-        facts |= run
+        facts |= {**run, "others": images.others, "notes": images.notes}
         if not ok.any():
             reason = run["bad"][0]["reason"]
             raise DataError(
@@ -149,6 +149,7 @@ def evaluate(
         assert features is not None
         found = features.values(features.items.find(read.items.values[rows]))[:, columns]
         facts |= {"images": len(rows), "bad": [], "provider": None, "device_reason": None}
+        facts |= {"others": [], "notes": []}
     kept = read.take(rows).onto(vocabulary)
     facts |= {"items": len(rows), "other_values": kept.report["other_values"]}
     facts["trained_on"] = int(np.count_nonzero(parts[rows] == 0)) if parts is not None else None

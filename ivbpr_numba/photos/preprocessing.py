@@ -60,6 +60,11 @@ class Preprocessing:
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     resize: int | None = None
 
+    @property
+    def keeps_pixels(self) -> bool:
+        """Whether the values are the pixels themselves, 0 to 255."""
+        return (self.scale, self.mean, self.std) == (1, (0, 0, 0), (1, 1, 1))
+
     def fit(self, image: Image) -> Image:
         """An RGB image scaled and cut to `size`."""
         from PIL import Image as pillow

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from ivbpr_cli.commands.options import argument, names, option, out
+from ivbpr_cli.commands.photos_shown import SHOWN, unused_photos
 from ivbpr_cli.output import Answer, Screen, Table, facts
 from ivbpr_cli.paths import input_file, output_file
 from ivbpr_numba.errors import UsageError
 
 __all__ = ["examples", "extract", "import_", "info", "table"]
 
-SHOWN = 20  # images that can't be used, in the table
+FIRST = 3  # items without a usable image that are named
 
 
 def table(
@@ -129,18 +130,17 @@ def extract(
             overwrite=overwrite,
             progress=observer,
         )
-    bad, converted = report["bad"], report["converted"]
-    tables = [facts(report)]
-    if bad:
-        title = f"Images that can't be used: {len(bad):,}"
-        more = f"; the first {SHOWN}, --format json has all" if len(bad) > SHOWN else ""
-        tables.append(Table(bad[:SHOWN], title + more))
+    converted, left_out = report["converted"], report["left_out"]
+    tables = [facts(report), *unused_photos(report["bad"], report["others"])]
+    for text in report["notes"]:
+        screen.note(text)
     for entry in converted[:SHOWN]:
         screen.note(f"{entry['image']}: {entry['note']}.")
     if len(converted) > SHOWN:
         screen.note(f"… and {len(converted) - SHOWN:,} more images were converted (--format json has all).")
-    if report["left_out"]:
-        screen.note(f"{len(report['left_out']):,} items have no usable image and are left out.")
+    if left_out:
+        first = ", ".join(left_out[:FIRST]) + (", …" if len(left_out) > FIRST else "")
+        screen.note(f"{len(left_out):,} items have no usable image and are left out: {first}.")
     screen.show(Answer("features-extract", report, [_flat(report)], tables))
 
 
