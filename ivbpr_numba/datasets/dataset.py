@@ -11,7 +11,8 @@ from urllib.parse import unquote
 import numpy as np
 
 from ivbpr_numba.datasets.interactions import Interactions, Parts
-from ivbpr_numba.datasets.pairs import assemble, pairs_of
+from ivbpr_numba.datasets.memory import pairs_of
+from ivbpr_numba.datasets.pairs import assemble
 from ivbpr_numba.errors import DataError
 from ivbpr_numba.ids import Ids
 from ivbpr_numba.store.atomic import Lock, PathLike
@@ -107,7 +108,7 @@ class Dataset:
         split : str
             ``random``, ``last`` or ``time``; see `split.split_pairs`.
         seed : int
-            Of the random split.
+            Of the random split, and of the draws among equal times.
         min_interactions : int
             Users with fewer distinct items are dropped; fewer than three can't be split.
 

@@ -77,7 +77,7 @@ def prepare(
     valid_from, test_from : date, text or seconds, optional
         For the split by time.
     seed : int
-        Of the random split.
+        Of the random split, and of the draws among equal times.
     strict : bool
         A bad line is an error instead of a counted drop.
     progress : callable, optional

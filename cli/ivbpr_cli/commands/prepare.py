@@ -41,7 +41,7 @@ def prepare(
     split: Annotated[str, option("random, last or time.", SPLIT)] = "random",
     valid_from: Annotated[Text, option("Start of validation.", SPLIT, metavar="DATE")] = None,
     test_from: Annotated[Text, option("Start of the test.", SPLIT, metavar="DATE")] = None,
-    seed: Annotated[int, option("Seed of the random split.", SPLIT)] = 0,
+    seed: Annotated[int, option("Seed of the split: random, and among equal times.", SPLIT)] = 0,
     strict: Annotated[bool, option("A bad line is an error, not a counted drop.", SPLIT)] = False,
 ) -> None:
     """Turn purchases into a dataset: ids, filters, a split; every drop is counted."""
