@@ -187,7 +187,12 @@ def _refuse_nobody(pairs: Pairs) -> None:
         return
     row = max(pairs.report, key=lambda r: r["dropped"], default={"step": "read", "dropped": 0, "why": ""})
     most = f"The step '{row['step']}' dropped {row['dropped']:,} interactions ({row['why']})."
-    raise DataError(f"No user is left. {most}", "Lower --min-interactions, or check filters and columns.")
+    hint = f"Lower --min-interactions (a user needs {MIN_ITEMS}), or check filters and columns."
+    if str(row["step"]).startswith("features "):
+        hint = "Compare its item ids with those of the purchases, or leave the feature file out."
+    elif row["step"] == "category":
+        hint = "Name another category, or metadata of the same release as the purchases."
+    raise DataError(f"No user is left. {most}", hint)
 
 
 def _indptr(users: np.ndarray, n_users: int) -> np.ndarray:
