@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from ivbpr_numba.datasets.pairs import Pairs
-from ivbpr_numba.errors import DataError, UsageError, did_you_mean
+from ivbpr_numba.errors import DataError, did_you_mean
 from ivbpr_numba.ids import encode_ids, id_text
 from ivbpr_numba.readers.time_column import TimeColumn, check_time_format
-from ivbpr_numba.readers.times import UNITS
+from ivbpr_numba.readers.times import are_compact_dates
 
 __all__ = ["pairs_of", "pairs_of_frame", "pairs_of_matrix"]
 
@@ -46,9 +46,7 @@ def pairs_of_frame(frame: Any, user: str, item: str, time: str | None, time_form
             hint = did_you_mean(str(name), map(str, columns)) or f"It has {known}."
             raise DataError(f"The frame has {how_often} the column '{name}'.", hint)
     names = (f"the column '{user}'", f"the column '{item}'", f"the column '{time}'")
-    return pairs_of(
-        frame[user], frame[item], None if time is None else frame[time], time_format, names
-    )
+    return pairs_of(frame[user], frame[item], None if time is None else frame[time], time_format, names)
 
 
 def pairs_of_matrix(matrix: Any, users: Any, items: Any, times: Any) -> Pairs:
@@ -63,7 +61,10 @@ def pairs_of_matrix(matrix: Any, users: Any, items: Any, times: Any) -> Pairs:
     seconds = None if times is None else _times_of(matrix, rows, columns, times)[kept]
     rows, columns = rows[kept], columns[kept]
     n_users, n_items = matrix.shape
-    user_names, item_names = _labels(users, n_users, "users", "row"), _labels(items, n_items, "items", "column")
+    user_names, item_names = (
+        _labels(users, n_users, "users", "row"),
+        _labels(items, n_items, "items", "column"),
+    )
     return pairs_of(user_names[rows], item_names[columns], seconds)
 
 
@@ -132,8 +133,6 @@ def _times_of(matrix: Any, rows: np.ndarray, columns: np.ndarray, times: Any) ->
 
 def _numbered(ids: Any, what: str) -> tuple[np.ndarray, np.ndarray]:
     """Distinct ids, fixed-width UTF-8 in ascending order, and the code (n,) int32 of each."""
-    if not hasattr(ids, "dtype"):
-        ids = list(ids)
     known, codes = _factorized(ids)
     if np.any(codes < 0):
         first = int(np.flatnonzero(codes < 0)[0])
@@ -141,20 +140,27 @@ def _numbered(ids: Any, what: str) -> tuple[np.ndarray, np.ndarray]:
     encoded = _encoded(known, codes, what)
     values, again = np.unique(encoded, return_inverse=True)
     again = again.reshape(-1).astype(np.int32)
-    return values, again[codes] if len(known) else codes.astype(np.int32)
+    return values, again[codes]
 
 
 def _factorized(ids: Any) -> tuple[list[Any], np.ndarray]:
-    """Distinct values and the code of each; −1 where one is missing."""
-    import pandas as pd
+    """Distinct values and the code (n,) int64 of each; −1 where one is missing."""
+    if _is_of_pandas(ids):
+        import pandas as pd
 
-    kind = pd.api.types.infer_dtype(ids, skipna=True) if len(ids) else "empty"
-    if kind in ("string", "integer", "floating", "bytes", "categorical", "empty"):
-        codes, known = pd.factorize(ids if hasattr(ids, "dtype") else np.array(ids, dtype=object))
-        return list(known), np.asarray(codes, np.int64)
-    # Mixed kinds: 1, True and 1.0 are equal for pandas.
+        # In mixed columns 1, 1.0 and True are one value for pandas.
+        if pd.api.types.infer_dtype(ids, skipna=True) in ("string", "integer", "floating", "categorical"):
+            codes, known = pd.factorize(ids)
+            return list(known), np.asarray(codes, np.int64)
+    elif isinstance(ids, np.ndarray) and ids.ndim == 1 and ids.dtype.kind in "iuSU":
+        found, codes = np.unique(ids, return_inverse=True)
+        return found.tolist(), codes.reshape(-1)
     values = list(ids)
     return values, np.arange(len(values))
+
+
+def _is_of_pandas(values: Any) -> bool:
+    return type(values).__module__.partition(".")[0] == "pandas"
 
 
 def _encoded(known: list[Any], codes: np.ndarray, what: str) -> np.ndarray:
@@ -180,22 +186,31 @@ def _begin(what: str) -> str:
 
 
 def _seconds(times: Any, form: str | None, what: str) -> tuple[np.ndarray, list[str]]:
-    """Seconds of each time, and what to say about how they were read."""
-    values = _moments(times)
-    if isinstance(values, np.ndarray):
-        seconds = values.astype("datetime64[s]").astype(np.int64)
-        readable, good = ~np.isnat(values), (seconds >= 0) & (seconds < LATEST)
-        notes = []
-    else:
-        column = TimeColumn(are_compact_dates(map(str, values)), form)
-        read = column.read(values, np.arange(len(values)))
-        readable, good = read.readable, read.good
-        seconds = read.by_day if column.day_comes_first(what, "position") else read.by_month
-        notes = column.notes()
-    if not good.all():
-        first = int(np.flatnonzero(~good)[0])
-        problem = "lies before 1970 or after 2099" if readable[first] else "is not a time"
+    """Seconds of each time, (n,) int64, and what to say about how they were read."""
+    values = _plain_times(times)
+    column = TimeColumn(
+        are_compact_dates(map(str, values[:1000])) and are_compact_dates(map(str, values)), form
+    )
+    read = column.read(values, np.arange(len(values)))
+    if not read.good.all():
+        first = int(np.flatnonzero(~read.good)[0])
+        problem = "lies before 1970 or after 2099" if read.readable[first] else "is not a time"
         raise DataError(
-            f"{_begin(what)}: the time at position {first}, {values[first]!s}, {problem}.", "Mend or drop it."
+            f"{_begin(what)}: the time at position {first}, {values[first]!s:.80}, {problem}.",
+            "Mend or drop it, or name the form of the times with time_format.",
         )
-    return seconds, notes
+    by_day = column.day_comes_first(what, "position")
+    return read.by_day if by_day else read.by_month, column.notes()
+
+
+def _plain_times(times: Any) -> list[Any]:
+    """Times as `TimeColumn` reads them: text and numbers; moments become seconds, missing ones None."""
+    values = times if hasattr(times, "dtype") else list(times)
+    if not hasattr(times, "dtype") and values and all(isinstance(v, np.datetime64) for v in values):
+        values = np.array(values)
+    if str(getattr(values, "dtype", "")).startswith(("datetime64", "<M8", ">M8")):
+        moments = np.asarray(values, dtype="datetime64[s]")  # those with a zone come out in UTC
+        seconds = moments.astype(np.int64).tolist()
+        return [None if missing else s for s, missing in zip(seconds, np.isnat(moments).tolist())]
+    plain = values.tolist() if hasattr(values, "tolist") else list(values)
+    return [value.isoformat() if isinstance(value, date) else value for value in plain]

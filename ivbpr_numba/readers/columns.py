@@ -82,7 +82,7 @@ def purchases(
 def _by_number(table: Table, given: dict[str, str | None]) -> bool:
     """Whether columns are given by number although the first line was taken for a header."""
     names = [name for name in given.values() if name is not None]
-    numbers = all(name.isdecimal() and 1 <= int(name) <= len(table.columns) for name in names)
+    numbers = all(re.fullmatch("[1-9][0-9]{0,5}", name) and int(name) <= len(table.columns) for name in names)
     lines = table.kind not in ("JSON lines", "Parquet")
     return table.has_header and lines and bool(names) and numbers and not set(names) & set(table.columns)
 

@@ -52,7 +52,7 @@ class Table:
         Names; "1", "2", … where the file has no header.
     has_header : bool
     sample : list of list
-        The first rows, for a look at them.
+        The first rows, for a look at them; none of Parquet, see `sampled`.
     """
 
     def __init__(
@@ -103,6 +103,8 @@ class Table:
     def sampled(self, name: str) -> list[Any]:
         """Values of one column in the first rows."""
         position = self.position(name)
+        if self.kind == "Parquet":
+            return parquet.first_values(self.stream.path, name)
         return [row[position] for row in self.sample]
 
     def chunks(self, names: Sequence[str], bad: BadLines) -> Iterator[Chunk]:
