@@ -24,6 +24,7 @@ from ivbpr_numba.datasets.interactions import Interactions
 from ivbpr_numba.features.alignment import FeatureRecord, Scaling
 from ivbpr_numba.features.features import write_features
 from ivbpr_numba.features.layout import Group
+from ivbpr_numba.fitted.fitted import Fitted
 from ivbpr_numba.ids import Ids
 from ivbpr_numba.models import VBPR
 from ivbpr_numba.models.presets import resolve
@@ -61,16 +62,21 @@ def build(folder: Path, n_items: int, n_attributes: int) -> None:
             np.arange(USERS + 1) * size, np.concatenate(rows), np.zeros(USERS * size, np.int64)
         )
 
-    model = VBPR(interpretable=True)
-    model.data_ = Dataset(users, items, part(OWNED), part(1), part(1))
-    model.config_ = resolve("i-vbpr", None, {}, "attributes")
     mean = np.full(n_attributes, 1 / 40, np.float32)
     scaling = Scaling(np.zeros(n_attributes, np.float32), np.ones(n_attributes, np.float32), mean)
-    model.features_ = FeatureRecord.of(features, scaling)
     shapes = ((n_items,), (USERS, K), (n_items, K), (USERS, D), (D, n_attributes), (n_attributes,))
     arrays = (rng.normal(0, 0.1, shape).astype(np.float32) for shape in shapes)
-    model._set_parameters(VisualParameters(*arrays))
-    model.history_, model.metrics_, model.provenance_ = [], {}, {}
+    fitted = Fitted.sealed(
+        name="i-vbpr",
+        data=Dataset(users, items, part(OWNED), part(1), part(1)),
+        parameters=VisualParameters(*arrays),
+        config=resolve("i-vbpr", None, {}, "attributes"),
+        features=FeatureRecord.of(features, scaling),
+        history=[],
+        metrics={},
+        provenance={},
+    )
+    model = VBPR(kind="attributes").adopt(fitted)
     model.scorer(features)  # so that the projections are kept, as after a fit
     model.save(folder / "m.h5")
 

@@ -37,7 +37,7 @@ from ivbpr_numba.ids import Ids
 from ivbpr_numba.models.learners import draw_initial
 from ivbpr_numba.models.triples import TripleSampler
 from ivbpr_numba.questions.auc import judge
-from ivbpr_numba.ranking import Questions, VectorScorer, count, item_classes, questions
+from ivbpr_numba.ranking import ItemSide, Questions, VectorScorer, count, item_classes, questions
 
 __all__ = ["CASES", "Case", "Goal", "Missing", "Peer", "Run", "Size", "Work", "random_purchases"]
 
@@ -226,7 +226,9 @@ class Work:
         def grid(*shape: int) -> np.ndarray:
             return (np.round(rng.normal(0, 1, shape) * 64) / 64).astype(np.float32)
 
-        return VectorScorer(grid(size.users, size.factors), grid(size.items, size.factors), grid(size.items))
+        return VectorScorer(
+            grid(size.users, size.factors), ItemSide(grid(size.items, size.factors), grid(size.items))
+        )
 
 
 # --- ours ---
@@ -439,7 +441,7 @@ def vbpr_numpy_blocks(work: Work, threads: int) -> Run:
 def auc_numpy(work: Work, threads: int) -> Run:
     """One matrix product and two comparisons for every 256 users."""
     asked, vectors = questions(work.data, "test"), work.vectors
-    others = vectors.item_vectors.T.copy()
+    others = vectors.items.vectors.T.copy()
     owner = np.repeat(np.arange(len(asked.users)), np.diff(asked.indptr))
 
     def run() -> dict[str, np.ndarray]:
@@ -447,7 +449,7 @@ def auc_numpy(work: Work, threads: int) -> Run:
         for lo in range(0, len(asked.users), 256):
             rows = slice(lo, min(lo + 256, len(asked.users)))
             scores = vectors.user_vectors[asked.users[rows]] @ others
-            scores += vectors.item_bias
+            scores += vectors.items.bias
             target = scores[np.arange(len(scores)), asked.targets[rows]][:, None]
             less[rows] = np.count_nonzero(scores < target, axis=1)
             equal[rows] = np.count_nonzero(scores == target, axis=1)

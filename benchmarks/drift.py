@@ -23,7 +23,7 @@ from planted import attributes_of
 from scipy.stats import spearmanr
 
 from ivbpr_numba import TVBPR, VBPR, Dataset, Features
-from ivbpr_numba.models.explaining import sensitivities
+from ivbpr_numba.answers.explaining import sensitivities
 from ivbpr_numba.questions.auc import dataset_of, truth_auc
 from ivbpr_numba.worlds.catalogue import TAGS
 from ivbpr_numba.worlds.world import World, generate
@@ -79,7 +79,7 @@ def responses(model: TVBPR) -> np.ndarray:
     for epoch in range(len(model.weight_)):
         own = model.parameters_.at(epoch)
         own.user_visual = own.user_visual.mean(axis=0, keepdims=True)
-        rows.append(sensitivities(own, model.features_, 0).centred)
+        rows.append(sensitivities(own, model.features_, own.user_visual[0]).centred)
     return np.array(rows)
 
 
@@ -107,7 +107,7 @@ def faithful_in_time(world: World, data: Dataset, features: Features, model: TVB
         i = int(rng.integers(0, len(data.items)))
         taste = centred((truth.taste[users[u]] @ truth.taste_map)[column][None], features)[0]
         epoch = int(model.scorer().epochs(np.array([time]))[0])
-        own = sensitivities(model.parameters_.at(epoch), model.features_, u).centred
+        own = sensitivities(model.parameters_.at(epoch), model.features_, model.user_visual_[u]).centred
         present = np.flatnonzero(values[i])
         learned += own[present].tolist()
         planted += (taste + style[int(truth.epoch_of(np.array([time]))[0])])[present].tolist()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -46,3 +47,13 @@ def made(name: str, **options: Any) -> Model:
 
 def fitted(name: str, run: dict[str, Any] | None = None, **options: Any) -> Model:
     return made(name, **options).fit(DATA, FEATURES.get(name), **(run or {}))
+
+
+AnyModel = TypeVar("AnyModel", bound=Model)
+
+
+def changed(model: AnyModel, **parts: Any) -> AnyModel:
+    """The model with other parts of its `fitted_` (``parameters=…``), its features still at hand."""
+    fitted = replace(model.fitted_, **parts)
+    views = model.views
+    return model.adopt(fitted, type(views)(fitted, views.found, views.source))

@@ -26,8 +26,10 @@ def integer_scorer(rng, n_users, n_items, length):
     """Vectors of small whole numbers: scores are exact and most of them tied."""
     return VectorScorer(
         rng.integers(-1, 2, (n_users, length)).astype(np.float32),
-        rng.integers(-1, 2, (n_items, length)).astype(np.float32),
-        rng.integers(-2, 3, n_items).astype(np.float32),
+        ranking.ItemSide(
+            rng.integers(-1, 2, (n_items, length)).astype(np.float32),
+            rng.integers(-2, 3, n_items).astype(np.float32),
+        ),
     )
 
 
@@ -36,8 +38,10 @@ def doubled_scorer(rng, n_users, n_items, length):
     pick = rng.permutation(np.arange(n_items) // 2)
     return VectorScorer(
         rng.normal(size=(n_users, length)).astype(np.float32),
-        rng.normal(size=(n_items, length)).astype(np.float32)[pick],
-        rng.normal(size=n_items).astype(np.float32)[pick],
+        ranking.ItemSide(
+            rng.normal(size=(n_items, length)).astype(np.float32)[pick],
+            rng.normal(size=n_items).astype(np.float32)[pick],
+        ),
     )
 
 
@@ -138,7 +142,7 @@ def test_counts_of_rows(n_items, dtype, monkeypatch):
         batches.append(len(users))
         return table[users]
 
-    monkeypatch.setattr(ranking, "ROW_BYTES", 8 * n_items * 3)
+    monkeypatch.setattr("ivbpr_numba.ranking.counting.ROW_BYTES", 8 * n_items * 3)
     scorer, classes = RowScorer(rows, n_items), classes_of(rng, n_items, "mixed")
     own, users = random_own(rng, 7, n_items), rng.permutation(20)[:7]
     counts = ranking.count(scorer, asked_of(own, users), classes)
@@ -196,11 +200,12 @@ def test_scores(n_items, length):
     rng = np.random.default_rng(3)
     s = VectorScorer(
         rng.normal(size=(9, length)).astype(np.float32),
-        rng.normal(size=(n_items, length)).astype(np.float32),
-        rng.normal(size=n_items).astype(np.float32),
+        ranking.ItemSide(
+            rng.normal(size=(n_items, length)).astype(np.float32), rng.normal(size=n_items).astype(np.float32)
+        ),
     )
     users = np.array([4, 0, 4, 8])
-    wide = [array.astype(np.float64) for array in (s.user_vectors[users], s.item_vectors, s.item_bias)]
+    wide = [array.astype(np.float64) for array in (s.user_vectors[users], s.items.vectors, s.items.bias)]
     found = ranking.scores(s, users)
     assert found.dtype == np.float32 and found.shape == (4, n_items)
     size = np.abs(wide[0]) @ np.abs(wide[1]).T + np.abs(wide[2])
@@ -212,7 +217,7 @@ def test_strided_tables_of_learners():
     rng = np.random.default_rng(4)
     users = rng.integers(-2, 3, (5, 16)).astype(np.float32)
     items = rng.integers(-2, 3, (40, 16)).astype(np.float32)
-    scorer = VectorScorer(users[:, :6], items[:, :6], items[:, 6])
+    scorer = VectorScorer(users[:, :6], ranking.ItemSide(items[:, :6], items[:, 6]))
     assert scorer.n_items == 40
     np.testing.assert_array_equal(
         ranking.scores(scorer, np.arange(5)), users[:, :6] @ items[:, :6].T + items[:, 6]

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from ivbpr_numba.errors import EnvironmentProblem, UsageError
+from ivbpr_numba.events import same_file
 
 __all__ = ["input_file", "input_folder", "output_file", "output_folder"]
 
@@ -53,21 +54,23 @@ def output_file(path: Path, *inputs: Path | None) -> Path:
     Raises
     ------
     UsageError
-        When the folder does not exist, `path` is a folder, or it is also an input.
+        When the folder does not exist, `path` is a folder or no regular file, or it is also an input.
     EnvironmentProblem
         When the folder may not be written.
     """
-    folder = path.parent
+    folder = Path(os.path.realpath(path)).parent if path.is_symlink() else path.parent
     if not folder.exists():
         raise UsageError(f"The output folder {folder} does not exist.", f"Create it: mkdir -p {folder}")
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder, so {path} cannot be written.", "Choose another --out.")
     if path.is_dir():
         raise UsageError(f"The output {path} is a folder.", "Name a file with --out.")
+    if path.exists() and not path.is_file():
+        raise UsageError(f"The output {path} is no regular file.", "Name a file with --out.")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise EnvironmentProblem(f"The output folder {folder} may not be written.", "Choose another --out.")
     for given in inputs:
-        if given is not None and given.exists() and path.exists() and path.samefile(given):
+        if given is not None and same_file(path, given):
             raise UsageError(f"The output {path} is also an input.", "Choose another --out.")
     return path
 

@@ -19,8 +19,18 @@ from ivbpr_numba.ids import Ids
 
 if TYPE_CHECKING:
     from ivbpr_numba.features.features import Features, Group
+    from ivbpr_numba.parameters import VisualParameters
 
-__all__ = ["FeatureInput", "FeatureRecord", "Scaling", "align", "fit_scaling", "learned_as", "project"]
+__all__ = [
+    "FeatureInput",
+    "FeatureRecord",
+    "Scaling",
+    "align",
+    "fit_scaling",
+    "learned_as",
+    "project",
+    "project_style",
+]
 
 LOOKED_AT = 2048  # rows that tell probabilities from one-hots
 IN_MEMORY_BYTES = 4 << 30  # aligned rows up to this size are copied; larger ones stay mapped
@@ -242,3 +252,9 @@ def project(
     out = np.empty((len(source.rows), len(scaled)), np.float32)
     project_items(source.matrix, source.rows, scaled, offsets, out)
     return out[:, :height]
+
+
+def project_style(parameters: VisualParameters, source: FeatureInput, scaling: Scaling) -> np.ndarray:
+    """What the features give to the score of every item: [E f_i, β · f_i], (I, D + 1) float32."""
+    weights = [parameters.embedding, parameters.visual_bias]
+    return project(source, scaling.shift, scaling.multiplier, weights)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ivbpr_numba.models.base import Learned, Model
-from ivbpr_numba.models.checkpoint import Checkpoint
-from ivbpr_numba.models.training import Observer
+from ivbpr_numba.models.base import Model
+from ivbpr_numba.models.fitting import Run
+from ivbpr_numba.models.learned import Learned
+from ivbpr_numba.models.options import RunOptions
+from ivbpr_numba.models.specifications import SPECIFICATIONS, Specification
 from ivbpr_numba.parameters import Parameters, PopularityParameters
-from ivbpr_numba.ranking import RowScorer, Scorer, VectorScorer
 
 if TYPE_CHECKING:
     from ivbpr_numba.datasets.dataset import Dataset
@@ -20,81 +21,45 @@ if TYPE_CHECKING:
 __all__ = ["Popularity", "Random"]
 
 
-class Random(Model):
+@dataclass(kw_only=True, eq=False, repr=False)
+class Random(RunOptions, Model):
     """RAND: an independent uniform score for every user and item (paper 4.3).
 
     Parameters
     ----------
     preset : str, optional
+        ``default`` or ``paper``; they agree.
     seed : int, optional
         0 by default.
-    threads, device
-        See `BPRMF`.
+    threads : int, optional
+        All of the machine by default.
+    device : str, optional
+        ``cpu`` (default), ``cuda`` or ``auto``.
     """
 
-    model_name = "rand"
+    specifications: ClassVar[tuple[Specification, ...]] = (SPECIFICATIONS["rand"],)
 
-    def __init__(
-        self,
-        *,
-        preset: str | None = None,
-        seed: int | None = None,
-        threads: int | None = None,
-        device: str | None = None,
-    ) -> None:
-        self._store(locals())
-
-    def _learn(
-        self,
-        data: Dataset,
-        features: Features | None,
-        options: Mapping[str, Any],
-        tell: Observer,
-        checkpoint: Checkpoint | None,
-    ) -> Learned:
+    def _learn(self, data: Dataset, features: Features | None, options: dict[str, Any], run: Run) -> Learned:
         return Learned(Parameters())
 
-    def _make_scorer(self, features: Features | None) -> Scorer:
-        from ivbpr_numba.kernels.cpu.ranking import random_scores
 
-        n_items, seed = len(self.data_.items), np.uint64(self.config_["seed"])
-
-        def rows(users: np.ndarray) -> np.ndarray:
-            out = np.empty((len(users), n_items), np.float32)
-            random_scores(seed, np.asarray(users, np.int64), out)
-            return out
-
-        return RowScorer(rows, n_items)
-
-
-class Popularity(Model):
+@dataclass(kw_only=True, eq=False, repr=False)
+class Popularity(RunOptions, Model):
     """POP: the number of training pairs of an item (paper 4.3).
 
     Parameters
     ----------
-    preset, threads, device
-        See `BPRMF`.
+    preset : str, optional
+        ``default`` or ``paper``; they agree.
+    seed : int, optional
+        Accepted, because every model accepts it; nothing is drawn.
+    threads : int, optional
+        All of the machine by default.
+    device : str, optional
+        ``cpu`` (default), ``cuda`` or ``auto``.
     """
 
-    model_name = "pop"
+    specifications: ClassVar[tuple[Specification, ...]] = (SPECIFICATIONS["pop"],)
 
-    def __init__(
-        self, *, preset: str | None = None, threads: int | None = None, device: str | None = None
-    ) -> None:
-        self._store(locals())
-
-    def _learn(
-        self,
-        data: Dataset,
-        features: Features | None,
-        options: Mapping[str, Any],
-        tell: Observer,
-        checkpoint: Checkpoint | None,
-    ) -> Learned:
+    def _learn(self, data: Dataset, features: Features | None, options: dict[str, Any], run: Run) -> Learned:
         return Learned(PopularityParameters(data.train_counts.astype(np.float32)))
-
-    def _make_scorer(self, features: Features | None) -> Scorer:
-        assert isinstance(self.parameters_, PopularityParameters)
-        bias = self.parameters_.item_bias
-        nothing = np.zeros((len(self.data_.users), 0), np.float32)
-        return VectorScorer(nothing, np.zeros((len(bias), 0), np.float32), bias)

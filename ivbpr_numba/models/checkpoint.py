@@ -1,10 +1,10 @@
-"""The state of an unfinished fit beside its target, and the training log."""
+"""The state of an unfinished fit beside its target."""
 
 from __future__ import annotations
 
+import copy
 import json
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,19 +15,15 @@ from ivbpr_numba.errors import DataError, UsageError
 from ivbpr_numba.models.learners import Tables
 from ivbpr_numba.models.training import TrainingState
 from ivbpr_numba.store.atomic import Lock, PathLike, os_problem
+from ivbpr_numba.store.digest import canonical_json
 from ivbpr_numba.store.files import read_tree, write_tree
 from ivbpr_numba.store.tree import Tree
 
-__all__ = ["Checkpoint", "TrainingLog", "canonical_json", "partial_path"]
+__all__ = ["Checkpoint", "partial_path"]
 
 FORMAT = "ivbpr-checkpoint"
 TABLES = ("raw", "averaged", "best")
 SCALARS = ("iteration", "triples", "seconds", "best_iteration", "best_auc", "history", "fallbacks")
-
-
-def canonical_json(document: Any) -> str:
-    """One text for equal documents: sorted keys, no blanks, plain UTF-8."""
-    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def partial_path(out: PathLike) -> Path:
@@ -57,7 +53,32 @@ class Checkpoint:
         self.identity = dict(identity)
         self.every = every
         self._keep_lock = keep_lock
+        self._note: dict[str, Any] = {}
         self._written = 0
+
+    def of_trial(self, note: Mapping[str, Any]) -> Checkpoint:
+        """The same file for one of several trials of a fit: `note` tells which one, and what is known so far.
+
+        Only a state with the same ``note["epochs"]`` is that trial's.
+        """
+        other = copy.copy(self)
+        other._note, other._written = dict(note), 0
+        return other
+
+    def noted(self) -> dict[str, Any]:
+        """The note in the file; empty where there is no file or no note.
+
+        Raises
+        ------
+        UsageError, DataError
+            See `read`.
+        """
+        note: dict[str, Any] = self._read()[1].get("note", {}) if self.path.exists() else {}
+        return note
+
+    def there(self) -> bool:
+        """Whether there is a state to go on from."""
+        return self.path.exists() and self.noted().get("epochs") == self._note.get("epochs")
 
     def __call__(self, state: TrainingState, urgent: bool) -> None:
         """Write when it is time, or at once when `urgent` and not yet written."""
@@ -70,6 +91,8 @@ class Checkpoint:
         scalars = {name: getattr(state, name) for name in SCALARS}
         if math.isnan(scalars["best_auc"]):
             scalars["best_auc"] = None
+        if self._note:
+            scalars["note"] = self._note
         objects: dict[str, np.ndarray | str] = {
             "/identity": canonical_json(self.identity),
             "/state": canonical_json(scalars),
@@ -89,39 +112,47 @@ class Checkpoint:
         DataError
             The file is damaged.
         """
-        tree = read_tree(self.path, FORMAT)
+        tree, scalars = self._read()
         try:
-            identity = json.loads(tree.text("/identity"))
-            scalars = json.loads(tree.text("/state"))
             found: dict[str, Tables] = {group: {} for group in TABLES}
             for path in sorted(tree.objects):
                 group, _, name = path.lstrip("/").partition("/")
                 if group in found:
                     found[group][name] = tree.array(path)
-            different = sorted(
-                name
-                for name in {*identity, *self.identity}
-                if identity.get(name) != json.loads(canonical_json(self.identity)).get(name)
-            )
-            if not different:
-                for name, table in tables.items():
-                    table[...] = found["raw"][name]
-            if scalars["best_auc"] is None:
-                scalars["best_auc"] = math.nan
+            for name, table in tables.items():
+                table[...] = found["raw"][name]
             values = {name: scalars[name] for name in SCALARS}
+            if values["best_auc"] is None:
+                values["best_auc"] = math.nan
         except (KeyError, TypeError, ValueError) as problem:
-            raise DataError(
-                f"The checkpoint '{self.path}' contradicts itself ({problem}).",
-                "Start anew with --overwrite.",
-            ) from problem
+            raise self._contradicts(problem) from problem
+        self._written = values["iteration"]
+        return TrainingState(raw=tables, averaged=found["averaged"], best=found["best"], **values)
+
+    def _read(self) -> tuple[Tree, dict[str, Any]]:
+        """The file and its scalars, once it is clear that it is of this fit."""
+        tree = read_tree(self.path, FORMAT)
+        try:
+            identity = json.loads(tree.text("/identity"))
+            own = json.loads(canonical_json(self.identity))
+            different = sorted(name for name in {*identity, *own} if identity.get(name) != own.get(name))
+            scalars: dict[str, Any] = json.loads(tree.text("/state"))
+            if not isinstance(scalars.get("note", {}), dict):
+                raise ValueError("its note is no JSON object")
+        except (KeyError, TypeError, ValueError, AttributeError) as problem:
+            raise self._contradicts(problem) from problem
         if different:
             names = ", ".join(name.replace("_", " ") for name in different)
             raise UsageError(
                 f"'{self.path}' belongs to another fit; different: {names}.",
                 "Repeat the first command with --resume, or start anew with --overwrite.",
             )
-        self._written = values["iteration"]
-        return TrainingState(raw=tables, averaged=found["averaged"], best=found["best"], **values)
+        return tree, scalars
+
+    def _contradicts(self, problem: Exception) -> DataError:
+        return DataError(
+            f"The checkpoint '{self.path}' contradicts itself ({problem}).", "Start anew with --overwrite."
+        )
 
     def remove(self) -> None:
         """Remove the file, if there is one."""
@@ -129,37 +160,3 @@ class Checkpoint:
             self.path.unlink(missing_ok=True)
         except OSError as problem:
             raise os_problem(problem, self.path, "remove") from problem
-
-
-class TrainingLog:
-    """JSON lines: the resolved configuration first, then one object per evaluation.
-
-    Parameters
-    ----------
-    path : path
-    append : bool
-        Keep what an interrupted run has written.
-    """
-
-    def __init__(self, path: PathLike, append: bool = False) -> None:
-        self.path = path
-        try:
-            self._file = open(path, "ab" if append else "wb")
-        except OSError as problem:
-            raise os_problem(problem, path) from problem
-
-    def write(self, document: Mapping[str, Any]) -> None:
-        """Add one line, visible at once to whoever follows the file."""
-        try:
-            self._file.write(json.dumps(document, ensure_ascii=False).encode() + b"\n")
-            self._file.flush()
-        except OSError as problem:
-            raise os_problem(problem, self.path) from problem
-
-    def close(self) -> None:
-        """Sync and close."""
-        try:
-            os.fsync(self._file.fileno())
-            self._file.close()
-        except OSError as problem:
-            raise os_problem(problem, self.path) from problem

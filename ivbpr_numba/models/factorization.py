@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from ivbpr_numba.models.learners import FactorLearner, Learner
+from ivbpr_numba.models.fitting import Run
+from ivbpr_numba.models.learned import Learned
+from ivbpr_numba.models.learners import FactorLearner
+from ivbpr_numba.models.options import LearningOptions
+from ivbpr_numba.models.specifications import SPECIFICATIONS, Specification
 from ivbpr_numba.models.trained import Trained
-from ivbpr_numba.parameters import FactorParameters
-from ivbpr_numba.ranking import Scorer, VectorScorer
 
 if TYPE_CHECKING:
     from ivbpr_numba.datasets.dataset import Dataset
@@ -16,7 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["BPRMF", "MMMF"]
 
 
-class BPRMF(Trained):
+@dataclass(kw_only=True, eq=False, repr=False)
+class BPRMF(LearningOptions, Trained):
     """BPR-MF: x̂_ui = β_i + γ_u · γ_i under the logistic loss (paper 3.2; model specification 1–2).
 
     Every argument left out takes the value of the preset; `fit` checks all of them.
@@ -25,6 +29,12 @@ class BPRMF(Trained):
     ----------
     preset : str, optional
         ``default``, ``paper`` or ``mymedialite``.
+    seed : int, optional
+        Of the start and of the sampling.
+    threads : int, optional
+        All of the machine by default.
+    device : str, optional
+        ``cpu`` (default), ``cuda`` or ``auto``.
     factors : int, optional
         K, at least 1.
     init : str, optional
@@ -48,80 +58,58 @@ class BPRMF(Trained):
         Iterations between validations, and from the best one to the stop.
     update : str, optional
         ``ordered``: the same bits for any number of threads. ``hogwild``: threads race; faster.
+    """
+
+    specifications: ClassVar[tuple[Specification, ...]] = (SPECIFICATIONS["bpr-mf"],)
+
+    def _learn(self, data: Dataset, features: Features | None, options: dict[str, Any], run: Run) -> Learned:
+        learner = FactorLearner(options, data.train.indptr, data.train.indices, len(data.items))
+        return self._train(learner, data, options, run)
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class MMMF(BPRMF):
+    """MM-MF: the same score under the hinge loss max(0, margin − x̂_uij) (paper 4.3; specification 2.2).
+
+    Every argument left out takes the value of the preset; `fit` checks all of them.
+
+    Parameters
+    ----------
+    preset : str, optional
+        ``default``, ``paper`` or ``mymedialite``.
     seed : int, optional
         Of the start and of the sampling.
     threads : int, optional
         All of the machine by default.
     device : str, optional
         ``cpu`` (default), ``cuda`` or ``auto``.
-    """
-
-    model_name = "bpr-mf"
-
-    def __init__(
-        self,
-        *,
-        preset: str | None = None,
-        factors: int | None = None,
-        init: str | None = None,
-        learning_rate: float | None = None,
-        lambda_theta: float | None = None,
-        lambda_bias: float | None = None,
-        negatives: str | None = None,
-        sampling: str | None = None,
-        average: float | None = None,
-        iterations: int | None = None,
-        eval_every: int | None = None,
-        patience: int | None = None,
-        update: str | None = None,
-        seed: int | None = None,
-        threads: int | None = None,
-        device: str | None = None,
-    ) -> None:
-        self._store(locals())
-
-    def _learner(self, data: Dataset, features: Features | None, options: dict[str, Any]) -> Learner:
-        return FactorLearner(options, data.train.indptr, data.train.indices, len(data.items))
-
-    def _make_scorer(self, features: Features | None) -> Scorer:
-        p = self.parameters_
-        assert isinstance(p, FactorParameters)
-        return VectorScorer(p.user_factors, p.item_factors, p.item_bias)
-
-
-class MMMF(BPRMF):
-    """MM-MF: the same score under the hinge loss max(0, margin − x̂_uij) (paper 4.3; specification 2.2).
-
-    Parameters
-    ----------
+    factors : int, optional
+        K, at least 1.
+    init : str, optional
+        Law of the starting factors: ``normal`` N(0, 0.1²) or ``uniform01`` U[0, 1].
+    learning_rate : float, optional
+        η, above 0.
+    lambda_theta : float, optional
+        λ of γ_u and the positive's γ_i, a tenth of it for the negative's; applied once a triple.
+    lambda_bias : float, optional
+        λ of β_i.
+    negatives : str, optional
+        Law of the negatives: ``uniform`` over all items, ``trained`` over those with a training pair, or by
+        ``popularity``.
+    sampling : str, optional
+        ``users``: every user gets equally many triples in expectation; ``interactions``: every pair one.
+    average : float, optional
+        Decay of the averaged parameters per iteration, 0 ≤ a < 1; 0 is off.
+    iterations : int, optional
+        At most so many; one applies as many triples as there are training pairs.
+    eval_every, patience : int, optional
+        Iterations between validations, and from the best one to the stop.
+    update : str, optional
+        ``ordered``: the same bits for any number of threads. ``hogwild``: threads race; faster.
     margin : float, optional
         With 0 only pairs in the wrong order move anything.
-    preset, factors, init, learning_rate, lambda_theta, lambda_bias, negatives, sampling, average, \
-iterations, eval_every, patience, update, seed, threads, device
-        See `BPRMF`.
     """
 
-    model_name = "mm-mf"
+    specifications: ClassVar[tuple[Specification, ...]] = (SPECIFICATIONS["mm-mf"],)
 
-    def __init__(
-        self,
-        *,
-        preset: str | None = None,
-        factors: int | None = None,
-        margin: float | None = None,
-        init: str | None = None,
-        learning_rate: float | None = None,
-        lambda_theta: float | None = None,
-        lambda_bias: float | None = None,
-        negatives: str | None = None,
-        sampling: str | None = None,
-        average: float | None = None,
-        iterations: int | None = None,
-        eval_every: int | None = None,
-        patience: int | None = None,
-        update: str | None = None,
-        seed: int | None = None,
-        threads: int | None = None,
-        device: str | None = None,
-    ) -> None:
-        self._store(locals())
+    margin: float | None = None

@@ -13,13 +13,13 @@ from typing import Any, Protocol
 import numpy as np
 
 from ivbpr_numba.arrays import padded
-from ivbpr_numba.features.alignment import FeatureInput, Scaling, project
+from ivbpr_numba.features.alignment import FeatureInput, Scaling, project_style
 from ivbpr_numba.kernels.scalar.random import INIT, mix64
 from ivbpr_numba.models.triples import Triples, TripleSampler
-from ivbpr_numba.parameters import FactorParameters, Parameters, VisualParameters
-from ivbpr_numba.ranking import Scorer, VectorScorer
+from ivbpr_numba.parameters import FactorParameters, Parameters, TemporalParameters, VisualParameters
+from ivbpr_numba.ranking import ItemSide, Scorer, VectorScorer, scorer_of
 
-__all__ = ["FactorLearner", "Iteration", "Learner", "Tables", "VisualLearner", "block_size", "project_style"]
+__all__ = ["FactorLearner", "Iteration", "Learner", "Tables", "VisualLearner", "block_size"]
 
 Tables = dict[str, np.ndarray]
 
@@ -170,7 +170,7 @@ class FactorLearner(_Sampled):
     def scorer(self, tables: Tables) -> VectorScorer:
         """Rank by β_i + γ_u · γ_i."""
         k = self.size
-        return VectorScorer(tables["users"][:, :k], tables["items"][:, :k], tables["items"][:, k])
+        return VectorScorer(tables["users"][:, :k], ItemSide(tables["items"][:, :k], tables["items"][:, k]))
 
 
 class VisualLearner(_Sampled):
@@ -278,23 +278,12 @@ class VisualLearner(_Sampled):
             tables["embedding"][d, :f].copy(),
         )
 
-    def scorer(self, tables: Tables) -> VectorScorer:
-        """Rank by equation (1)."""
+    def scorer(self, tables: Tables) -> Scorer:
+        """Rank by equation (1); in time by equation (2), every event at its own epoch."""
         parameters = self.parameters(tables)
-        return visual_scorer(parameters, project_style(parameters, self.source, self.scaling))
 
+        def style(epoch: int) -> np.ndarray:
+            own = parameters.at(epoch) if isinstance(parameters, TemporalParameters) else parameters
+            return project_style(own, self.source, self.scaling)
 
-def project_style(parameters: VisualParameters, source: FeatureInput, scaling: Scaling) -> np.ndarray:
-    """What the features give to the score of every item: [E f_i, β · f_i], (I, D + 1) float32."""
-    weights = [parameters.embedding, parameters.visual_bias]
-    return project(source, scaling.shift, scaling.multiplier, weights)
-
-
-def visual_scorer(parameters: VisualParameters, style: np.ndarray) -> VectorScorer:
-    """Scorer of equation (1): user [γ_u, θ_u], item [γ_i, E f_i], bias β_i + β · f_i."""
-    d = len(parameters.embedding)
-    return VectorScorer(
-        np.concatenate([parameters.user_factors, parameters.user_visual], axis=1),
-        np.concatenate([parameters.item_factors, style[:, :d]], axis=1),
-        parameters.item_bias + style[:, d],
-    )
+        return scorer_of(parameters, len(parameters.user_factors), style)

@@ -1,139 +1,26 @@
-"""Options of every model: their defaults by preset, and the checks of what a user sets.
+"""Options of a model: the defaults of its specification, and the checks of what a user sets.
 
-The table is model specification 2.7. `PRESETS[preset][model]` holds what the preset fixes; options a
-model doesn't have are absent and refused when set.
+Options that a model doesn't have are refused when set.
 """
 
 from __future__ import annotations
 
 import math
 import operator
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from ivbpr_numba.errors import UsageError, did_you_mean
+from ivbpr_numba.fitted.fitted import RUN_OPTIONS
+from ivbpr_numba.models.specifications import MODELS, PRESETS, SPECIFICATIONS
 
-__all__ = ["MODELS", "RUN_OPTIONS", "check_model", "flag", "refuse_option", "resolve"]
+__all__ = ["check_model", "flag", "refuse_option", "resolve"]
 
-MODELS = ("rand", "pop", "mm-mf", "bpr-mf", "vbpr", "i-vbpr", "tvbpr", "i-tvbpr")
-
-_COMMON = {"sampling": "users", "update": "ordered", "seed": 0}
-_MYMEDIALITE = {
-    **_COMMON,
-    "factors": 10,
-    "init": "normal",
-    "learning_rate": 0.05,
-    "lambda_theta": 0.0025,
-    "lambda_bias": 0.0,
-    "negatives": "uniform",
-    "average": 0.0,
-    "iterations": 30,
-    "eval_every": None,
-    "patience": None,
-}
-_MF = {
-    **_MYMEDIALITE,
-    "lambda_theta": 0.03,
-    "lambda_bias": 0.05,
-    "negatives": "trained",
-    "average": 0.9,
-    "iterations": 300,
-    "eval_every": 5,
-    "patience": 30,
-}
-# What depends on the kind of features is given for each: attributes say more about an item than one column of
-# a network does, so that E and β bear a stronger penalty.
-_VISUAL = {
-    **_COMMON,
-    "block": "auto",
-    "reg_scope": "all",
-    "factors": 10,
-    "visual_factors": 10,
-    "init": "normal",
-    "learning_rate": 0.01,
-    "lambda_theta": 0.3,
-    "lambda_visual": {"attributes": 0.003, "probabilities": 0.001, "dense": 0.001},
-    "lambda_bias": 0.1,
-    "negatives": "trained",
-    "average": 0.9,
-    "feature_scaling": {"attributes": "none", "probabilities": "standard", "dense": "standard"},
-    "iterations": 300,
-    "eval_every": 5,
-    "patience": 40,
-}
-_VISUAL_PAPER = {
-    **_VISUAL,
-    "init": "uniform01",
-    "learning_rate": 0.005,
-    "lambda_theta": 5.0,
-    "lambda_visual": 0.0,
-    "lambda_bias": 0.0,
-    "negatives": "uniform",
-    "average": 0.0,
-    "feature_scaling": {"attributes": "none", "probabilities": "none", "dense": "max"},
-    "iterations": 1000,
-    "eval_every": 20,
-    "patience": 20,
-}
-_TEMPORAL = {
-    **_VISUAL,
-    "lambda_visual": {"attributes": 0.005, "probabilities": 0.003, "dense": 0.003},
-    "lambda_bias": 0.0,
-    "temporal_init": "shared",
-    "epochs": 5,
-    "bins": 80,
-    "bin_type": "width",
-    "segment_on": "train",
-    "segment_negatives": 10,
-    "segment_every": 10,
-    "item_drift": False,
-}
-_TEMPORAL_PAPER = {
-    **_TEMPORAL,
-    **_VISUAL_PAPER,
-    "temporal_init": "paper",
-    "epochs": 10,
-    "segment_on": "valid",
-    "segment_negatives": 1000,
-    "segment_every": 100,
-    "iterations": 2000,
-    "eval_every": 100,
-    "patience": 100,
-}
-_MM = {"margin": 1.0}
-_MM_MYMEDIALITE = {"margin": 0.0, "learning_rate": 0.1}
-
-PRESETS: dict[str, dict[str, dict[str, Any]]] = {
-    "default": {
-        "rand": {"seed": 0},
-        "pop": {},
-        "mm-mf": {**_MF, **_MM},
-        "bpr-mf": _MF,
-        "vbpr": _VISUAL,
-        "i-vbpr": _VISUAL,
-        "tvbpr": _TEMPORAL,
-        "i-tvbpr": _TEMPORAL,
-    },
-    "paper": {
-        "rand": {"seed": 0},
-        "pop": {},
-        "mm-mf": {**_MYMEDIALITE, **_MM_MYMEDIALITE},
-        "bpr-mf": _MYMEDIALITE,
-        "vbpr": _VISUAL_PAPER,
-        "i-vbpr": _VISUAL_PAPER,
-        "tvbpr": _TEMPORAL_PAPER,
-        "i-tvbpr": _TEMPORAL_PAPER,
-    },
-    "mymedialite": {
-        "mm-mf": {**_MYMEDIALITE, **_MM_MYMEDIALITE},
-        "bpr-mf": _MYMEDIALITE,
-    },
-}
-
-# Options of how a fit runs, not of what it learns: they never enter a digest.
-RUN_OPTIONS = {"threads": None, "device": "cpu"}
+AUTO = "auto"
+AUTO_EPOCHS = (3, 5, 8, 12)  # what --epochs auto tries
 
 _CHOICES = {
     "init": ("normal", "uniform01"),
@@ -148,7 +35,7 @@ _CHOICES = {
 }
 _POSITIVE_INTEGERS = (
     *("iterations", "eval_every", "patience", "threads", "visual_factors"),
-    *("epochs", "bins", "segment_negatives", "segment_every"),
+    *("bins", "segment_negatives", "segment_every"),
 )
 _NON_NEGATIVE_NUMBERS = ("lambda_theta", "lambda_visual", "lambda_bias", "margin")
 
@@ -194,20 +81,18 @@ def _checked(option: str, value: Any) -> Any:
                 f"{shown} is unknown.", did_you_mean(str(value), _CHOICES[option]) or f"Use one of {choices}."
             )
         return value
+    if option in ("epochs", "block"):
+        # These also take a word, so that the command line hands them over as text.
+        if value == AUTO:
+            return value
+        value = int(value) if isinstance(value, str) and re.fullmatch("[0-9]+", value) else value
+        return _integer(option, value, 1, 2**31 - 1 if option == "epochs" else 65536)
     if option in _POSITIVE_INTEGERS:
-        # --epochs and --block also take a word, so that the command line hands them over as text.
-        value = int(value) if isinstance(value, str) and value.isdecimal() else value
         return _integer(option, value, 1, 2**31 - 1)
     if option == "factors":
         return _integer(option, value, 0, 4096)
     if option == "seed":
         return _integer(option, value, 0, 2**63 - 1)
-    if option == "block":
-        return (
-            "auto"
-            if value == "auto"
-            else _integer(option, int(value) if str(value).isdigit() else value, 1, 65536)
-        )
     if option == "device":
         return value
     if option == "item_drift":
@@ -243,8 +128,8 @@ def resolve(
     given : mapping
         Options by Python name; None means "as the preset says".
     kind : str or None
-        "dense", "attributes" or "probabilities" (see `feature_input.learned_as`): decides about the default
-        scaling and λ_visual.
+        "dense", "attributes" or "probabilities" (see `features.alignment.learned_as`): decides about the
+        default scaling and λ_visual.
 
     Raises
     ------
@@ -257,17 +142,18 @@ def resolve(
         raise UsageError(
             f"Unknown preset '{preset}'.", did_you_mean(preset, PRESETS) or f"Known: {', '.join(PRESETS)}."
         )
-    if model not in PRESETS[preset]:
-        known = ", ".join(PRESETS[preset])
+    specification = SPECIFICATIONS[model]
+    if preset not in specification.presets:
+        known = ", ".join(name for name, one in SPECIFICATIONS.items() if preset in one.presets)
         raise UsageError(
             f"--preset {preset} exists for {known} only, not for {model}.", "Use another preset."
         )
-    resolved = {**PRESETS[preset][model], **RUN_OPTIONS}
+    resolved = {**specification.presets[preset], **RUN_OPTIONS}
     for option, value in resolved.items():
         if isinstance(value, dict):
             resolved[option] = value.get(kind) if kind else None
     for option, value in given.items():
-        if value is None:
+        if value is None or option in specification.ignored:
             continue
         if option not in resolved:
             raise refuse_option(option, model, resolved)
@@ -287,9 +173,11 @@ def _check_time(model: str, preset: str, options: Mapping[str, Any]) -> None:
     """Options of the models in time that contradict each other."""
     if options["update"] == "hogwild":
         raise UsageError(f"--update hogwild does not exist for {model}.", "Use ordered.")
-    if options["epochs"] > options["bins"]:
+    most = max(AUTO_EPOCHS) if options["epochs"] == AUTO else options["epochs"]
+    if most > options["bins"]:
+        tried = f" (it tries up to {most})" if options["epochs"] == AUTO else ""
         raise UsageError(
-            f"--epochs {options['epochs']} for {options['bins']} bins.",
+            f"--epochs {options['epochs']}{tried} for {options['bins']} bins.",
             "Use at most as many epochs as --bins.",
         )
     if preset != "paper" and options["patience"] and 2 * options["segment_every"] > options["patience"]:

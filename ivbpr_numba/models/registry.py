@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
+from ivbpr_numba.answers.views import Views
 from ivbpr_numba.errors import DataError
+from ivbpr_numba.fitted.files import FORMAT, read_fitted, read_style
 from ivbpr_numba.models.base import Model
 from ivbpr_numba.models.baselines import Popularity, Random
 from ivbpr_numba.models.factorization import BPRMF, MMMF
-from ivbpr_numba.models.files import FORMAT, restore
 from ivbpr_numba.models.presets import check_model, refuse_option
+from ivbpr_numba.models.specifications import SPECIFICATIONS
 from ivbpr_numba.models.temporal import TVBPR
 from ivbpr_numba.models.visual import VBPR
 from ivbpr_numba.store.atomic import PathLike
@@ -18,16 +19,14 @@ from ivbpr_numba.store.files import read_tree
 
 __all__ = ["create", "load"]
 
-_CLASSES: dict[str, tuple[type[Model], dict[str, Any]]] = {
-    "rand": (Random, {}),
-    "pop": (Popularity, {}),
-    "mm-mf": (MMMF, {}),
-    "bpr-mf": (BPRMF, {}),
-    "vbpr": (VBPR, {"interpretable": False}),
-    "i-vbpr": (VBPR, {"interpretable": True}),
-    "tvbpr": (TVBPR, {"interpretable": False}),
-    "i-tvbpr": (TVBPR, {"interpretable": True}),
-}
+_ESTIMATORS: tuple[type[Model], ...] = (Random, Popularity, MMMF, BPRMF, VBPR, TVBPR)
+_BY_NAME = {one.name: estimator for estimator in _ESTIMATORS for one in estimator.specifications}
+
+
+def _fixed(name: str) -> dict[str, Any]:
+    """The options that a name stands for: ``i-vbpr`` is VBPR with ``kind="attributes"``."""
+    kind = SPECIFICATIONS[name].kind
+    return {} if kind is None else {"kind": kind}
 
 
 def create(name: str, **options: Any) -> Model:
@@ -39,7 +38,7 @@ def create(name: str, **options: Any) -> Model:
         Unknown model, or an option that it does not have.
     """
     check_model(name)
-    cls, fixed = _CLASSES[name]
+    cls, fixed = _BY_NAME[name], _fixed(name)
     known = [option for option in cls.option_names() if option not in fixed]
     for option in options:
         if option not in known:
@@ -59,12 +58,10 @@ def load(path: PathLike) -> Model:
     """
     tree = read_tree(path, FORMAT)
     name = str(tree.attrs.get("model", ""))
-    if name not in _CLASSES:
+    if name not in _BY_NAME:
         raise DataError(f"'{path}' holds a model '{name}' that is not known here.", "Install a newer ivbpr.")
-    cls, fixed = _CLASSES[name]
-    try:
-        config = json.loads(tree.text("/config"))
-        options = {key: config[key] for key in cls.option_names() if key in config}
-    except (KeyError, TypeError, ValueError) as problem:
-        raise DataError(f"'{path}' has no readable configuration ({problem}).", "Fit again.") from problem
-    return restore(cls(**options, **fixed), tree, path)
+    fitted = read_fitted(tree, path, SPECIFICATIONS[name].parameters)
+    estimator = _BY_NAME[name]
+    options = {key: fitted.config[key] for key in estimator.option_names() if key in fitted.config}
+    views = Views(fitted, style=read_style(tree, fitted, path))
+    return estimator(**options, **_fixed(name)).adopt(fitted, views)

@@ -2,38 +2,83 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ivbpr_numba.errors import DataError
-from ivbpr_numba.features.alignment import FeatureRecord, align, fit_scaling
-from ivbpr_numba.models.learners import Learner, project_style, visual_scorer
+from ivbpr_numba.features.alignment import FeatureInput, Scaling
+from ivbpr_numba.models.fitting import Run
+from ivbpr_numba.models.learned import Learned
+from ivbpr_numba.models.learners import Learner
+from ivbpr_numba.models.options import TimeOptions
+from ivbpr_numba.models.presets import AUTO, AUTO_EPOCHS
+from ivbpr_numba.models.specifications import SPECIFICATIONS, Specification
 from ivbpr_numba.models.temporal_learner import TemporalLearner
 from ivbpr_numba.models.visual import VBPR
-from ivbpr_numba.parameters import TemporalParameters
-from ivbpr_numba.ranking import Scorer, TemporalScorer, VectorScorer
 
 if TYPE_CHECKING:
-    from typing import Self
-
     from ivbpr_numba.datasets.dataset import Dataset
     from ivbpr_numba.features.features import Features
 
-__all__ = ["AUTO_EPOCHS", "TVBPR"]
-
-AUTO_EPOCHS = (3, 5, 8, 12)
+__all__ = ["TVBPR"]
 
 
-class TVBPR(VBPR):
+@dataclass(kw_only=True, eq=False, repr=False)
+class TVBPR(TimeOptions, VBPR):
     """TVBPR: θ_i(t) = (E f_i) ⊙ w(t) + ΔE(t) f_i, β(t) = β ⊙ b(t) + Δβ(t) (equation 2); I-TVBPR too.
 
     The epochs are learned too: every `segment_every` iterations the bins of time are cut anew so that every
     event is explained best (model specification 3). Held-out item and candidates are scored at the epoch of
-    the held-out event.
+    the held-out event. Every argument left out takes the value of the preset; `fit` checks all of them.
 
     Parameters
     ----------
+    preset : str, optional
+        ``default``, ``paper`` or ``mymedialite``.
+    seed : int, optional
+        Of the start and of the sampling.
+    threads : int, optional
+        All of the machine by default.
+    device : str, optional
+        ``cpu`` (default), ``cuda`` or ``auto``.
+    factors : int, optional
+        K, latent factors; 0 leaves γ out.
+    init : str, optional
+        Law of the starting factors: ``normal`` N(0, 0.1²) or ``uniform01`` U[0, 1].
+    learning_rate : float, optional
+        η, above 0.
+    lambda_theta : float, optional
+        λ_Θ of γ_u, θ_u and the positive's γ_i, a tenth of it for the negative's; applied once a triple.
+    lambda_bias : float, optional
+        λ of β_i.
+    negatives : str, optional
+        Law of the negatives: ``uniform`` over all items, ``trained`` over those with a training pair, or by
+        ``popularity``.
+    sampling : str, optional
+        ``users``: every user gets equally many triples in expectation; ``interactions``: every pair one.
+    average : float, optional
+        Decay of the averaged parameters per iteration, 0 ≤ a < 1; 0 is off.
+    iterations : int, optional
+        At most so many; one applies as many triples as there are training pairs.
+    eval_every, patience : int, optional
+        Iterations between validations, and from the best one to the stop.
+    update : str, optional
+        ``ordered``: the same bits for any number of threads. ``hogwild``: threads race; faster.
+    visual_factors : int, optional
+        D, visual factors, at least 1.
+    lambda_visual : float, optional
+        λ of E and β, and of w, b, ΔE and Δβ, only in the columns in which the two items of a triple differ.
+    reg_scope : str, optional
+        ``all``: λ_Θ acts on γ and θ_u. ``user_visual``: on θ_u alone.
+    feature_scaling : str, optional
+        ``none``, ``max`` (largest absolute value 1), ``standard`` (mean 0, mean squared norm of a row at
+        most 10) or ``idf``; by default none for one-hot attributes, standard for a network's probabilities
+        and for dense features.
+    block : int or "auto", optional
+        Triples between two updates of E and β.
+    kind : str, optional
+        ``attributes`` demands features of that kind; the model is then called I-TVBPR. ``dense`` takes any as
+        nameless. By default the kind of the features decides.
     epochs : int or "auto", optional
         N, at least 1. ``auto`` fits each of 3, 5, 8 and 12 and keeps the one of the best validation AUC: more
         epochs also find cuts near an end of the time span, which the equal start of few epochs misses.
@@ -50,102 +95,57 @@ class TVBPR(VBPR):
         one draw of ΔE for all epochs.
     item_drift : bool, optional
         Also let item biases drift, and those of sub-categories where the data tell them ("TVBPR+").
-    preset, factors, visual_factors, init, learning_rate, lambda_theta, lambda_visual, lambda_bias, \
-reg_scope, negatives, sampling, average, feature_scaling, block, iterations, eval_every, patience, update, \
-seed, threads, device, interpretable
-        See `VBPR`; λ_visual acts on w, b, ΔE and Δβ here.
     """
 
-    def __init__(
-        self,
-        *,
-        preset: str | None = None,
-        factors: int | None = None,
-        visual_factors: int | None = None,
-        epochs: int | str | None = None,
-        bins: int | None = None,
-        bin_type: str | None = None,
-        segment_on: str | None = None,
-        segment_negatives: int | None = None,
-        segment_every: int | None = None,
-        temporal_init: str | None = None,
-        item_drift: bool | None = None,
-        init: str | None = None,
-        learning_rate: float | None = None,
-        lambda_theta: float | None = None,
-        lambda_visual: float | None = None,
-        lambda_bias: float | None = None,
-        reg_scope: str | None = None,
-        negatives: str | None = None,
-        sampling: str | None = None,
-        average: float | None = None,
-        feature_scaling: str | None = None,
-        block: int | str | None = None,
-        iterations: int | None = None,
-        eval_every: int | None = None,
-        patience: int | None = None,
-        update: str | None = None,
-        seed: int | None = None,
-        threads: int | None = None,
-        device: str | None = None,
-        interpretable: bool | None = None,
-    ) -> None:
-        self._store(locals())
+    specifications: ClassVar[tuple[Specification, ...]] = (SPECIFICATIONS["tvbpr"], SPECIFICATIONS["i-tvbpr"])
 
-    epochs: int | str | None
-
-    def fit(self, data: Dataset, features: Features | None = None, **run: Any) -> Self:
-        """As `Model.fit`; with ``epochs="auto"`` after a fit of each number of epochs."""
-        if self.epochs != "auto":
-            return super().fit(data, features, **run)
-        told = run.get("observers", ())
-        self.epochs_tried_ = {}
-        for n in AUTO_EPOCHS:
-            one = type(self)(**{**self.get_params(), "epochs": n})
-            one.fit(data, features, observers=told)
-            self.epochs_tried_[n] = one.metrics_["valid"]["all"]["auc"]
-        self.epochs = max(self.epochs_tried_, key=lambda n: (self.epochs_tried_[n] or 0.0, -n))
-        try:
-            return super().fit(data, features, **run)
-        finally:
-            self.epochs = "auto"
-
-    epochs_tried_: dict[int, float | None]
-
-    def _facts(self) -> dict[str, Any]:
-        """For the record: the validation AUC of every number of epochs that was tried."""
-        tried = getattr(self, "epochs_tried_", None)
-        return {} if not tried else {"epochs_tried": {str(n): value for n, value in tried.items()}}
-
-    def _name_for(self, kind: str) -> str:
-        return super()._name_for(kind).replace("vbpr", "tvbpr")
-
-    def _learner(self, data: Dataset, features: Features | None, options: dict[str, Any]) -> Learner:
-        assert features is not None
+    def _learn(self, data: Dataset, features: Features | None, options: dict[str, Any], run: Run) -> Learned:
         if not data.has_times:
             raise DataError(
                 "The dataset has no times, and this model learns from them.",
                 "Prepare it with --time, or fit vbpr.",
             )
-        source = align(features, data.items)
-        scaling = fit_scaling(source, options["feature_scaling"])
-        self.features_, self._found, self._source = FeatureRecord.of(features, scaling), features, source
+        if options["epochs"] != AUTO:
+            return super()._learn(data, features, options, run)
+        return self._try_epochs(data, features, options, run)
+
+    def _try_epochs(
+        self, data: Dataset, features: Features | None, options: dict[str, Any], run: Run
+    ) -> Learned:
+        """Learn with each number of epochs, keep the one that validates best.
+
+        The numbers tried so far are part of the state of an unfinished fit. Where the best of them was
+        learned before an interruption, it is learned again, to the same bits.
+        """
+        noted = run.checkpoint.noted() if run.checkpoint is not None else {}
+        tried: dict[str, float | None] = noted.get("epochs_tried", {})
+        best: Learned | None = None
+
+        def learn(n: int) -> Learned:
+            trial = run.of_trial(epochs=n, epochs_tried=tried)
+            return super(TVBPR, self)._learn(data, features, {**options, "epochs": n}, trial)
+
+        def chosen() -> int:
+            return max(map(int, tried), key=lambda n: (tried[str(n)] or 0.0, -n))
+
+        for n in AUTO_EPOCHS:
+            if str(n) in tried:
+                continue
+            learned = learn(n)
+            tried = {**tried, str(n): learned.best_auc}
+            if chosen() == n:
+                best = learned
+        if best is None:
+            best = learn(chosen())
+        return replace(best, config={"epochs": chosen()}, facts={"epochs_tried": tried})
+
+    @property
+    def epochs_tried_(self) -> dict[int, float | None]:
+        """Of ``epochs="auto"``: the validation AUC of every number of epochs that was tried."""
+        tried: dict[str, float | None] = self.views.fitted.provenance.get("epochs_tried", {})
+        return {int(n): value for n, value in tried.items()}
+
+    def _learner(
+        self, data: Dataset, source: FeatureInput, scaling: Scaling, options: dict[str, Any]
+    ) -> Learner:
         return TemporalLearner(options, data, source, scaling)
-
-    def _project(self) -> np.ndarray:
-        """[θ_i(t), β(t) · f_i] of every epoch and item, (N, I, D + 1)."""
-        p, record = self.parameters_, self.features_
-        assert isinstance(p, TemporalParameters) and record is not None
-        if self._source is None:
-            self._source = align(self.find_features(), self.data_.items)
-        epochs = range(len(p.weight))
-        return np.stack([project_style(p.at(e), self._source, record.scaling) for e in epochs])
-
-    def _scorer_from(self, style: np.ndarray) -> Scorer:
-        p = self.parameters_
-        assert isinstance(p, TemporalParameters)
-
-        def make(epoch: int) -> VectorScorer:
-            return visual_scorer(p.at(epoch), style[epoch])
-
-        return TemporalScorer(make, p.epoch_edges, len(p.item_bias))

@@ -6,37 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ivbpr_numba.features.alignment import FeatureInput, Scaling
+from ivbpr_numba.datasets.categories import category_codes
+from ivbpr_numba.features.alignment import FeatureInput, Scaling, project_style
 from ivbpr_numba.kernels.scalar.random import SAMPLE, mix64
 from ivbpr_numba.models.epochs import bin_edges, bins_of, epoch_edges, epoch_of, segment, start_ends
-from ivbpr_numba.models.learners import (
-    Iteration,
-    Tables,
-    VisualLearner,
-    draw_initial,
-    project_style,
-    visual_scorer,
-)
+from ivbpr_numba.models.learners import Iteration, Tables, VisualLearner, draw_initial
 from ivbpr_numba.models.triples import Triples
 from ivbpr_numba.parameters import TemporalParameters
-from ivbpr_numba.ranking import TemporalScorer, VectorScorer
 
 if TYPE_CHECKING:
     from ivbpr_numba.datasets.dataset import Dataset
 
-__all__ = ["TemporalLearner", "category_codes", "temporal_scorer"]
+__all__ = ["TemporalLearner"]
 
 MOST_EVENTS = 20_000  # training events that the segmentation looks at
-
-
-def temporal_scorer(parameters: TemporalParameters, source: FeatureInput, scaling: Scaling) -> TemporalScorer:
-    """Rank by the VBPR of each epoch."""
-
-    def make(epoch: int) -> VectorScorer:
-        own = parameters.at(epoch)
-        return visual_scorer(own, project_style(own, source, scaling))
-
-    return TemporalScorer(make, parameters.epoch_edges, len(parameters.item_bias))
 
 
 class TemporalLearner(VisualLearner):
@@ -193,24 +176,6 @@ class TemporalLearner(VisualLearner):
             bias_drift=tables["drift"][:, d, :f].copy(),
             **drifting,
         )
-
-    def scorer(self, tables: Tables) -> TemporalScorer:  # type: ignore[override]
-        """Rank by equation (2), every event at its own epoch."""
-        return temporal_scorer(self.parameters(tables), self.source, self.scaling)
-
-
-def category_codes(data: Dataset) -> tuple[np.ndarray, int]:
-    """Number of each item's sub-category in the order of their names, −1 where it has none, and how many.
-
-    It is the item column ``category``: kept by ``prepare --keep category``, or the node at depth 4 of the
-    category path in Amazon's metadata.
-    """
-    column = data.item_columns.get("category")
-    if column is None:
-        return np.full(len(data.items), -1, np.int64), 0
-    names = np.unique(column[column != b""])
-    codes = np.searchsorted(names, column).astype(np.int64)
-    return np.where(column == b"", -1, codes), len(names)
 
 
 def _events(options: dict[str, Any], data: Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

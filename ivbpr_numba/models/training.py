@@ -11,13 +11,11 @@ from typing import Any
 import numpy as np
 
 from ivbpr_numba.errors import Interrupted, UsageError
+from ivbpr_numba.events import Event, Observer
 from ivbpr_numba.models.learners import Learner, Tables
 from ivbpr_numba.ranking import Questions, count
 
-__all__ = ["Event", "Observer", "TrainingState", "run"]
-
-Event = dict[str, Any]
-Observer = Callable[[Event], None]
+__all__ = ["TrainingState", "diverged", "run_iterations"]
 
 
 @dataclass
@@ -76,7 +74,15 @@ def _average(averaged: Tables, raw: Tables, decay: float, iteration: int) -> Tab
     return averaged
 
 
-def run(
+def diverged(what: str) -> UsageError:
+    """The error about a fit whose numbers grew beyond all bounds: its options ask too much."""
+    return UsageError(
+        f"The fit diverged: {what}.",
+        "Lower --learning-rate, or scale the features (--feature-scaling standard).",
+    )
+
+
+def run_iterations(
     learner: Learner,
     state: TrainingState,
     options: dict[str, Any],
@@ -142,10 +148,7 @@ def run(
         state.iteration += 1
         done = learner.iterate(state.iteration)
         if not math.isfinite(done.loss):
-            raise UsageError(
-                f"The fit diverged at iteration {state.iteration}: the loss is no longer finite.",
-                "Lower --learning-rate, or scale the features (--feature-scaling standard).",
-            )
+            raise diverged(f"at iteration {state.iteration} the loss is no longer finite")
         if decay:
             state.averaged = _average(state.averaged, learner.tables, decay, state.iteration)
         spent = time.perf_counter() - begun
@@ -163,7 +166,7 @@ def run(
                 values, _, _ = count(learner.scorer(state.current), asked, everything).auc()
                 known = values[np.isfinite(values)]
                 auc = float(known.mean()) if len(known) else math.nan
-                if math.isfinite(auc) and not state.best_auc >= auc:
+                if math.isfinite(auc) and (state.best_iteration == 0 or auc > state.best_auc):
                     state.best_auc, state.best_iteration = auc, state.iteration
                     state.best = {name: table.copy() for name, table in state.current.items()}
             state.seconds += spent + time.perf_counter() - begun

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
-from ivbpr_numba.errors import DataError, UsageError
-from ivbpr_numba.features.alignment import FeatureRecord, align, fit_scaling, learned_as
-from ivbpr_numba.models.learners import Learner, VisualLearner, project_style, visual_scorer
-from ivbpr_numba.models.presets import resolve
+from ivbpr_numba.errors import DataError, UsageError, did_you_mean
+from ivbpr_numba.features.alignment import (
+    FeatureInput,
+    FeatureRecord,
+    Scaling,
+    align,
+    fit_scaling,
+    learned_as,
+)
+from ivbpr_numba.models.fitting import Run
+from ivbpr_numba.models.learned import Learned
+from ivbpr_numba.models.learners import Learner, VisualLearner
+from ivbpr_numba.models.options import VisualOptions
+from ivbpr_numba.models.specifications import SPECIFICATIONS, Specification
 from ivbpr_numba.models.trained import Trained
-from ivbpr_numba.parameters import Parameters, VisualParameters
-from ivbpr_numba.ranking import Scorer
 
 if TYPE_CHECKING:
     from ivbpr_numba.datasets.dataset import Dataset
@@ -20,23 +27,51 @@ if TYPE_CHECKING:
 
 __all__ = ["VBPR"]
 
+KINDS = ("attributes", "dense")
 
-class VBPR(Trained):
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class VBPR(VisualOptions, Trained):
     """VBPR: x̂_ui = β_i + β · f_i + γ_u · γ_i + θ_u · (E f_i) (equation 1); I-VBPR with attributes as f.
 
-    α and β_u of equation 1 cancel in every comparison and are left out.
+    α and β_u of equation 1 cancel in every comparison and are left out. Every argument left out takes the
+    value of the preset; `fit` checks all of them.
 
     Parameters
     ----------
-    preset, init, learning_rate, lambda_bias, negatives, sampling, average, iterations, eval_every, \
-patience, update, seed, threads, device
-        See `BPRMF`.
+    preset : str, optional
+        ``default``, ``paper`` or ``mymedialite``.
+    seed : int, optional
+        Of the start and of the sampling.
+    threads : int, optional
+        All of the machine by default.
+    device : str, optional
+        ``cpu`` (default), ``cuda`` or ``auto``.
     factors : int, optional
         K, latent factors; 0 leaves γ out.
+    init : str, optional
+        Law of the starting factors: ``normal`` N(0, 0.1²) or ``uniform01`` U[0, 1].
+    learning_rate : float, optional
+        η, above 0.
+    lambda_theta : float, optional
+        λ_Θ of γ_u, θ_u and the positive's γ_i, a tenth of it for the negative's; applied once a triple.
+    lambda_bias : float, optional
+        λ of β_i.
+    negatives : str, optional
+        Law of the negatives: ``uniform`` over all items, ``trained`` over those with a training pair, or by
+        ``popularity``.
+    sampling : str, optional
+        ``users``: every user gets equally many triples in expectation; ``interactions``: every pair one.
+    average : float, optional
+        Decay of the averaged parameters per iteration, 0 ≤ a < 1; 0 is off.
+    iterations : int, optional
+        At most so many; one applies as many triples as there are training pairs.
+    eval_every, patience : int, optional
+        Iterations between validations, and from the best one to the stop.
+    update : str, optional
+        ``ordered``: the same bits for any number of threads. ``hogwild``: threads race; faster.
     visual_factors : int, optional
         D, visual factors, at least 1.
-    lambda_theta : float, optional
-        λ_Θ of γ_u, γ_i and θ_u; of γ_j a tenth.
     lambda_visual : float, optional
         λ of E and β, only in the columns in which the two items of a triple differ.
     reg_scope : str, optional
@@ -47,109 +82,46 @@ patience, update, seed, threads, device
         and for dense features.
     block : int or "auto", optional
         Triples between two updates of E and β.
-    interpretable : bool, optional
-        True demands features of the kind ``attributes``; the model is then called I-VBPR. By default the
-        kind of the features decides.
+    kind : str, optional
+        ``attributes`` demands features of that kind; the model is then called I-VBPR. ``dense`` takes any as
+        nameless. By default the kind of the features decides.
     """
 
-    uses_features = True
-    interpretable: bool | None
+    specifications: ClassVar[tuple[Specification, ...]] = (SPECIFICATIONS["vbpr"], SPECIFICATIONS["i-vbpr"])
 
-    def __init__(
-        self,
-        *,
-        preset: str | None = None,
-        factors: int | None = None,
-        visual_factors: int | None = None,
-        init: str | None = None,
-        learning_rate: float | None = None,
-        lambda_theta: float | None = None,
-        lambda_visual: float | None = None,
-        lambda_bias: float | None = None,
-        reg_scope: str | None = None,
-        negatives: str | None = None,
-        sampling: str | None = None,
-        average: float | None = None,
-        feature_scaling: str | None = None,
-        block: int | str | None = None,
-        iterations: int | None = None,
-        eval_every: int | None = None,
-        patience: int | None = None,
-        update: str | None = None,
-        seed: int | None = None,
-        threads: int | None = None,
-        device: str | None = None,
-        interpretable: bool | None = None,
-    ) -> None:
-        self._store(locals())
+    def _specified(self, features: Features | None) -> Specification:
+        """By `kind`, else by that of the features; before a fit without either the nameless one."""
+        kind = self.kind or (features.kind if features is not None else "dense")
+        named = [one for one in self.specifications if one.kind == kind]
+        return named[0] if named else self.specifications[0]
 
-    @property
-    def name(self) -> str:
-        """``i-vbpr`` for attributes, else ``vbpr``."""
-        return self._name_for(self.features_.kind if self.features_ is not None else "")
+    def _learned_as(self, features: Features | None) -> str | None:
+        return None if features is None else learned_as(features)
 
-    def _name_for(self, kind: str) -> str:
-        attributes = kind == "attributes" if self.interpretable is None else self.interpretable
-        return "i-vbpr" if attributes else "vbpr"
-
-    def _named(self, features: Features | None) -> str:
+    def _resolve(self, features: Features | None) -> dict[str, Any]:
+        if self.kind is not None and self.kind not in KINDS:
+            hint = did_you_mean(str(self.kind), KINDS) or "Use attributes or dense."
+            raise UsageError(f"kind {self.kind!r} is unknown.", hint)
+        name = self._specified(features).name
         if features is None:
-            raise UsageError(f"{self._name_for('')} needs features.", "Name a feature file with --features.")
-        name = self._name_for(features.kind)
-        if name == "i-vbpr" and features.kind != "attributes":
+            raise UsageError(f"{name} needs features.", "Name a feature file with --features.")
+        if self.kind == "attributes" and features.kind != "attributes":
             raise DataError(
                 f"{name} needs features of the kind 'attributes', but {features.path or 'these features'} "
                 f"hold '{features.kind}' ones.",
                 "Make them with 'ivbpr features table', or fit vbpr.",
             )
-        return name
+        return super()._resolve(features)
 
-    def _resolve(self, features: Features | None) -> dict[str, Any]:
-        name = self._named(features)
-        assert features is not None
-        given = {key: value for key, value in self.get_params().items() if key != "interpretable"}
-        return resolve(name, given.pop("preset"), given, learned_as(features))
-
-    def _learner(self, data: Dataset, features: Features | None, options: dict[str, Any]) -> Learner:
+    def _learn(self, data: Dataset, features: Features | None, options: dict[str, Any], run: Run) -> Learned:
         assert features is not None
         source = align(features, data.items)
         scaling = fit_scaling(source, options["feature_scaling"])
-        self.features_, self._found, self._source = FeatureRecord.of(features, scaling), features, source
+        learner = self._learner(data, source, scaling, options)
+        record = FeatureRecord.of(features, scaling)
+        return self._train(learner, data, options, run, features=features, source=source, record=record)
+
+    def _learner(
+        self, data: Dataset, source: FeatureInput, scaling: Scaling, options: dict[str, Any]
+    ) -> Learner:
         return VisualLearner(options, data.train.indptr, data.train.indices, len(data.items), source, scaling)
-
-    def _set_parameters(self, parameters: Parameters) -> None:
-        super()._set_parameters(parameters)
-        self._style = None
-
-    @property
-    def style(self) -> np.ndarray | None:
-        """[θ_i, β · f_i] of every epoch and item, (N, I, D + 1) float32, once it was computed or read."""
-        return self._style
-
-    def keep_style(self, style: np.ndarray) -> None:
-        """Use what a model file kept, instead of projecting the features again."""
-        self._style = style
-
-    _source: Any = None
-    _style: np.ndarray | None = None
-
-    def _make_scorer(self, features: Features | None) -> Scorer:
-        assert isinstance(self.parameters_, VisualParameters) and self.features_ is not None
-        if features is not None:
-            self.find_features(features)
-        elif self._found is None and self._style is not None:
-            self.features_.refuse_changed()
-        if self._style is None:
-            self._style = self._project()
-        return self._scorer_from(self._style)
-
-    def _project(self) -> np.ndarray:
-        """[E f_i, β · f_i] of every item, (1, I, D + 1): there is one epoch."""
-        assert isinstance(self.parameters_, VisualParameters) and self.features_ is not None
-        if self._source is None:
-            self._source = align(self.find_features(), self.data_.items)
-        return project_style(self.parameters_, self._source, self.features_.scaling)[None]
-
-    def _scorer_from(self, style: np.ndarray) -> Scorer:
-        assert isinstance(self.parameters_, VisualParameters)
-        return visual_scorer(self.parameters_, style[0])

@@ -14,13 +14,15 @@ from ivbpr_numba.datasets.dataset import Dataset
 from ivbpr_numba.datasets.scores import open_scores
 from ivbpr_numba.errors import DataError, UsageError, did_you_mean
 from ivbpr_numba.kernels.scalar.random import SAMPLE, mix64
-from ivbpr_numba.models.base import COLD_BELOW
 from ivbpr_numba.ranking import (
+    COLD_BELOW,
     Counts,
+    ItemSide,
     Questions,
     RowScorer,
     Scorer,
     VectorScorer,
+    all_and_cold,
     count,
     count_by_epoch,
     item_classes,
@@ -223,14 +225,8 @@ def _settings(
     counts: Counts, cold: np.ndarray, settings: Sequence[str], ties: str, cold_below: int | None
 ) -> dict[str, Any]:
     """All, cold and stratified results of one scorer."""
-    values, pairs, tied = counts.auc(ties)
-    found: dict[str, Any] = {}
-    if "all" in settings:
-        found["all"] = summary(values, pairs, tied)
-    if "cold" in settings:
-        found["cold"] = summary(values[cold], pairs[cold], tied[cold])
-        if cold_below is not None:
-            found["cold"]["cold_below"] = cold_below
+    both = all_and_cold(counts, cold, ties, cold_below)
+    found: dict[str, Any] = {name: both[name] for name in SETTINGS if name in settings}
     found["stratified"] = summary(*counts.auc(ties, stratified=True))
     return found
 
@@ -266,7 +262,7 @@ def popularity_scorer(data: Dataset, inverse: bool = False) -> VectorScorer:
     """Score by the number of training pairs, or by its negative."""
     bias = data.train_counts.astype(np.float32)
     nothing = np.zeros((len(data.users), 0), np.float32)
-    return VectorScorer(nothing, np.zeros((len(bias), 0), np.float32), -bias if inverse else bias)
+    return VectorScorer(nothing, ItemSide(np.zeros((len(bias), 0), np.float32), -bias if inverse else bias))
 
 
 def cosine_scorer(data: Dataset, features: Features) -> VectorScorer:
@@ -284,7 +280,7 @@ def cosine_scorer(data: Dataset, features: Features) -> VectorScorer:
     users = np.zeros((len(data.users), values.shape[1]), np.float32)
     np.add.at(users, train.users, values[train.indices])
     users /= np.maximum(np.diff(train.indptr), 1)[:, None]
-    return VectorScorer(users, values, np.zeros(n_items, np.float32))
+    return VectorScorer(users, ItemSide(values, np.zeros(n_items, np.float32)))
 
 
 def _per_user(
@@ -354,4 +350,4 @@ def dataset_of(world: World) -> Dataset:
 
 def _true_scorer(vectors: TruthVectors, epoch: int) -> VectorScorer:
     users, items, bias = vectors.users, vectors.items, vectors.item_bias[epoch]
-    return VectorScorer(users.astype(np.float32), items.astype(np.float32), bias.astype(np.float32))
+    return VectorScorer(users.astype(np.float32), ItemSide(items.astype(np.float32), bias.astype(np.float32)))

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ivbpr_numba.answers.explaining import sensitivities, terms_of
+from ivbpr_numba.answers.shoppers import PARTS, owned_items
 from ivbpr_numba.errors import DataError, UsageError
-from ivbpr_numba.models.answers import PARTS, owned_items, view
-from ivbpr_numba.models.explaining import terms_of
 from ivbpr_numba.network.file import Network
 from ivbpr_numba.network.format import PROBABILITIES
 from ivbpr_numba.parameters import VisualParameters
@@ -139,7 +139,7 @@ class NewItem:
         self._model = model
         self._record = record_of(model)
         self._values = np.asarray(values, dtype=np.float64)
-        self._now = view(model, at, features)
+        self._now = model.view(at, features)
         parameters = self._now.parameters
         assert isinstance(parameters, VisualParameters)
         self._parameters = parameters
@@ -189,14 +189,13 @@ class NewItem:
         return {"score": own, "rank": better + equal + 1, "of": rivals + 1, "percentile": percentile}
 
     def terms(self, user_row: int) -> list[dict[str, Any]]:
-        """The terms of a user's score, which sum to it; see `models.explaining.terms_of`."""
+        """The terms of a user's score, which sum to it; see `answers.explaining.terms_of`."""
         alone = replace(
             self._parameters,
             item_bias=np.array([self.item_bias]),
-            item_factors=np.zeros((1, self._parameters.item_factors.shape[1]), np.float32),
         )
-        found = terms_of(alone, self._record, user_row, 0, self._values)
-        return [term for term in found if term["kind"] != "latent"]
+        taste = sensitivities(alone, self._record, alone.user_visual[user_row])
+        return terms_of(alone, np.zeros(0, np.float32), 0, self._record, taste, self._values)
 
 
 def record_of(model: Model) -> FeatureRecord:

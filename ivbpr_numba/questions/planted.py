@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ivbpr_numba.answers.explaining import Sensitivities, sensitivities
 from ivbpr_numba.errors import UsageError
-from ivbpr_numba.models.explaining import Sensitivities, sensitivities
 from ivbpr_numba.parameters import VisualParameters
 from ivbpr_numba.worlds.catalogue import TAGS
 
@@ -145,7 +145,7 @@ def agreement(truth: Truth, model: Model, features: Features, pairs: int = PAIRS
     for n, u in enumerate(rng.integers(0, len(data.users), pairs).tolist()):
         i = int(rng.integers(0, len(data.items)))
         has = planted_taste.has[i]
-        ours = sensitivities(parameters, record, u).centred * values[i]
+        ours = sensitivities(parameters, record, parameters.user_visual[u]).centred * values[i]
         theirs = planted_taste.sensitivities(int(world_row[u])).centred * has
         present = np.flatnonzero(noteworthy(has, values[i]))
         learned.append(ours[present])

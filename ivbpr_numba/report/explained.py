@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ivbpr_numba.models.answers import title_of
-from ivbpr_numba.models.explaining import Sensitivities, sensitivities
+from ivbpr_numba.answers.answers import title_of
+from ivbpr_numba.answers.explaining import Sensitivities, sensitivities
 from ivbpr_numba.parameters import VisualParameters
 from ivbpr_numba.questions.planted import PlantedTaste, noteworthy
 from ivbpr_numba.worlds.world import truth_vectors
@@ -56,7 +56,7 @@ def explained(truth: Truth, model: Model, features: Features) -> dict[str, Any]:
         because = [{**reason, "has": has[reason["term"]]} for reason in entry["because"]]
         entries.append({**entry, "because": because, "truth_rank": int(ranks[item_row])})
     planted = taste.sensitivities(truth.users.row(user))
-    learned = sensitivities(model.parameters_, record, row)
+    learned = sensitivities(model.parameters_, record, model.parameters_.user_visual[row])
     item = entries[0]["item"]
     terms = _terms(truth, model, features, taste, planted, user, item)
     best = np.argsort(-planted.centred, kind="stable")[:LIKES]

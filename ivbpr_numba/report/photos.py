@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ivbpr_numba.answers.answers import title_of
 from ivbpr_numba.judging.assessment import assess, columns_of
-from ivbpr_numba.models.answers import title_of
 from ivbpr_numba.training.labels import Labels
 from ivbpr_numba.worlds.catalogue import TAGS
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from ivbpr_numba.store.tree import Value, as_bytes, as_canonical
 
-__all__ = ["Digested", "Entry", "digest_objects"]
+__all__ = ["Digested", "Entry", "canonical_json", "digest_objects"]
 
 
 @dataclass(frozen=True)
@@ -68,3 +70,8 @@ def digest_objects(objects: Mapping[str, Entry]) -> str:
             sha.update((0).to_bytes(8, "little"))
             sha.update(_length_prefixed(data))
     return sha.hexdigest()
+
+
+def canonical_json(document: Any) -> str:
+    """One text for equal documents: sorted keys, no blanks, plain UTF-8."""
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)

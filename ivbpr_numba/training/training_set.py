@@ -20,13 +20,13 @@ __all__ = ["TrainingSet", "judge", "only_trainable", "training_set"]
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Pictures in memory with their labels.
+    """Pictures in memory, or what a fixed network makes of them, with their labels.
 
     Attributes
     ----------
     vocabulary : Vocabulary
     pixels : ndarray of uint8, shape (n, H, W, 3)
-        RGB.
+        RGB; or features, float32 (n, D).
     targets : tuple of ndarray
         For each group (n,) numbers of values or (n, C) 1 and 0 a tag; negative is unknown.
     train, valid : ndarray of int64
@@ -49,13 +49,13 @@ class TrainingSet:
 
 
 def training_set(task: Task, pixels: np.ndarray, usable: np.ndarray) -> TrainingSet:
-    """Join the pixels of a task's pictures with its labels.
+    """Join the pixels, or features, of a task's pictures with its labels.
 
     Parameters
     ----------
     task : Task
         m pictures.
-    pixels : ndarray of uint8, shape (m, H, W, 3)
+    pixels : ndarray of uint8, shape (m, H, W, 3), or of float32, shape (m, D)
     usable : ndarray of bool, shape (m,)
         False where a picture could not be read; it takes part in nothing.
     """

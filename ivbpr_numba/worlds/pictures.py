@@ -21,7 +21,8 @@ from ivbpr_numba.store.atomic import os_problem, write_many
 from ivbpr_numba.worlds.catalogue import TAGS
 from ivbpr_numba.worlds.wardrobe import fabrics
 from ivbpr_numba.worlds.wardrobe.canvas import PIXELS, Canvas
-from ivbpr_numba.worlds.wardrobe.cuts import CUTS, FITS, LARGEST, LEFT, RIGHT
+from ivbpr_numba.worlds.wardrobe.cut import FITS, LARGEST, LEFT, RIGHT
+from ivbpr_numba.worlds.wardrobe.cuts import CUTS
 from ivbpr_numba.worlds.wardrobe.outfit import outfit_of
 
 if TYPE_CHECKING:

@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from small_models import ATTRIBUTES, DATA, FEATURES, NAMES, fitted
 
 from ivbpr_numba import DataError, Dataset, Features, UsageError
+from ivbpr_numba.answers.explaining import sensitivities, terms_of
 from ivbpr_numba.features.alignment import FeatureRecord, Scaling
 from ivbpr_numba.features.layout import Group
-from ivbpr_numba.models.explaining import sensitivities, terms_of
-from ivbpr_numba.models.presets import MODELS
+from ivbpr_numba.models.specifications import MODELS
 from ivbpr_numba.parameters import VisualParameters
-from ivbpr_numba.ranking import RowScorer, VectorScorer, scores, top
+from ivbpr_numba.ranking import ItemSide, RowScorer, VectorScorer, scores, top
 
 Run = Callable[..., Any]
 MODEL = {name: fitted(name) for name in MODELS}
@@ -32,9 +32,9 @@ SHOWN = {"side": SIDE, "hue": HUE, "title": np.char.add(np.char.add(HUE, b" "), 
 
 def with_columns(name: str) -> Any:
     """The fitted model on data whose items have columns to filter by."""
-    model = MODEL[name]
-    d = DATA
-    model.data_ = Dataset(d.users, d.items, d.train, d.valid, d.test, SHOWN, d.source)
+    model, d = MODEL[name], DATA
+    shown = replace(model.fitted_, data=Dataset(d.users, d.items, d.train, d.valid, d.test, SHOWN, d.source))
+    model.adopt(shown, replace(model.views, fitted=shown))
     return model
 
 
@@ -61,8 +61,10 @@ def test_top_n_equals_a_full_sort(seed: int, n_items: int, n: int, length: int, 
     rng = np.random.default_rng(seed)
     scorer = VectorScorer(
         rng.integers(-2, 3, (n_users, length)).astype(np.float32),
-        rng.integers(-2, 3, (n_items, length)).astype(np.float32),
-        rng.integers(0, 3, n_items).astype(np.float32),
+        ItemSide(
+            rng.integers(-2, 3, (n_items, length)).astype(np.float32),
+            rng.integers(0, 3, n_items).astype(np.float32),
+        ),
     )
     allowed = rng.random(n_items) < rng.choice([0.1, 0.9, 1.0])
     lists = [np.flatnonzero(rng.random(n_items) < 0.3).astype(np.int32) for _ in range(n_users)]
@@ -80,7 +82,8 @@ def test_top_n_equals_a_full_sort(seed: int, n_items: int, n: int, length: int, 
 
 def test_a_score_that_is_no_number_is_never_recommended() -> None:
     scorer = VectorScorer(
-        np.zeros((1, 0), np.float32), np.zeros((4, 0), np.float32), np.array([1, np.nan, 3, 2.0], np.float32)
+        np.zeros((1, 0), np.float32),
+        ItemSide(np.zeros((4, 0), np.float32), np.array([1, np.nan, 3, 2.0], np.float32)),
     )
     items, _ = top(
         scorer, np.zeros(1, np.int64), 4, (np.zeros(2, np.int64), np.zeros(0, np.int32)), np.ones(4, bool)
@@ -217,7 +220,8 @@ def test_terms_sum_whatever_the_parameters(seed: int, sizes: list[int], u: int, 
         *(p.user_visual[u].astype(np.float64) @ p.embedding * f),
         *(p.visual_bias * f),
     ]
-    found = terms_of(p, record, u, i, values[i])
+    felt = sensitivities(p, record, p.user_visual[u])
+    found = terms_of(p, p.user_factors[u], i, record, felt, values[i])
     assert sum(t["contribution"] for t in found) == pytest.approx(sum(parts), abs=1e-9)
     for term in found:
         if term["kind"] == "attribute":
@@ -243,14 +247,14 @@ def test_a_constant_within_a_group_changes_no_contribution(
     else:
         moved.visual_bias[part] += constant / scale
     for u in range(3):
-        before, after = (sensitivities(q, record, u).centred for q in (p, moved))
+        before, after = (sensitivities(q, record, q.user_visual[u]).centred for q in (p, moved))
         np.testing.assert_allclose(after, before, atol=1e-7 * (1 + abs(constant)))
 
 
 @given(st.integers(0, 2**32), SIZES, st.integers(0, 2))
 def test_the_average_item_has_nothing_from_an_exclusive_group(seed: int, sizes: list[int], u: int) -> None:
     p, record, _ = world_of(seed, sizes)
-    centred = sensitivities(p, record, u).centred
+    centred = sensitivities(p, record, p.user_visual[u]).centred
     for group in record.groups[:-1]:
         part = slice(group.offset, group.offset + group.size)
         assert abs(float(record.scaling.mean[part].astype(np.float64) @ centred[part])) < 1e-9

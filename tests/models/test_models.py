@@ -48,8 +48,9 @@ from ivbpr_numba import (
 from ivbpr_numba.features.alignment import learned_as
 from ivbpr_numba.kernels.scalar.random import RAND, mix64
 from ivbpr_numba.models.checkpoint import Checkpoint, partial_path
-from ivbpr_numba.models.presets import MODELS, PRESETS, resolve
-from ivbpr_numba.models.registry import _CLASSES
+from ivbpr_numba.models.presets import resolve
+from ivbpr_numba.models.registry import _BY_NAME, _fixed
+from ivbpr_numba.models.specifications import MODELS, SPECIFICATIONS
 from ivbpr_numba.store.verify import verify
 
 
@@ -62,7 +63,7 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 def test_constructors_only_store(name: str) -> None:
-    cls, _ = _CLASSES[name]
+    cls = _BY_NAME[name]
     odd = {option: object() for option in cls.option_names()}
     model = cls(**odd)
     assert model.get_params() == odd
@@ -82,9 +83,9 @@ def test_every_option_of_the_presets_can_be_given(name: str) -> None:
     """The constructor, the presets and the command line know the same options."""
     from ivbpr_cli.commands.fit import OPTIONS
 
-    cls, fixed = _CLASSES[name]
-    known = {*cls.option_names()} - {*fixed}
-    assert known == {*resolve(name, None, {}, "dense")}
+    known = {*_BY_NAME[name].option_names()} - {*_fixed(name)}
+    ignored = {*SPECIFICATIONS[name].ignored}
+    assert known - ignored == {*resolve(name, None, {}, "dense")}
     assert known <= {*OPTIONS}
 
 
@@ -92,7 +93,7 @@ def test_fit_returns_self_and_names_what_it_learned(name: str) -> None:
     model = fitted(name)
     assert model.name == name and model.data_ is DATA
     assert set(model.parameters_.arrays()) == {
-        n[:-1] for n in vars(model) if n.endswith("_") and isinstance(getattr(model, n), np.ndarray)
+        n[:-1] for n in dir(model) if n.endswith("_") and isinstance(getattr(model, n, None), np.ndarray)
     }
     assert (
         0 <= model.metrics_["valid"]["all"]["auc"] <= 1 and model.metrics_["test"]["cold"]["cold_below"] == 5
@@ -106,16 +107,20 @@ def test_fit_returns_self_and_names_what_it_learned(name: str) -> None:
 
 def test_the_table_of_presets() -> None:
     mf, visual, paper = (
-        PRESETS[p][m] for p, m in (("default", "bpr-mf"), ("default", "i-vbpr"), ("paper", "vbpr"))
+        SPECIFICATIONS[m].presets[p]
+        for p, m in (("default", "bpr-mf"), ("default", "i-vbpr"), ("paper", "vbpr"))
     )
     assert (mf["learning_rate"], mf["lambda_theta"], mf["lambda_bias"]) == (0.05, 0.03, 0.05)
     assert (mf["negatives"], mf["average"], mf["iterations"], mf["patience"]) == ("trained", 0.9, 300, 30)
-    own = PRESETS["mymedialite"]["bpr-mf"]
-    assert own == PRESETS["paper"]["bpr-mf"]
+    own = SPECIFICATIONS["bpr-mf"].presets["mymedialite"]
+    assert own == SPECIFICATIONS["bpr-mf"].presets["paper"]
     assert (own["learning_rate"], own["lambda_theta"], own["lambda_bias"]) == (0.05, 0.0025, 0)
     assert (own["negatives"], own["average"], own["iterations"], own["factors"]) == ("uniform", 0, 30, 10)
-    assert PRESETS["default"]["mm-mf"]["margin"] == 1 and PRESETS["paper"]["mm-mf"]["margin"] == 0
-    assert PRESETS["mymedialite"]["mm-mf"]["learning_rate"] == 0.1
+    assert (
+        SPECIFICATIONS["mm-mf"].presets["default"]["margin"] == 1
+        and SPECIFICATIONS["mm-mf"].presets["paper"]["margin"] == 0
+    )
+    assert SPECIFICATIONS["mm-mf"].presets["mymedialite"]["learning_rate"] == 0.1
     assert (visual["learning_rate"], visual["lambda_theta"], visual["lambda_bias"]) == (0.01, 0.3, 0.1)
     assert (visual["negatives"], visual["average"]) == ("trained", 0.9)
     assert resolve("i-vbpr", None, {}, "attributes")["lambda_visual"] == 0.003
@@ -125,7 +130,7 @@ def test_the_table_of_presets() -> None:
         *(0.005, "uniform"),
     )
     assert (paper["lambda_visual"], paper["lambda_bias"], paper["average"]) == (0, 0, 0)
-    time = PRESETS["paper"]["i-tvbpr"]
+    time = SPECIFICATIONS["i-tvbpr"].presets["paper"]
     assert (time["epochs"], time["segment_on"], time["segment_negatives"], time["temporal_init"]) == (
         *(10, "valid"),
         *(1000, "paper"),

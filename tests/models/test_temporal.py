@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_models import DATA, FEATURES
+from small_models import DATA, FEATURES, changed
 
 from ivbpr_numba import VBPR, DataError, Dataset, UsageError, load
 from ivbpr_numba.features.alignment import align, fit_scaling
@@ -175,8 +175,8 @@ def test_one_epoch_with_unit_weights_is_vbpr() -> None:
     np.testing.assert_array_equal(own.embedding, p.embedding)
     np.testing.assert_array_equal(own.visual_bias, p.visual_bias)
     plain = VBPR(iterations=1, eval_every=1).fit(DATA, FEATURES["i-vbpr"])
-    plain._set_parameters(own)
-    visual._set_parameters(p)
+    changed(plain, parameters=own)
+    changed(visual, parameters=p)
     np.testing.assert_array_equal(visual.scores([DATA.users[0]]), plain.scores([DATA.users[0]]))
     assert made.parameters(made.tables).epoch_edges.shape == (2,)
 
@@ -189,7 +189,7 @@ def test_scores_at_an_epoch_are_equation_2() -> None:
     for e in range(3):
         one = scorer.at(e)
         for u in (0, 11):
-            found = one.item_bias + one.item_vectors @ one.user_vectors[u]
+            found = one.items.bias + one.items.vectors @ one.user_vectors[u]
             np.testing.assert_allclose(found, naive.scores(params, u, f, e), rtol=2e-5, atol=2e-5)
     times = np.array([0, p.epoch_edges[1] - 1, p.epoch_edges[1], p.epoch_edges[2], 2**40])
     assert scorer.epochs(times).tolist() == [
@@ -212,7 +212,7 @@ def test_drifting_item_biases_are_scored_saved_and_read(tmp_path: Path) -> None:
     for one in (model, back):
         for e in range(3):
             own = one.scorer().at(e)
-            found = own.item_bias + own.item_vectors @ own.user_vectors[5]
+            found = own.items.bias + own.items.vectors @ own.user_vectors[5]
             np.testing.assert_allclose(found, naive.scores(params, 5, f, e, category), rtol=2e-5, atol=2e-5)
     assert (
         TVBPR(**{**options, "item_drift": False}).fit(data, FEATURES["i-vbpr"]).parameters_.category is None

@@ -16,7 +16,7 @@ from small_models import ATTRIBUTES, DATA, FEATURES, N_ITEMS, ONE_HOT, fitted
 from ivbpr_numba import DataError, Dataset, Features, UsageError, auc, load
 from ivbpr_numba.demo import DEMO_MODELS
 from ivbpr_numba.models.base import Model
-from ivbpr_numba.models.presets import MODELS
+from ivbpr_numba.models.specifications import MODELS
 from ivbpr_numba.questions.auc import auc_of_scores, truth_auc
 from ivbpr_numba.ranking import TemporalScorer, scores
 from ivbpr_numba.worlds.world import generate, truth_vectors

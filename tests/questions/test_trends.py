@@ -16,11 +16,12 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from small_models import ATTRIBUTES, DATA, DENSE, NAMES
+from small_models import changed as with_parts
 
 from ivbpr_numba import TVBPR, VBPR, EnvironmentProblem, Features, UsageError, load, trends
+from ivbpr_numba.answers.explaining import sensitivities
 from ivbpr_numba.features.layout import Columns, Group
 from ivbpr_numba.models.epochs import epoch_of
-from ivbpr_numba.models.explaining import sensitivities
 from ivbpr_numba.questions.trends import measure
 from ivbpr_numba.report.item_pictures import pictures_of
 from ivbpr_numba.report.time_axis import time_ticks
@@ -41,15 +42,15 @@ MODEL = fit(feature_scaling="idf")  # multipliers other than one
 
 def changed(model: TVBPR, **arrays: np.ndarray) -> TVBPR:
     other = fit(iterations=2)
-    other.features_ = model.features_
-    other._set_parameters(replace(model.parameters_, **arrays))
-    return other
+    return with_parts(other, features=model.features_, parameters=replace(model.parameters_, **arrays))
 
 
 def mean_of_sensitivities(model: TVBPR, epoch: int, users: np.ndarray) -> np.ndarray:
     assert model.features_ is not None
     now = model.parameters_.at(epoch)
-    return np.mean([sensitivities(now, model.features_, int(u)).centred for u in users], axis=0)
+    return np.mean(
+        [sensitivities(now, model.features_, now.user_visual[int(u)]).centred for u in users], axis=0
+    )
 
 
 # --- the two figures ---------------------------------------------------------------------------------------
@@ -120,7 +121,10 @@ def test_the_bootstrap_is_the_spread_of_the_mean() -> None:
     assert record is not None
     each = np.array(
         [
-            [sensitivities(MODEL.parameters_.at(e), record, u).centred for u in range(len(DATA.users))]
+            [
+                sensitivities(MODEL.parameters_.at(e), record, MODEL.user_visual_[u]).centred
+                for u in range(len(DATA.users))
+            ]
             for e in range(3)
         ]
     )

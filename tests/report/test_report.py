@@ -18,11 +18,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from small_models import changed
 
 from ivbpr_numba import Dataset, Features, UsageError, auc, create, load, trends
 from ivbpr_numba import demo as demo_module
+from ivbpr_numba.answers.explaining import sensitivities
 from ivbpr_numba.demo import DEMO_MODELS, run_demo
-from ivbpr_numba.models.explaining import sensitivities
 from ivbpr_numba.questions.auc import truth_auc
 from ivbpr_numba.questions.planted import PlantedTaste, agreement, faithful
 from ivbpr_numba.report import charts, render
@@ -456,11 +457,11 @@ def test_a_model_that_knows_the_truth_is_faithful(made: tuple[Path, dict, dict])
         embedding=truth.taste_map[:, columns].astype(np.float32),
         visual_bias=truth.styles(None)[columns].astype(np.float32),
     )
-    model.parameters_ = perfect
+    changed(model, parameters=perfect)
     found = agreement(truth, model, features, pairs=300)
     assert np.allclose(found.learned, found.planted, atol=1e-5)
     assert found.correlation > 0.9999 and found.top_beats_random == 1 and found.asked == 300
-    model.parameters_ = replace(perfect, user_visual=perfect.user_visual[::-1].copy())
+    changed(model, parameters=replace(perfect, user_visual=perfect.user_visual[::-1].copy()))
     other = faithful(truth, model, features, pairs=300)
     assert other["correlation"] < 0.5 and other["top_beats_random"] < 0.8
 
@@ -487,7 +488,11 @@ def test_planted_contributions_are_those_of_the_true_attributes(made: tuple[Path
         kept = (through.has[i] > 0) | (values[i] >= 0.5)
         assert np.allclose(found.planted[found.of_pair == n], taste[kept])
         own = np.flatnonzero(through.has[i])
-        named = int(np.argmax(sensitivities(model.parameters_, model.features_, u).centred * values[i]))
+        named = int(
+            np.argmax(
+                sensitivities(model.parameters_, model.features_, model.user_visual_[u]).centred * values[i]
+            )
+        )
         rng.choice(own[own != named])
 
 

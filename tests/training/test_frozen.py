@@ -267,7 +267,7 @@ def test_training_learns_and_repeats_itself() -> None:
 def test_same_bits_for_one_and_two_threads() -> None:
     """Of the BLAS library: its products are cut by columns and rows, never along the sum."""
     program = (
-        "import sys, hashlib, numpy as np; sys.path.insert(0, sys.argv[1]); import test_frozen as t\n"
+        "import sys, hashlib, numpy as np; sys.path[:0] = sys.argv[1:]; import test_frozen as t\n"
         "rng = np.random.default_rng(0); f = rng.normal(0, 1, (700, 600)).astype(np.float32)\n"
         "y = [rng.integers(-1, 30, 700).astype(np.int32), rng.integers(-1, 2, (700, 9)).astype(np.int8)]\n"
         "v = t.Vocabulary((t.AttributeGroup('a', tuple(map(str, range(30))), True),\n"
@@ -279,7 +279,7 @@ def test_same_bits_for_one_and_two_threads() -> None:
     found = set()
     for threads in ("1", "2"):
         limits = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), threads)
-        command = [sys.executable, "-c", program, str(Path(__file__).parents[1])]
+        command = [sys.executable, "-c", program, *map(str, Path(__file__).parents[:2])]
         done = subprocess.run(command, env={**os.environ, **limits}, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         found.add(done.stdout.strip())

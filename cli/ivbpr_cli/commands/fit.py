@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from ivbpr_cli.commands.options import argument, option, out
 from ivbpr_cli.output import Answer, Screen, facts
 from ivbpr_cli.paths import input_file, output_file
+from ivbpr_numba.events import check_log
 
 __all__ = ["fit"]
 
@@ -76,7 +77,7 @@ def fit(
         input_file(features, "feature file")
     output_file(out, dataset, features)
     if log is not None:
-        output_file(log, dataset, features, out)
+        check_log(log, dataset, features, out)
 
     from ivbpr_numba.datasets.dataset import Dataset
     from ivbpr_numba.features.features import Features

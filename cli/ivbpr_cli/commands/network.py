@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from ivbpr_cli.commands.labelled import DATA, File, Groups, Id, Items, Labels, Tags, check_photos
 from ivbpr_cli.commands.options import argument, names, option, out
 from ivbpr_cli.output import Answer, Screen, Table, facts
 from ivbpr_cli.paths import input_file, output_file
 from ivbpr_numba.errors import UsageError
+from ivbpr_numba.events import Event, JsonLines, Observer, check_log
 
 if TYPE_CHECKING:
     from ivbpr_numba.training.task import Task
 
 __all__ = ["export", "train"]
 
-DATA = "Photos and labels"
 NETWORK = "The network"
 TRAIN = "Training (where not given: what did best on real photos)"
 RUN = "The run"
-
-Observer = Callable[[dict[str, Any]], None]
 
 
 def train(
@@ -31,19 +31,13 @@ def train(
         Path,
         option("Folder, tar or zip with the photos: ITEM.jpg.", DATA, metavar="IMAGES", show_default=False),
     ],
-    labels: Annotated[
-        Path, option("Table or JSON of what the items are.", DATA, metavar="FILE", show_default=False)
-    ],
+    labels: Labels,
     out: Annotated[Path, out("The network to write (ONNX).")],
-    id: Annotated[str | None, option("Column of the item ids in the tables.", DATA, metavar="COL")] = None,
-    groups: Annotated[str | None, option("Columns with one value an item.", DATA, metavar="COL,COL")] = None,
-    tags: Annotated[
-        list[str] | None, option("A column with several values; repeatable.", DATA, metavar="COL[:SEP]")
-    ] = None,
-    items: Annotated[
-        Path | None, option("Table that names the item (--id) and the path (--file) of each photo.", DATA)
-    ] = None,
-    file: Annotated[str | None, option("Column of --items: path of the photo.", DATA, metavar="COL")] = None,
+    id: Id = None,
+    groups: Groups = None,
+    tags: Tags = None,
+    items: Items = None,
+    file: File = None,
     min_images: Annotated[int, option("Leave out values that fewer photos have.", DATA)] = 20,
     family: Annotated[
         int | None, option("Items that agree in so many first characters stay together.", DATA)
@@ -95,28 +89,39 @@ def train(
     """Learn the attributes of photos: one file that `ivbpr features extract` and `ivbpr score` use."""
     given = locals()
     options = {name: given[name] for name in OPTIONS if given[name] is not None}
-    input_file(labels, "label table")
-    if not images.exists():
-        raise UsageError(f"The images {images} do not exist.", "Check the path.")
-    for path, what in ((init, "initial weights"), (frozen, "network"), (items, "table of images")):
+    check_photos(images, labels, items)
+    for path, what in ((init, "initial weights"), (frozen, "network")):
         if path is not None:
             input_file(path, what)
-    output_file(out, images, labels, init, frozen, items)
-    if log is not None:
-        output_file(log, images, labels, init, frozen, items, out)
+    inputs = (images, labels, init, frozen, items)
+    output_file(out, *inputs)
     if frozen is not None and init is not None:
         raise UsageError("--frozen and --init are two ways of training.", "Name one of them.")
     if frozen is not None:
         _check_frozen(options, precision, keep_checkpoint)
     if output and frozen is None:
         raise UsageError("--output names layers of a frozen network.", "Name it with --frozen.")
+    shape = _size(size)
     if frozen is None:
         from ivbpr_numba.training.whole import with_torch  # noqa: F401 - exit 4 before any work without it
+        from ivbpr_numba.training.whole.checkpoint import partial_path
+    else:
+        from ivbpr_numba.training.frozen.trainer import partial_path
     from ivbpr_numba.photos.pictures import Pictures
+    from ivbpr_numba.training.outputs import claimed, companions
     from ivbpr_numba.training.task import make_task
 
-    shape = _size(size)
-    with Pictures.open(images, items, id if items else None, file) as pictures, _Log(log, resume) as lines:
+    partial = partial_path(out)
+    with ExitStack() as stack:
+        # All that is written is claimed first: neither a photo is decoded nor an old log lost in vain.
+        others = (*companions(out, partial), *inputs)
+        if log is not None:
+            check_log(log, *others)
+        held = stack.enter_context(claimed(out, partial, resume=resume, overwrite=overwrite))
+        lines = None
+        if log is not None:
+            lines = stack.enter_context(JsonLines(log, append=resume, others=others))
+        pictures = stack.enter_context(Pictures.open(images, items, id if items else None, file))
         task = make_task(
             pictures,
             labels,
@@ -129,27 +134,35 @@ def train(
             test_share=test_share,
             family=family,
         )
-        with screen.progress("training") as draw:
+        draw = stack.enter_context(screen.progress("training"))
+        run = {
+            "about": {"split": task.split, "labels": task.report["labels"]},
+            "resume": resume,
+            "overwrite": overwrite,
+            "keep_lock": held,
+            "progress": _observer(screen, draw, lines),
+        }
+        if frozen is not None:
+            found = _frozen(task, out, options, frozen, output or (), preprocess, shape, run)
+        else:
+            run["keep_checkpoint"] = keep_checkpoint
+            found = _whole(task, out, options, init, preprocess, shape, run)
+    screen.show(_answer(out, task, found, found.pop("bad_images")))
 
-            def observe(event: dict[str, Any]) -> None:
-                draw(event)
-                if event.get("event") == "warning":
-                    screen.warn(event["message"])
-                if event.get("event") == "evaluation":
-                    screen.note(_line(event))
-                if "event" in event:
-                    lines.write(event)
 
-            if frozen is not None:
-                found = _frozen(
-                    task, out, options, frozen, output or (), preprocess, shape, resume, overwrite, observe
-                )
-                problems = found.pop("bad_images")
-            else:
-                found, problems = _whole(
-                    task, out, options, init, preprocess, shape, resume, overwrite, keep_checkpoint, observe
-                )
-    screen.show(_answer(out, task, found, problems))
+def _observer(screen: Screen, draw: Observer, lines: JsonLines | None) -> Observer:
+    """What is done with each event: drawn, said, written."""
+
+    def observe(event: Event) -> None:
+        draw(event)
+        if event.get("event") == "warning":
+            screen.warn(event["message"])
+        if event.get("event") == "evaluation":
+            screen.note(_line(event))
+        if "event" in event and lines is not None:
+            lines.write(event)
+
+    return observe
 
 
 # What goes to the training; the rest concerns data and run.
@@ -189,38 +202,16 @@ def _whole(
     init: Path | None,
     preprocess: str | None,
     size: tuple[int, int] | None,
-    resume: bool,
-    overwrite: bool,
-    keep_checkpoint: bool,
-    observe: Observer,
-) -> tuple[dict[str, Any], list[dict[str, str]]]:
+    run: dict[str, Any],
+) -> dict[str, Any]:
     """Train all layers in torch."""
-    from ivbpr_numba.photos.pictures import load_pixels
-    from ivbpr_numba.training.training_set import training_set
     from ivbpr_numba.training.whole.initialising import starting_preprocessing
-    from ivbpr_numba.training.whole.options import TorchOptions, choose_device
-    from ivbpr_numba.training.whole.trainer import train_torch
+    from ivbpr_numba.training.whole.options import TorchOptions
+    from ivbpr_numba.training.whole.trainer import train_whole
 
     chosen = TorchOptions(**options).checked()
-    choose_device(chosen.device)
     prepared = starting_preprocessing(init, preprocess, size, chosen.trunk)
-    observe({"step": "reading the images"})
-    pixels, usable, problems = load_pixels(
-        task.pictures, task.chosen.tolist(), prepared.fit, prepared.size, chosen.threads, observe
-    )
-    found = train_torch(
-        training_set(task, pixels, usable),
-        prepared,
-        out,
-        chosen,
-        init=init,
-        about={"split": task.split, "labels": task.report["labels"]},
-        resume=resume,
-        overwrite=overwrite,
-        keep_checkpoint=keep_checkpoint,
-        progress=observe,
-    )
-    return found, problems
+    return train_whole(task, prepared, out, chosen, init=init, **run)
 
 
 def _check_frozen(options: dict[str, Any], precision: str, keep_checkpoint: bool) -> None:
@@ -241,9 +232,7 @@ def _frozen(
     layers: Sequence[str],
     preprocess: str | None,
     size: tuple[int, int] | None,
-    resume: bool,
-    overwrite: bool,
-    observe: Observer,
+    run: dict[str, Any],
 ) -> dict[str, Any]:
     """Train branches on a fixed network, without torch."""
     from ivbpr_numba.photos.preprocessing import Preprocessing
@@ -255,19 +244,11 @@ def _frozen(
     if "dropout" in own:  # one number for both, as for whole networks
         own["input_dropout"] = own["dropout"]
     chosen = BranchOptions(**own).checked()
-    given = None if preprocess is None else Preprocessing.read(preprocess)
-    return train_frozen(
-        task,
-        open_backbone(path, layers, given, size),
-        out,
-        chosen,
-        about={"split": task.split, "labels": task.report["labels"]},
-        device=options["device"],
-        threads=options.get("threads"),
-        resume=resume,
-        overwrite=overwrite,
-        progress=observe,
+    backbone = open_backbone(
+        path, layers, None if preprocess is None else Preprocessing.read(preprocess), size
     )
+    device, threads = options["device"], options.get("threads")
+    return train_frozen(task, backbone, out, chosen, device=device, threads=threads, **run)
 
 
 def _answer(out: Path, task: Task, found: dict[str, Any], problems: list[dict[str, str]]) -> Answer:
@@ -314,38 +295,6 @@ def _size(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
     sides = text.lower().replace("×", "x").split("x")
-    if len(sides) != 2 or not all(re.fullmatch(" *0*[1-9][0-9]{0,5} *", side) for side in sides):
+    if len(sides) != 2 or not all(re.fullmatch(" *[0-9]{1,6} *", side) and int(side) > 0 for side in sides):
         raise UsageError(f"--size {text} is no size.", "Write HEIGHTxWIDTH, such as 192x128.")
     return int(sides[0]), int(sides[1])
-
-
-class _Log:
-    """Events as JSON lines, visible at once to whoever follows the file."""
-
-    def __init__(self, path: Path | None, append: bool) -> None:
-        self._path, self._mode = path, "ab" if append else "wb"
-
-    def __enter__(self) -> _Log:
-        from ivbpr_numba.store.atomic import os_problem
-
-        try:
-            self._file = open(self._path, self._mode, buffering=0) if self._path is not None else None
-        except OSError as problem:
-            raise os_problem(problem, str(self._path)) from problem
-        return self
-
-    def __exit__(self, *problem: object) -> None:
-        if self._file is not None:
-            self._file.close()
-
-    def write(self, event: dict[str, Any]) -> None:
-        """Add one line."""
-        import orjson
-
-        from ivbpr_numba.store.atomic import os_problem
-
-        if self._file is not None:
-            try:
-                self._file.write(orjson.dumps(event, option=orjson.OPT_SERIALIZE_NUMPY) + b"\n")
-            except OSError as problem:
-                raise os_problem(problem, str(self._path)) from problem

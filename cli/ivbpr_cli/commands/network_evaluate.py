@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
+from ivbpr_cli.commands.labelled import DATA, File, Groups, Id, Items, Labels, Tags, check_photos
 from ivbpr_cli.commands.options import argument, names, option
 from ivbpr_cli.output import Answer, Screen, Table
 from ivbpr_cli.paths import input_file, output_file
@@ -20,27 +21,19 @@ WORST = 3
 def evaluate(
     screen: Screen,
     network: Annotated[Path, argument("A network written by 'ivbpr network train'.", metavar="NET.onnx")],
-    labels: Annotated[
-        Path, option("Table or JSON of what the items are.", metavar="FILE", show_default=False)
-    ],
+    labels: Labels,
     images: Annotated[
-        Path | None, option("Folder, tar or zip with an image an item; ITEM.jpg.", metavar="IMAGES")
+        Path | None, option("Folder, tar or zip with the photos: ITEM.jpg.", DATA, metavar="IMAGES")
     ] = None,
     features: Annotated[
-        Path | None, option("Instead of images: the feature file extracted with this network.")
+        Path | None, option("Instead of images: the feature file extracted with this network.", DATA)
     ] = None,
-    id: Annotated[str | None, option("Column of the item ids in the tables.", metavar="COL")] = None,
-    groups: Annotated[
-        str | None, option("Columns with one value; all groups of the network if none.", metavar="COL,COL")
-    ] = None,
-    tags: Annotated[
-        list[str] | None, option("A column with several values; repeatable.", metavar="COL[:SEP]")
-    ] = None,
+    id: Id = None,
+    groups: Groups = None,
+    tags: Tags = None,
     split: Annotated[str, option("all, or train, valid or test of the network's recorded split.")] = "all",
-    items: Annotated[
-        Path | None, option("Table that names the item (--id) and the path (--file) of each image.")
-    ] = None,
-    file: Annotated[str | None, option("Column of --items: path of the image.", metavar="COL")] = None,
+    items: Items = None,
+    file: File = None,
     plot: Annotated[
         Path | None,
         option("Draw reliability and confusions: .svg, or .png with the extra 'plot'.", metavar="FILE"),
@@ -50,16 +43,13 @@ def evaluate(
 ) -> None:
     """Accuracy, average precision, calibration and confusions of every attribute group."""
     input_file(network, "network")
-    input_file(labels, "label table")
+    check_photos(images, labels, items)
     if (images is None) == (features is None):
         raise UsageError("Judge images or a feature file.", "Name one of --images and --features.")
     if images is None and items is not None:
         raise UsageError("--items is a table of images.", "Name them with --images.")
-    if images is not None and not images.exists():
-        raise UsageError(f"The images {images} do not exist.", "Check the path.")
-    for path, what in ((features, "feature file"), (items, "table of images")):
-        if path is not None:
-            input_file(path, what)
+    if features is not None:
+        input_file(features, "feature file")
     if plot is not None:
         if plot.suffix.lower() not in PLOTS:
             raise UsageError(f"--plot {plot}: not a kind of plot.", "Name a .png or an .svg file.")

@@ -60,10 +60,10 @@ def recommend(
     given = Features.read(features) if features is not None else None
     parts = tuple(exclude or ("train", "valid", "test"))
     if out is not None:
-        from ivbpr_numba.models.answers import recommend_all
+        from ivbpr_numba.answers.answers import recommend_all
         from ivbpr_numba.store.atomic import write_bytes
 
-        answers = recommend_all(fitted, n, at=at, where=conditions, exclude=parts, features=given)
+        answers = recommend_all(fitted.view(at, given), n, where=conditions, exclude=parts)
         counted = _Counted()
         write_bytes(out, _lines(answers, screen.format == Format.jsonl, counted))
         row = {"out": str(out), "users": counted.users, "rows": counted.rows}

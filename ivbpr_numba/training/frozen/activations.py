@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ivbpr_numba.errors import DataError, Interrupted
+from ivbpr_numba.events import Observer
 from ivbpr_numba.network.file import NetworkSession
 from ivbpr_numba.network.journal import Journal
 from ivbpr_numba.photos.pictures import Pixels, pixels_of
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from ivbpr_numba.training.task import Task
 
 __all__ = ["Activations", "identity_of", "inputs_of"]
-
-Observer = Callable[[dict[str, Any]], None]
 
 BATCH = 64  # images a run of the backbone
 

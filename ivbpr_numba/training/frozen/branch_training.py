@@ -15,20 +15,17 @@ from typing import Any
 import numpy as np
 
 from ivbpr_numba.errors import Interrupted, UsageError
+from ivbpr_numba.events import Observer
 from ivbpr_numba.network.vocabulary import Vocabulary
-from ivbpr_numba.training.calibration import fit_temperature, log_loss
+from ivbpr_numba.training.figures import CRITERIA, figures_of, score
 from ivbpr_numba.training.frozen.branches import Branches, known_labels, loss_and_gradient, start_branches
-from ivbpr_numba.training.training_set import judge
 
 __all__ = ["BranchOptions", "TrainedBranches", "train_branches"]
-
-Observer = Callable[[dict[str, Any]], None]
 
 MOMENTUM, SQUARES, TINY = 0.9, 0.999, 1e-8  # Adam's usual constants
 AHEAD = 10  # steps after which the average of weights reaches far back
 PIECE = 1 << 15  # values updated at once
 ROWS = 1024  # rows judged or summed at once
-CRITERIA = ("log_loss", "accuracy")
 
 
 @dataclass(frozen=True)
@@ -191,7 +188,6 @@ def train_branches(
     tell = progress or (lambda event: None)
     begun = time.perf_counter()
     training = _Training(features, targets, vocabulary, train, options)
-    exclusive = [group.exclusive for group in vocabulary.groups]
     history: list[dict[str, Any]] = []
     best: tuple[Branches, list[float], dict[str, Any]] | None = None
     for epoch in range(options.epochs):
@@ -214,27 +210,19 @@ def train_branches(
         logits = [np.concatenate(part) for part in zip(*judged)] or [
             np.empty((0, len(group.values)), np.float32) for group in vocabulary.groups
         ]
-        triples = list(zip(logits, [target[valid] for target in targets], exclusive))
-        temperatures = [fit_temperature(*triple) for triple in triples]
-        losses = [log_loss(*triple, temperature) for triple, temperature in zip(triples, temperatures)]
-        accuracies = judge(logits, [triple[1] for triple in triples])
+        figures, temperatures = figures_of(logits, [target[valid] for target in targets], vocabulary)
         row = {
             "phase": "branches",
             "epoch": epoch + 1,
             "epochs": options.epochs,
             "loss": training.loss,
-            "valid_accuracy": _mean(accuracies),
-            "valid_log_loss": _mean(losses),
-            "groups": {
-                group.name: {"accuracy": _number(a), "log_loss": _number(b), "temperature": t}
-                for group, a, b, t in zip(vocabulary.groups, accuracies, losses, temperatures)
-            },
+            **figures,
             "learning_rate": training.rate,
             "seconds": round(time.perf_counter() - begun, 3),
         }
         history.append(row)
         tell({"event": "evaluation", **row})
-        if best is None or _score(row, options.criterion) >= _score(best[2], options.criterion):
+        if best is None or score(row, options.criterion) >= score(best[2], options.criterion):
             best = averaged, temperatures, row
         elif options.patience and epoch + 1 - best[2]["epoch"] >= options.patience:
             break
@@ -243,22 +231,6 @@ def train_branches(
     shift, factor = training.shift, training.factor
     folded = branches.folded(shift, factor, temperatures)
     return TrainedBranches(folded, branches, shift, factor, temperatures, row, history)
-
-
-def _score(row: dict[str, Any], criterion: str) -> float:
-    """What early stopping compares; without validation the last epoch is the best."""
-    if criterion == "accuracy":
-        return row["valid_accuracy"] if row["valid_accuracy"] is not None else 0.0
-    return -row["valid_log_loss"] if row["valid_log_loss"] is not None else 0.0
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    known = [value for value in values if not math.isnan(value)]
-    return sum(known) / len(known) if known else None
-
-
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else value
 
 
 class _Training:

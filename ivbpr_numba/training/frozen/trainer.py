@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from ivbpr_numba.errors import UsageError
+from ivbpr_numba.events import Observer
 from ivbpr_numba.network.journal import Journal
 from ivbpr_numba.photos.pipeline import cores
 from ivbpr_numba.signals import stop_signals
-from ivbpr_numba.store.atomic import PathLike, lock
+from ivbpr_numba.store.atomic import Lock, PathLike
+from ivbpr_numba.training.figures import group_rows
 from ivbpr_numba.training.frozen.activations import Activations, identity_of, inputs_of
 from ivbpr_numba.training.frozen.backbone import Backbone
-from ivbpr_numba.training.frozen.branch_training import BranchOptions, TrainedBranches, train_branches
+from ivbpr_numba.training.frozen.branch_training import BranchOptions, train_branches
 from ivbpr_numba.training.frozen.grafting import graft, write_grafted
-from ivbpr_numba.training.training_set import TrainingSet, only_trainable
+from ivbpr_numba.training.outputs import claimed
+from ivbpr_numba.training.training_set import only_trainable, training_set
 
 if TYPE_CHECKING:
     from ivbpr_numba.training.task import Task
 
 __all__ = ["partial_path", "train_frozen"]
-
-Observer = Callable[[dict[str, Any]], None]
 
 COMPARED = 8  # images on which the grafted network is checked
 
@@ -49,6 +46,7 @@ def train_frozen(
     threads: int | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    keep_lock: Lock | None = None,
     progress: Observer | None = None,
 ) -> dict[str, Any]:
     """Train branches on a fixed backbone, calibrate them, and write both as one network.
@@ -73,6 +71,8 @@ def train_frozen(
         For decoding and for the backbone on the CPU.
     resume, overwrite : bool
         Go on from ``OUT.partial.frozen``, or throw it away.
+    keep_lock : Lock, optional
+        See `training.outputs.claimed`.
     progress : callable, optional
         Called with ``{"step": …}``, ``{"done": images, "total": n}`` and
         ``{"event": "configuration" | "evaluation" | "warning" | "end", …}``.
@@ -103,21 +103,17 @@ def train_frozen(
     begun = time.perf_counter()
     partial = partial_path(out)
     with ExitStack() as stack:
-        held = stack.enter_context(lock(out))
+        held = stack.enter_context(
+            claimed(out, partial, resume=resume, overwrite=overwrite, keep_lock=keep_lock)
+        )
         stopped = stack.enter_context(stop_signals())
-        if partial.exists() and not (resume or overwrite):
-            raise UsageError(
-                f"'{partial}' holds an unfinished training.",
-                "Go on with --resume, or throw it away with --overwrite.",
-            )
         notes: list[str] = []
 
         def note(text: str) -> None:
             notes.append(text)
             tell({"event": "warning", "message": text})
 
-        if resume and not partial.exists():
-            note(f"There is no '{partial}' to go on from: the training starts anew.")
+        there = partial.exists()
         session = backbone.session(device, threads)
         record = {
             "way": "frozen",
@@ -126,8 +122,11 @@ def train_frozen(
             "options": asdict(options),
             **(about or {}),
         }
-        tell({"event": "configuration", **record, "device": session.provider, "why": session.why})
         journal = stack.enter_context(Journal(partial, identity_of(task, backbone, session), overwrite))
+        # Told once nothing can be refused any more: a log that begins with it replaces an older one.
+        tell({"event": "configuration", **record, "device": session.provider, "why": session.why})
+        if resume and not there:
+            note(f"There is no '{partial}' to go on from: the training starts anew.")
         rows = Activations(task, backbone, journal)
         tell({"step": "running the backbone"})
         rows.take_over()
@@ -135,7 +134,7 @@ def train_frozen(
         rows.extract(session, threads or cores(), tell, stopped)
         extraction = time.perf_counter() - begun
         features, usable = rows.read()
-        data, dropped = only_trainable(_joined(task, features, usable))
+        data, dropped = only_trainable(training_set(task, features, usable))
         for name in dropped:
             note(f"No training picture has a label of the group '{name}': it is left out.")
         if not len(data.valid):
@@ -166,7 +165,7 @@ def train_frozen(
         journal.remove()
     report = {
         "levels": record["levels"],
-        "groups": _groups(data, trained),
+        "groups": group_rows(data, trained.best),
         "best_phase": "branches",
         "best_epoch": trained.best["epoch"],
         "valid_accuracy": trained.best["valid_accuracy"],
@@ -182,34 +181,3 @@ def train_frozen(
     }
     tell({"event": "end", **report})
     return report
-
-
-def _joined(task: Task, features: np.ndarray, usable: np.ndarray) -> TrainingSet:
-    """Features in place of pixels, and labels, a row an image."""
-    rows = task.picture_rows
-    return TrainingSet(
-        task.labels.vocabulary,
-        features,
-        tuple(values[rows] for values in task.labels.values),
-        np.flatnonzero(usable & (task.part[rows] == 0)),
-        np.flatnonzero(usable & (task.part[rows] == 1)),
-    )
-
-
-def _groups(data: TrainingSet, trained: TrainedBranches) -> list[dict[str, Any]]:
-    found = []
-    for group, target in zip(data.vocabulary.groups, data.targets):
-        known: np.ndarray = np.any(target.reshape(len(target), -1) >= 0, axis=1)
-        own = trained.best["groups"][group.name]
-        found.append(
-            {
-                "group": group.name,
-                "values": len(group.values),
-                "train_labels": int(known[data.train].sum()),
-                "valid_labels": int(known[data.valid].sum()),
-                "valid_accuracy": own["accuracy"],
-                "valid_log_loss": own["log_loss"],
-                "temperature": own["temperature"],
-            }
-        )
-    return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ from ivbpr_numba.training.whole.with_torch import torch
 
 __all__ = ["check_identity", "partial_path", "read_checkpoint", "restore_best", "write_checkpoint"]
 
-FORMAT = "ivbpr-network-checkpoint/1"
+KIND = "ivbpr-network-checkpoint/"
+FORMAT = KIND + "2"
 KEYS = ("identity", "about", "network", "average", "optimiser", "scaler", "best", "place", "history")
 
 
@@ -54,19 +55,34 @@ def read_checkpoint(path: PathLike) -> dict[str, Any]:
             f"'{path}' is no checkpoint of a training ({type(problem).__name__}).",
             "Start anew with --overwrite.",
         ) from problem
-    if not isinstance(state, dict) or state.get("format") != FORMAT or not {*KEYS} <= {*state}:
+    found = state.get("format") if isinstance(state, dict) else None
+    if isinstance(found, str) and found.startswith(KIND) and found != FORMAT:
+        raise DataError(
+            f"'{path}' is the checkpoint of another version of this program ({found}).",
+            "Finish it there, or start anew with --overwrite.",
+        )
+    if found != FORMAT or not {*KEYS} <= {*state}:
         raise DataError(f"'{path}' is no checkpoint of this program's training.", "Name OUT.partial.pt.")
     return state
 
 
-def check_identity(state: Mapping[str, Any], identity: Mapping[str, Any], path: PathLike) -> None:
-    """Raise UsageError naming what differs between a state and the training that would go on from it."""
+def check_identity(
+    state: Mapping[str, Any],
+    identity: Mapping[str, Any],
+    path: PathLike,
+    only: Iterable[str] | None = None,
+) -> None:
+    """Raise UsageError naming what differs between a state and the training that would go on from it.
+
+    `only` names what is compared where not everything is known yet.
+    """
     there, here = json.loads(state["identity"]), json.loads(json.dumps(identity))
-    different = sorted(name for name in {*there, *here} if there.get(name) != here.get(name))
+    names = {*there, *here} if only is None else {*only}
+    different = sorted(name for name in names if there.get(name) != here.get(name))
     if different:
-        names = ", ".join(name.replace("_", " ") for name in different)
+        listed = ", ".join(name.replace("_", " ") for name in different)
         raise UsageError(
-            f"'{path}' belongs to another training; different: {names}.",
+            f"'{path}' belongs to another training; different: {listed}.",
             "Repeat the first command with --resume, or start anew with --overwrite.",
         )
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from ivbpr_numba.network.format import FEATURES, PROBABILITIES
-from ivbpr_numba.network.graph import check_outputs, parse, write_network
+from ivbpr_numba.network.graph import check_outputs, onnx_package, parse, write_network
 from ivbpr_numba.network.vocabulary import Vocabulary
 from ivbpr_numba.photos.preprocessing import Preprocessing
-from ivbpr_numba.store.atomic import Lock, PathLike
+from ivbpr_numba.store.atomic import Lock, PathLike, lock
 from ivbpr_numba.training.whole.checkpoint import read_checkpoint, restore_best
 from ivbpr_numba.training.whole.torch_network import AttributeNetwork, Deployed
 from ivbpr_numba.training.whole.with_torch import torch
@@ -70,10 +70,12 @@ def export_network(
 
 def export_checkpoint(checkpoint: PathLike, out: PathLike) -> dict[str, Any]:
     """Write the best network so far of a checkpoint; see `export_network`."""
-    network, vocabulary, preprocessing, temperatures, record = restore_best(
-        read_checkpoint(checkpoint), checkpoint
-    )
-    facts = export_network(network, vocabulary, preprocessing, temperatures, record, out)
+    onnx_package()
+    with lock(out) as held:
+        network, vocabulary, preprocessing, temperatures, record = restore_best(
+            read_checkpoint(checkpoint), checkpoint
+        )
+        facts = export_network(network, vocabulary, preprocessing, temperatures, record, out, keep_lock=held)
     return {"trunk": record["trunk"], **record["best"], **facts}
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ivbpr_numba.worlds.wardrobe.cuts import BODY, Line, Part
+from ivbpr_numba.worlds.wardrobe.cut import BODY, Line, Part
 from ivbpr_numba.worlds.wardrobe.geometry import along
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ import numpy as np
 
 from ivbpr_numba.worlds.wardrobe import trimmings
 from ivbpr_numba.worlds.wardrobe.canvas import Sketch
-from ivbpr_numba.worlds.wardrobe.cuts import Cut, cut_of
+from ivbpr_numba.worlds.wardrobe.cut import Cut
+from ivbpr_numba.worlds.wardrobe.cuts import cut_of
 
 __all__ = ["Outfit", "outfit_of"]
 

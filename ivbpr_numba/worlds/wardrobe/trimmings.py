@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ivbpr_numba.worlds.wardrobe.canvas import Sketch
-from ivbpr_numba.worlds.wardrobe.cuts import Cut, Part
+from ivbpr_numba.worlds.wardrobe.cut import Cut, Part
 from ivbpr_numba.worlds.wardrobe.geometry import along, bend, hem, join, mirrored
 
 __all__ = ["cords", "embroidery", "hood", "knitted", "pleats", "ruffles", "tears"]

@@ -1,108 +1,32 @@
-"""From parameters to rankings: scores, counts and AUCs, for any scorer and in one place.
-
-A scorer answers for user rows and all items. `VectorScorer` (a bias and a dot product) covers
-every learned model; `RowScorer` produces whole rows (hashes, another library's scores). Counts are
-exact: every item that isn't the user's own is a candidate (equations 3–4, model specification 5).
-"""
+"""Held-out items among all candidates: exact counts, AUCs and their summaries."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ivbpr_numba.arrays import padded
+from ivbpr_numba.ranking.scorers import CLASSES, Scorer, TemporalScorer, VectorScorer, user_rows
 
 if TYPE_CHECKING:
     from ivbpr_numba.datasets.dataset import Dataset
 
 __all__ = [
+    "COLD_BELOW",
     "Counts",
     "Questions",
-    "RowScorer",
-    "Scorer",
-    "TemporalScorer",
-    "VectorScorer",
+    "all_and_cold",
     "count",
     "count_by_epoch",
     "item_classes",
     "questions",
-    "scores",
     "summary",
-    "top",
 ]
 
+COLD_BELOW = 5  # training pairs below which an item is cold (paper 4.2)
 ROW_BYTES = 32 << 20  # score rows of a RowScorer held at once
-CLASSES = 3  # training count 0, 1–4, 5 and more
-
-
-@dataclass(frozen=True)
-class VectorScorer:
-    """x̂_ui = item_bias_i + user_vectors_u · item_vectors_i, all float32.
-
-    Attributes
-    ----------
-    user_vectors : (U, L)
-    item_vectors : (I, L)
-    item_bias : (I,)
-    """
-
-    user_vectors: np.ndarray
-    item_vectors: np.ndarray
-    item_bias: np.ndarray
-
-    @property
-    def n_items(self) -> int:
-        return len(self.item_bias)
-
-    @cached_property
-    def tiles(self) -> _Tiles:
-        """All items as one class, in order of their rows; made once."""
-        return _tiles(self, np.zeros(self.n_items, np.int8))
-
-
-@dataclass(frozen=True)
-class RowScorer:
-    """Scores by a function from user rows (n,) to float32 or float64 rows (n, I)."""
-
-    rows: Callable[[np.ndarray], np.ndarray]
-    n_items: int
-
-
-@dataclass
-class TemporalScorer:
-    """Another `VectorScorer` in every epoch; a question is answered by that of its time.
-
-    Attributes
-    ----------
-    make : callable
-        From an epoch to its scorer.
-    edges : (N + 1,) int64
-        Seconds; earlier times belong to the first epoch, later ones to the last.
-    n_items : int
-    """
-
-    make: Callable[[int], VectorScorer]
-    edges: np.ndarray
-    n_items: int
-
-    def epochs(self, times: np.ndarray) -> np.ndarray:
-        """Epoch of each time, int64."""
-        return np.searchsorted(self.edges[1:-1], times, side="right").astype(np.int64)
-
-    def at(self, epoch: int) -> VectorScorer:
-        """The scorer of an epoch; the last one asked for is kept."""
-        if self._kept is None or self._kept[0] != epoch:
-            self._kept = (epoch, self.make(epoch))
-        return self._kept[1]
-
-    _kept: tuple[int, VectorScorer] | None = None
-
-
-Scorer = VectorScorer | RowScorer | TemporalScorer
 
 
 @dataclass(frozen=True)
@@ -156,7 +80,7 @@ def questions(data: Dataset, split: str) -> Questions:
 
 def item_classes(train_counts: np.ndarray) -> np.ndarray:
     """Class of each item by its training count: 0 (none), 1 (one to four), 2 (five and more); int8."""
-    return ((train_counts >= 1).astype(np.int8) + (train_counts >= 5)).astype(np.int8)
+    return ((train_counts >= 1).astype(np.int8) + (train_counts >= COLD_BELOW)).astype(np.int8)
 
 
 @dataclass(frozen=True)
@@ -231,44 +155,18 @@ def summary(values: np.ndarray, pairs: np.ndarray, tied: np.ndarray) -> dict[str
     }
 
 
-@dataclass(frozen=True)
-class _Tiles:
-    """Item vectors in the kernel's layout, items of one class together."""
+def all_and_cold(
+    counts: Counts, cold: np.ndarray, ties: str = "strict", cold_below: int | None = None
+) -> dict[str, dict[str, Any]]:
+    """All Items and Cold Start: the summary over all questions and over those marked in `cold`, (n,) bool.
 
-    values: np.ndarray  # (tiles, L + 1, TILE) float32
-    tile_class: np.ndarray  # (tiles,) int64
-    item_slot: np.ndarray  # (I,) int64
-    slot_class: np.ndarray  # (slots,) int8
-
-
-def _tiles(scorer: VectorScorer, classes: np.ndarray) -> _Tiles:
-    from ivbpr_numba.kernels.cpu.ranking import TILE
-
-    n_items, length = scorer.item_vectors.shape
-    order = np.argsort(classes, kind="stable")
-    sizes = np.bincount(classes, minlength=CLASSES)
-    tiles_of_class = -(-sizes // TILE)
-    begin = np.cumsum(tiles_of_class) - tiles_of_class
-    within = np.arange(n_items) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    item_slot = np.empty(n_items, np.int64)
-    item_slot[order] = np.repeat(begin * TILE, sizes) + within
-    n_tiles = int(tiles_of_class.sum())
-    width = -(-length // 4) * 4
-    values = np.zeros((n_tiles, width + 1, TILE), np.float32)
-    values[:, 0] = np.nan
-    tile, lane = item_slot // TILE, item_slot % TILE
-    values[tile, 0, lane] = scorer.item_bias
-    for k in range(length):
-        values[tile, k + 1, lane] = scorer.item_vectors[:, k]
-    tile_class = np.repeat(np.arange(CLASSES), tiles_of_class)
-    return _Tiles(values, tile_class, item_slot, np.repeat(tile_class, TILE).astype(np.int8))
-
-
-def _user_rows(scorer: VectorScorer, users: np.ndarray) -> np.ndarray:
-    length = scorer.user_vectors.shape[1]
-    rows = np.zeros((len(users), padded(length, 4) if length else 0), np.float32)
-    rows[:, :length] = scorer.user_vectors[users]
-    return rows
+    `cold_below`, where it is given, is written beside the second.
+    """
+    values, pairs, tied = counts.auc(ties)
+    found = {"all": summary(values, pairs, tied), "cold": summary(values[cold], pairs[cold], tied[cold])}
+    if cold_below is not None:
+        found["cold"]["cold_below"] = cold_below
+    return found
 
 
 def count(scorer: Scorer, asked: Questions, classes: np.ndarray) -> Counts:
@@ -288,9 +186,9 @@ def count(scorer: Scorer, asked: Questions, classes: np.ndarray) -> Counts:
     n = len(asked.users)
     less, equal = np.zeros((n, CLASSES), np.int64), np.zeros((n, CLASSES), np.int64)
     if isinstance(scorer, VectorScorer):
-        tiles = _tiles(scorer, classes)
+        tiles = scorer.items.tiled(classes)
         count_ranks(
-            _user_rows(scorer, asked.users),
+            user_rows(scorer.user_vectors[asked.users]),
             tiles.values,
             tiles.tile_class,
             asked.indptr,
@@ -330,67 +228,3 @@ def count_by_epoch(
         found = count(scorer_of(epoch), asked.part(chosen), classes)
         less[chosen], equal[chosen], pairs[chosen] = found.less, found.equal, found.pairs
     return Counts(less, equal, pairs, classes[asked.targets])
-
-
-def scores(scorer: Scorer, users: np.ndarray) -> np.ndarray:
-    """Scores (n, I) of some users for all items, with the very bits that `count` compares.
-
-    Of a scorer in time those of the last epoch; ask `TemporalScorer.at` for another one.
-    """
-    users = np.asarray(users, dtype=np.int64)
-    if isinstance(scorer, RowScorer):
-        return scorer.rows(users)
-    if isinstance(scorer, TemporalScorer):
-        scorer = scorer.at(len(scorer.edges) - 2)
-    from ivbpr_numba.kernels.cpu.ranking import score_items
-
-    tiles = scorer.tiles
-    out = np.empty((len(users), scorer.n_items), np.float32)
-    score_items(_user_rows(scorer, users), tiles.values, tiles.item_slot, out)
-    return out
-
-
-def top(
-    scorer: Scorer,
-    users: np.ndarray,
-    n: int,
-    owned: tuple[np.ndarray, np.ndarray],
-    allowed: np.ndarray,
-) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """The best items of some users, exactly: highest score first, of equal ones the smaller row first.
-
-    Parameters
-    ----------
-    scorer : VectorScorer or RowScorer
-    users : (m,) int64, user rows
-    n : int
-        At most so many items each.
-    owned : CSR (m + 1,) int64 and int32
-        Items to leave out, ascending within a user.
-    allowed : (I,) bool
-
-    Returns
-    -------
-    items, scores : lists of m arrays, int32 and float32
-        Each as long as there are items to recommend.
-    """
-    from ivbpr_numba.kernels.cpu.top import best_of_rows, top_items
-
-    users = np.asarray(users, dtype=np.int64)
-    n = min(n, int(np.count_nonzero(allowed)))
-    found, items = np.empty((len(users), n), np.float32), np.empty((len(users), n), np.int32)
-    sizes = np.zeros(len(users), np.int64)
-    if isinstance(scorer, TemporalScorer):
-        scorer = scorer.at(len(scorer.edges) - 2)
-    if n == 0:
-        pass
-    elif isinstance(scorer, VectorScorer):
-        rows = _user_rows(scorer, users)
-        top_items(rows, scorer.tiles.values, owned[0], owned[1], allowed, found, items, sizes)
-    else:
-        rows = np.ascontiguousarray(scorer.rows(users), dtype=np.float32)
-        best_of_rows(rows, owned[0], owned[1], allowed, found, items, sizes)
-    return (
-        [row[:size] for row, size in zip(items, sizes)],
-        [row[:size] for row, size in zip(found, sizes)],
-    )

@@ -45,10 +45,18 @@ class Sensitivities:
         return self.you + self.everyone
 
 
-def sensitivities(parameters: VisualParameters, record: FeatureRecord, user_row: int) -> Sensitivities:
-    """s̃ of a user: s_k = (θ_u · E_k + β_k) · multiplier_k, centred within exclusive groups."""
+def sensitivities(parameters: VisualParameters, record: FeatureRecord, theta: np.ndarray) -> Sensitivities:
+    """s̃ of a user: s_k = (θ_u · E_k + β_k) · multiplier_k, centred within exclusive groups.
+
+    Parameters
+    ----------
+    parameters : VisualParameters
+    record : FeatureRecord
+    theta : (D,)
+        θ_u, stored or steered.
+    """
     multiplier = record.scaling.multiplier.astype(np.float64)
-    theta = parameters.user_visual[user_row].astype(np.float64)
+    theta = theta.astype(np.float64)
     # Summed by row, without BLAS: the same bits for any number of threads.
     you = (theta[:, None] * parameters.embedding.astype(np.float64)).sum(axis=0) * multiplier
     everyone = parameters.visual_bias.astype(np.float64) * multiplier
@@ -68,23 +76,23 @@ def sensitivities(parameters: VisualParameters, record: FeatureRecord, user_row:
 
 def terms_of(
     parameters: Parameters,
-    record: FeatureRecord | None,
-    user_row: int,
+    latent: np.ndarray,
     item_row: int,
-    values: np.ndarray | None,
-    found: Sensitivities | None = None,
+    record: FeatureRecord | None = None,
+    felt: Sensitivities | None = None,
+    values: np.ndarray | None = None,
 ) -> list[dict[str, Any]]:
     """The terms of x̂_ui, which sum to it.
 
     Parameters
     ----------
     parameters : Parameters
-    record : FeatureRecord or None
-    user_row, item_row : int
-    values : (F,) or None
-        Stored values times scale of the item, for visual models.
-    found : Sensitivities, optional
-        Those of the user, where they are already known.
+    latent : (K,)
+        γ_u, stored or folded in.
+    item_row : int
+    record, felt, values : FeatureRecord, Sensitivities, (F,)
+        For visual models: their features, how the user's score answers to them, and the item's stored
+        values times scale.
 
     Returns
     -------
@@ -95,25 +103,24 @@ def terms_of(
     terms: list[dict[str, Any]] = []
     if isinstance(parameters, PopularityParameters):
         terms.append(_term("item bias", "item bias", float(parameters.item_bias[item_row])))
-    if isinstance(parameters, FactorParameters) and parameters.user_factors.shape[1]:
-        product = parameters.user_factors[user_row].astype(np.float64) * parameters.item_factors[item_row]
+    if isinstance(parameters, FactorParameters) and len(latent):
+        product = latent.astype(np.float64) * parameters.item_factors[item_row]
         terms.append(_term("latent", "latent", float(product.sum())))
-    if not isinstance(parameters, VisualParameters) or record is None or values is None:
+    if record is None or felt is None or values is None:
         return terms
-    s = found if found is not None else sensitivities(parameters, record, user_row)
     v = values.astype(np.float64)
-    you, everyone = s.you * v, s.everyone * v
+    you, everyone = felt.you * v, felt.everyone * v
     size = np.abs(you + everyone)
     present = np.flatnonzero(v)
     for k in present[np.argsort(-size[present], kind="stable")].tolist():
         term = _term(record.names[k], "attribute", float(you[k] + everyone[k]))
         terms.append({**term, "you": float(you[k]), "everyone": float(everyone[k])})
-    for group, level in zip(record.groups, s.level.tolist()):
+    for group, level in zip(record.groups, felt.level.tolist()):
         share = float(v[group.offset : group.offset + group.size].sum())
         if level and share:
             terms.append(_term(group.name, "level", level * share))
-    if s.offset:
-        terms.append(_term("offset", "level", s.offset))
+    if felt.offset:
+        terms.append(_term("offset", "level", felt.offset))
     return terms
 
 

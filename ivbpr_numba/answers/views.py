@@ -1,0 +1,159 @@
+"""What a fitted model is at one moment: its items, made once, and shoppers as vectors beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ivbpr_numba.errors import UsageError
+from ivbpr_numba.features.alignment import FeatureInput, align, project_style
+from ivbpr_numba.fitted.fitted import Fitted
+from ivbpr_numba.parameters import Parameters, PopularityParameters, TemporalParameters, VisualParameters
+from ivbpr_numba.ranking import (
+    RowScorer,
+    Scorer,
+    TemporalScorer,
+    VectorScorer,
+    at_time,
+    random_scorer,
+    scorer_of,
+)
+from ivbpr_numba.readers.times import parse_moment
+
+if TYPE_CHECKING:
+    from ivbpr_numba.features.features import Features
+
+__all__ = ["View", "Views"]
+
+
+@dataclass
+class Views:
+    """The views of one fitted model; what takes time is made when first needed, and kept.
+
+    Attributes
+    ----------
+    fitted : Fitted
+    found : Features or None
+        The features of the fit, once they are at hand.
+    source : FeatureInput or None
+        Their rows for the items of the data, once they were needed.
+    style : (N, I, D + 1) float32 or None
+        [θ_i, β · f_i] of every epoch and item (N = 1 without time), once it was computed or read.
+    """
+
+    fitted: Fitted
+    found: Features | None = None
+    source: FeatureInput | None = None
+    style: np.ndarray | None = None
+    _scorer: Scorer | None = None
+
+    def find_features(self, given: Features | None = None) -> Features:
+        """The features of the fit: `given`, those that are at hand, or those at the recorded path.
+
+        Raises
+        ------
+        UsageError
+            The model uses none, or they aren't found.
+        DataError
+            They are not those of the fit.
+        """
+        if self.fitted.features is None:
+            raise UsageError(f"{self.fitted.name} knows no attributes.", "Ask vbpr or i-vbpr.")
+        if given is not None or self.found is None:
+            self.found = self.fitted.features.find(given)
+        return self.found
+
+    def scorer(self, features: Features | None = None) -> Scorer:
+        """The scorer of all moments.
+
+        Parameters
+        ----------
+        features : Features, optional
+            For a visual model that was read: its features, where they aren't at the recorded path.
+        """
+        record = self.fitted.features
+        if record is not None and features is not None:
+            self.find_features(features)
+        if self._scorer is None:
+            if record is not None and self.found is None and self.style is not None:
+                record.refuse_changed()
+            self._scorer = self._make()
+        return self._scorer
+
+    def _make(self) -> Scorer:
+        parameters, data = self.fitted.parameters, self.fitted.data
+        if not isinstance(parameters, PopularityParameters):
+            return random_scorer(len(data.items), self.fitted.config["seed"])
+        if not isinstance(parameters, VisualParameters):
+            return scorer_of(parameters, len(data.users))
+        if self.style is None:
+            self.style = self._project(parameters)
+        return scorer_of(parameters, len(data.users), self.style.__getitem__)
+
+    def _project(self, parameters: VisualParameters) -> np.ndarray:
+        record = self.fitted.features
+        assert record is not None
+        if self.source is None:
+            self.source = align(self.find_features(), self.fitted.data.items)
+        moments = [parameters]
+        if isinstance(parameters, TemporalParameters):
+            moments = [parameters.at(epoch) for epoch in range(len(parameters.weight))]
+        return np.stack([project_style(one, self.source, record.scaling) for one in moments])
+
+    def at(self, moment: object = None, features: Features | None = None) -> View:
+        """The model at a time; by default, and for all later times, its last epoch.
+
+        Parameters
+        ----------
+        moment : date, text or seconds, optional
+        features : Features, optional
+            See `scorer`.
+
+        Raises
+        ------
+        UsageError
+            A time for a model without time, or one that can't be read.
+        """
+        scorer, parameters = self.scorer(features), self.fitted.parameters
+        if moment is not None and not isinstance(scorer, TemporalScorer):
+            raise UsageError(
+                f"{self.fitted.name} knows no time, so --at means nothing to it.", "Leave it out."
+            )
+        now, epoch = at_time(scorer, None if moment is None else parse_moment(moment))
+        if isinstance(parameters, TemporalParameters) and epoch is not None:
+            parameters = parameters.at(epoch)
+        return View(self, now, parameters, epoch)
+
+
+@dataclass(frozen=True)
+class View:
+    """A model at one moment: without time the model itself, else that of one epoch.
+
+    Attributes
+    ----------
+    views : Views
+        Of the model, at all moments.
+    scorer : VectorScorer or RowScorer
+    parameters : Parameters
+        Without time: those of the epoch.
+    epoch : int or None
+    """
+
+    views: Views
+    scorer: VectorScorer | RowScorer
+    parameters: Parameters
+    epoch: int | None = None
+
+    @property
+    def fitted(self) -> Fitted:
+        """What is looked at."""
+        return self.views.fitted
+
+    def values(self, item_rows: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Stored feature values times scale of some items, (n, F) float64."""
+        found = self.views.find_features()
+        rows = found.items.find(self.fitted.data.items.values[np.asarray(item_rows, dtype=np.int64)])
+        return found.take(rows).astype(np.float64) * found.scale

@@ -1,0 +1,234 @@
+"""What a fitted model can be asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from ivbpr_numba.answers import answers
+from ivbpr_numba.answers.shoppers import PARTS, stored
+from ivbpr_numba.answers.views import View, Views
+from ivbpr_numba.errors import UsageError
+from ivbpr_numba.ranking import RowScorer, Scorer, scores, scores_of_pairs
+
+if TYPE_CHECKING:
+    from ivbpr_numba.features.features import Features
+
+__all__ = ["Answering", "Vectors"]
+
+
+class Vectors(NamedTuple):
+    """Rows for a nearest-neighbour index.
+
+    Attributes
+    ----------
+    ids : list of str
+    vectors : (n, L + 1) float32
+    """
+
+    ids: list[str]
+    vectors: np.ndarray
+
+
+class Answering:
+    """The questions that every fitted model answers, from its views."""
+
+    @property
+    def views(self) -> Views:
+        """The fitted model at its moments."""
+        raise NotImplementedError
+
+    # --- scores ---
+
+    def view(self, at: object = None, features: Features | None = None) -> View:
+        """The fitted model at one moment, by default the last; see `answers.views.Views.at`."""
+        return self.views.at(at, features)
+
+    def scorer(self, features: Features | None = None) -> Scorer:
+        """The scorer for `ranking`; kept for the next call.
+
+        Parameters
+        ----------
+        features : Features, optional
+            For a visual model that was loaded: its features, where they aren't at the recorded path.
+        """
+        return self.views.scorer(features)
+
+    def find_features(self, given: Features | None = None) -> Features:
+        """The features of the fit: `given`, those that are still at hand, or those at the recorded path.
+
+        Raises
+        ------
+        UsageError
+            The model uses none, or they aren't found.
+        DataError
+            They are not those of the fit.
+        """
+        return self.views.find_features(given)
+
+    def scores(self, users: Sequence[object], items: Sequence[object] | None = None) -> np.ndarray:
+        """Scores of users for all items, or of pairs of user and item; in time those of the last epoch.
+
+        Parameters
+        ----------
+        users : sequence of ids
+        items : sequence of ids, optional
+            As many as `users`: the scores of these pairs.
+
+        Returns
+        -------
+        (n, I) or (n,) float32 or float64
+            Items in the order of ``data_.items``.
+
+        Raises
+        ------
+        DataError
+            A user or item is unknown.
+        UsageError
+            Users and items differ in number.
+        """
+        scorer, data = self.scorer(), self.views.fitted.data
+        rows = np.array([data.users.row(user) for user in users], dtype=np.int64)
+        if items is None:
+            return scores(scorer, rows)
+        item_rows = np.array([data.items.row(item) for item in items], dtype=np.int64)
+        if len(rows) != len(item_rows):
+            raise UsageError(f"{len(rows)} users and {len(item_rows)} items make no pairs.", "Give one each.")
+        return scores_of_pairs(scorer, rows, item_rows)
+
+    def user_vectors(self, at: object = None) -> Vectors:
+        """Every user as a vector: its product with one of `item_vectors` is the score.
+
+        Returns
+        -------
+        Vectors
+            ``ids`` and ``vectors`` (U, L + 1) float32, [γ_u, θ_u, 1].
+
+        Raises
+        ------
+        UsageError
+            RAND has no vectors; a time for a model without time.
+        """
+        users, _ = self._vectors(at)
+        return Vectors(
+            self.views.fitted.data.users.texts(), _with_column(users, np.ones(len(users), np.float32))
+        )
+
+    def item_vectors(self, at: object = None) -> Vectors:
+        """Every item as a vector, its bias in the last column; for any index of inner products.
+
+        Returns
+        -------
+        Vectors
+            ``ids`` and ``vectors`` (I, L + 1) float32, [γ_i, E f_i, β_i + β · f_i].
+
+        Raises
+        ------
+        UsageError
+            RAND has no vectors; a time for a model without time.
+        """
+        _, (vectors, bias) = self._vectors(at)
+        return Vectors(self.views.fitted.data.items.texts(), _with_column(vectors, bias))
+
+    def _vectors(self, at: object) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
+        scorer = self.view(at).scorer
+        if isinstance(scorer, RowScorer):
+            raise UsageError(f"{self.views.fitted.name} has no vectors.", "Ask another model.")
+        return scorer.user_vectors, (scorer.items.vectors, scorer.items.bias)
+
+    # --- answers ---
+
+    def recommend(
+        self,
+        user: object,
+        n: int = 10,
+        *,
+        at: object = None,
+        where: Mapping[str, Sequence[str]] | None = None,
+        because: str | None = None,
+        exclude: Sequence[str] = PARTS,
+        reasons: bool = True,
+        features: Features | None = None,
+    ) -> list[dict[str, Any]]:
+        """The best items for a user over the whole catalogue.
+
+        Parameters
+        ----------
+        user : id
+        n : int
+            At most so many; never padded.
+        at : date, text or seconds, optional
+            For models in time; by default the last epoch.
+        where : mapping of column to values, optional
+            Kept item columns: one of the values in each column.
+        because : str, optional
+            A feature: rank by its contribution alone, then by the score.
+        exclude : sequence of str
+            Parts of the split whose items the user already has.
+        reasons : bool
+            Whether visual models add the attributes that raise each score most.
+        features : Features, optional
+            Where they aren't at the recorded path.
+
+        Returns
+        -------
+        list of dict
+            ``rank item title score because``; ties in order of the ids.
+
+        Raises
+        ------
+        DataError
+            Unknown user; no item left for `because`.
+        UsageError
+            Unknown column, value, feature or part.
+        """
+        row = self.views.fitted.data.users.row(user)
+        view = self.view(at, features)
+        shopper = stored(view, np.array([row]), exclude)
+        return answers.recommend(view, shopper, n, where=where, because=because, reasons=reasons)
+
+    def explain(
+        self, user: object, item: object, *, at: object = None, features: Features | None = None
+    ) -> dict[str, Any]:
+        """The terms of a score, which sum to it (model specification 7); in time those of the epoch of `at`.
+
+        Returns
+        -------
+        dict
+            ``user item title score terms``; a term has ``term kind contribution``, kind being ``item bias``,
+            ``latent``, ``attribute`` or ``level``. An attribute's contribution compares with the average item
+            of the catalogue and is split into ``you`` (θ_u) and ``everyone`` (β).
+
+        Raises
+        ------
+        DataError
+            Unknown user or item.
+        """
+        data = self.views.fitted.data
+        row, item_row = data.users.row(user), data.items.row(item)
+        view = self.view(at, features)
+        return {"user": data.users[row], **answers.explain(view, stored(view, np.array([row])), item_row)}
+
+    def similar(
+        self,
+        item: object,
+        n: int = 10,
+        *,
+        where: Mapping[str, Sequence[str]] | None = None,
+        features: Features | None = None,
+    ) -> list[dict[str, Any]]:
+        """The items nearest to one: cosine of the centred style vectors E f_i, or of γ_i without features.
+
+        Returns
+        -------
+        list of dict
+            ``rank item title score because``, the score being the cosine.
+        """
+        row = self.views.fitted.data.items.row(item)
+        return answers.similar(self.view(None, features), row, n, where)
+
+
+def _with_column(vectors: np.ndarray, column: np.ndarray) -> np.ndarray:
+    return np.concatenate([vectors, column[:, None]], axis=1)

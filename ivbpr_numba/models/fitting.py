@@ -1,0 +1,158 @@
+"""One run of a fit: threads, device, lock, checkpoint, log, and what observers are told."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from importlib import metadata
+from typing import Any
+
+from ivbpr_numba import backends
+from ivbpr_numba.errors import UsageError
+from ivbpr_numba.events import Event, JsonLines, Observer
+from ivbpr_numba.models.checkpoint import Checkpoint, partial_path
+from ivbpr_numba.store.atomic import Lock, PathLike, lock
+
+__all__ = ["Run", "Target", "start"]
+
+CHECKPOINT_EVERY = 10  # iterations, for a fit without evaluations
+LOG_KEYS = (
+    *("epochs", "iteration", "triples", "seconds", "triples_per_second"),
+    *("loss", "valid_auc", "learning_rate", "fallbacks"),
+)
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a fit leaves what; see `Model.fit`."""
+
+    out: PathLike | None = None
+    resume: bool = False
+    overwrite: bool = False
+    checkpoint_every: int | None = None
+    log: PathLike | None = None
+
+
+@dataclass
+class Run:
+    """What a fit works with while it runs.
+
+    Attributes
+    ----------
+    facts : dict
+        For the provenance: versions, device and why, threads.
+    keep_lock : Lock or None
+        On the target.
+    checkpoint : Checkpoint or None
+    log : JsonLines or None
+    heading : list of dict
+        The first line of the log, until it was written: a refusal before the first iteration leaves the log
+        of an earlier fit as it was.
+    trial : dict
+        What is added to every event; see `of_trial`.
+    begun : float
+        Clock at the start, in seconds.
+    """
+
+    facts: dict[str, Any]
+    observers: Sequence[Observer]
+    keep_lock: Lock | None = None
+    checkpoint: Checkpoint | None = None
+    log: JsonLines | None = None
+    heading: list[dict[str, Any]] = field(default_factory=list)
+    trial: dict[str, Any] = field(default_factory=dict)
+    begun: float = field(default_factory=time.perf_counter)
+
+    def tell(self, event: Event) -> None:
+        """To the observers; evaluations also to the log."""
+        event = {**event, **self.trial}
+        if self.log is not None and self.heading and event["event"] in ("iteration", "evaluation", "end"):
+            self.log.write(self.heading.pop())
+        if self.log is not None and event["event"] == "evaluation":
+            self.log.write({key: event[key] for key in LOG_KEYS if key in event})
+        for observer in self.observers:
+            observer(event)
+
+    def of_trial(self, **known: Any) -> Run:
+        """The same run for one of several trials; `known` is noted in its checkpoint."""
+        checkpoint = self.checkpoint.of_trial(known) if self.checkpoint is not None else None
+        return replace(self, checkpoint=checkpoint, trial={"epochs": known["epochs"]})
+
+    def warn(self, message: str) -> None:
+        """Tell a warning."""
+        self.tell({"event": "warning", "message": message})
+
+
+@contextmanager
+def start(
+    options: dict[str, Any], identity: dict[str, Any], observers: Sequence[Observer], target: Target
+) -> Iterator[Run]:
+    """Take threads and lock, refuse what stands in the way, open the log.
+
+    Parameters
+    ----------
+    options : dict
+        Resolved.
+    identity : dict
+        What two fits have in common that may continue each other.
+    observers : sequence of callables
+    target : Target
+
+    Raises
+    ------
+    UsageError
+        Options that contradict; an unfinished fit that is neither resumed nor overwritten; another process
+        that writes the target.
+    EnvironmentProblem
+        The device can't be used, the log can't be written.
+    """
+    every = target.checkpoint_every
+    if every is not None and every < 1:
+        raise UsageError(f"--checkpoint-every {every} is below 1.", "Give a positive number.")
+    if target.out is None and (target.resume or target.overwrite):
+        raise UsageError("resume and overwrite need a file to save to.", "Name it with out.")
+    state = partial_path(target.out) if target.out is not None else None
+    log = None
+    if target.log is not None:
+        log = JsonLines(target.log, append=target.resume, others=(target.out, state))
+    device, why = backends.choose_device(options["device"])
+    with ExitStack() as stack:
+        keep_lock = stack.enter_context(lock(target.out)) if target.out is not None else None
+        threads = stack.enter_context(backends.threads(options["threads"]))
+        run = Run(
+            {
+                "ivbpr": metadata.version("ivbpr"),
+                "python": platform.python_version(),
+                **{name: metadata.version(name) for name in ("numpy", "numba")},
+                "device": device,
+                "device_reason": why,
+                "threads": threads,
+            },
+            observers,
+            keep_lock,
+            log=log,
+        )
+        if log is not None:
+            stack.callback(log.close)
+        if target.out is not None and keep_lock is not None:
+            every = every or options.get("eval_every") or CHECKPOINT_EVERY
+            run.checkpoint = Checkpoint(target.out, identity, every, keep_lock)
+            _refuse_unclear_state(run.checkpoint, target)
+        yield run
+
+
+def _refuse_unclear_state(checkpoint: Checkpoint, target: Target) -> None:
+    if target.resume and target.overwrite:
+        raise UsageError("--resume and --overwrite contradict each other.", "Give one of them.")
+    if not checkpoint.path.exists() or target.resume:
+        return
+    if target.overwrite:
+        checkpoint.remove()
+        return
+    raise UsageError(
+        f"There is an unfinished fit in '{checkpoint.path}'.",
+        "Go on from it with --resume, or throw it away with --overwrite.",
+    )

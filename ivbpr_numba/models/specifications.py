@@ -1,0 +1,164 @@
+"""One specification per model: its name, learned arrays, kind of features, and defaults by preset.
+
+The defaults are the table of model specification 2.7, amended where measurement spoke
+(benchmarks/ABLATION.md).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ivbpr_numba.parameters import (
+    FactorParameters,
+    Parameters,
+    PopularityParameters,
+    TemporalParameters,
+    VisualParameters,
+)
+
+__all__ = ["MODELS", "PRESETS", "SPECIFICATIONS", "Specification"]
+
+PRESETS = ("default", "paper", "mymedialite")
+
+Options = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Specification:
+    """What the rest of the program needs to know of a model by its name.
+
+    Attributes
+    ----------
+    name : str
+        As on the command line.
+    parameters : type
+        Its learned arrays.
+    presets : dict of str to dict
+        Options with their values, for each preset that exists for it; options it doesn't have are absent.
+        Where the value depends on what the features are learned as (see `features.alignment.learned_as`), it
+        is a dict.
+    kind : str or None
+        ``dense``, ``attributes``: features that it needs; None: it uses none.
+    ignored : tuple of str
+        Options that every model accepts and that mean nothing to this one.
+    """
+
+    name: str
+    parameters: type[Parameters]
+    presets: dict[str, Options]
+    kind: str | None = None
+    ignored: tuple[str, ...] = ()
+
+
+_COMMON = {"sampling": "users", "update": "ordered", "seed": 0}
+_MYMEDIALITE = {
+    **_COMMON,
+    "factors": 10,
+    "init": "normal",
+    "learning_rate": 0.05,
+    "lambda_theta": 0.0025,
+    "lambda_bias": 0.0,
+    "negatives": "uniform",
+    "average": 0.0,
+    "iterations": 30,
+    "eval_every": None,
+    "patience": None,
+}
+_MF = {
+    **_MYMEDIALITE,
+    "lambda_theta": 0.03,
+    "lambda_bias": 0.05,
+    "negatives": "trained",
+    "average": 0.9,
+    "iterations": 300,
+    "eval_every": 5,
+    "patience": 30,
+}
+# What depends on the kind of features is given for each: attributes say more about an item than one column of
+# a network does, so that E and β bear a stronger penalty.
+_VISUAL = {
+    **_COMMON,
+    "block": "auto",
+    "reg_scope": "all",
+    "factors": 10,
+    "visual_factors": 10,
+    "init": "normal",
+    "learning_rate": 0.01,
+    "lambda_theta": 0.3,
+    "lambda_visual": {"attributes": 0.003, "probabilities": 0.001, "dense": 0.001},
+    "lambda_bias": 0.1,
+    "negatives": "trained",
+    "average": 0.9,
+    "feature_scaling": {"attributes": "none", "probabilities": "standard", "dense": "standard"},
+    "iterations": 300,
+    "eval_every": 5,
+    "patience": 40,
+}
+_VISUAL_PAPER = {
+    **_VISUAL,
+    "init": "uniform01",
+    "learning_rate": 0.005,
+    "lambda_theta": 5.0,
+    "lambda_visual": 0.0,
+    "lambda_bias": 0.0,
+    "negatives": "uniform",
+    "average": 0.0,
+    "feature_scaling": {"attributes": "none", "probabilities": "none", "dense": "max"},
+    "iterations": 1000,
+    "eval_every": 20,
+    "patience": 20,
+}
+_TEMPORAL = {
+    **_VISUAL,
+    "lambda_visual": {"attributes": 0.005, "probabilities": 0.003, "dense": 0.003},
+    "lambda_bias": 0.0,
+    "temporal_init": "shared",
+    "epochs": 5,
+    "bins": 80,
+    "bin_type": "width",
+    "segment_on": "train",
+    "segment_negatives": 10,
+    "segment_every": 10,
+    "item_drift": False,
+}
+_TEMPORAL_PAPER = {
+    **_TEMPORAL,
+    **_VISUAL_PAPER,
+    "temporal_init": "paper",
+    "epochs": 10,
+    "segment_on": "valid",
+    "segment_negatives": 1000,
+    "segment_every": 100,
+    "iterations": 2000,
+    "eval_every": 100,
+    "patience": 100,
+}
+_MM = {"margin": 1.0}
+_MM_MYMEDIALITE = {"margin": 0.0, "learning_rate": 0.1}
+
+
+def _everywhere(options: Options) -> dict[str, Options]:
+    return {"default": options, "paper": options}
+
+
+_MM_TABLES = {**_MYMEDIALITE, **_MM_MYMEDIALITE}
+_FACTOR = {"default": _MF, "paper": _MYMEDIALITE, "mymedialite": _MYMEDIALITE}
+_HINGE = {"default": {**_MF, **_MM}, "paper": _MM_TABLES, "mymedialite": _MM_TABLES}
+_STILL = {"default": _VISUAL, "paper": _VISUAL_PAPER}
+_DRIFTING = {"default": _TEMPORAL, "paper": _TEMPORAL_PAPER}
+
+SPECIFICATIONS = {
+    one.name: one
+    for one in (
+        Specification("rand", Parameters, _everywhere({"seed": 0})),
+        Specification("pop", PopularityParameters, _everywhere({}), ignored=("seed",)),
+        Specification("mm-mf", FactorParameters, _HINGE),
+        Specification("bpr-mf", FactorParameters, _FACTOR),
+        Specification("vbpr", VisualParameters, _STILL, "dense"),
+        Specification("i-vbpr", VisualParameters, _STILL, "attributes"),
+        Specification("tvbpr", TemporalParameters, _DRIFTING, "dense"),
+        Specification("i-tvbpr", TemporalParameters, _DRIFTING, "attributes"),
+    )
+}
+MODELS = tuple(SPECIFICATIONS)

@@ -1,0 +1,234 @@
+"""What scores: the items of a moment, user vectors beside them, and how both follow from parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from ivbpr_numba.arrays import padded
+from ivbpr_numba.parameters import (
+    FactorParameters,
+    PopularityParameters,
+    TemporalParameters,
+    VisualParameters,
+)
+
+__all__ = [
+    "CLASSES",
+    "ItemSide",
+    "RowScorer",
+    "Scorer",
+    "TemporalScorer",
+    "Tiles",
+    "VectorScorer",
+    "at_time",
+    "item_side",
+    "random_scorer",
+    "scorer_of",
+    "user_rows",
+    "user_vectors",
+]
+
+CLASSES = 3  # training count 0, 1–4, 5 and more
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """Item vectors in the kernel's layout, items of one class together."""
+
+    values: np.ndarray  # (tiles, L + 1, TILE) float32
+    tile_class: np.ndarray  # (tiles,) int64
+    item_slot: np.ndarray  # (I,) int64
+    slot_class: np.ndarray  # (slots,) int8
+
+
+@dataclass(frozen=True)
+class ItemSide:
+    """All items at one moment: a user vector z scores item i by bias_i + z · vectors_i.
+
+    Attributes
+    ----------
+    vectors : (I, L) float32
+        [γ_i, E f_i] of a visual model, γ_i of a factor model.
+    bias : (I,) float32
+        β_i, of a visual model with β · f_i.
+    """
+
+    vectors: np.ndarray
+    bias: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.bias)
+
+    @cached_property
+    def tiles(self) -> Tiles:
+        """All items as one class, in order of their rows; made once."""
+        return self.tiled(np.zeros(len(self), np.int8))
+
+    def tiled(self, classes: np.ndarray) -> Tiles:
+        """The items in tiles of one class each, (I,) int8 below `CLASSES`."""
+        from ivbpr_numba.kernels.cpu.ranking import TILE
+
+        n_items, length = self.vectors.shape
+        order = np.argsort(classes, kind="stable")
+        sizes = np.bincount(classes, minlength=CLASSES)
+        tiles_of_class = -(-sizes // TILE)
+        begin = np.cumsum(tiles_of_class) - tiles_of_class
+        within = np.arange(n_items) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+        item_slot = np.empty(n_items, np.int64)
+        item_slot[order] = np.repeat(begin * TILE, sizes) + within
+        n_tiles = int(tiles_of_class.sum())
+        width = -(-length // 4) * 4
+        values = np.zeros((n_tiles, width + 1, TILE), np.float32)
+        values[:, 0] = np.nan
+        tile, lane = item_slot // TILE, item_slot % TILE
+        values[tile, 0, lane] = self.bias
+        for k in range(length):
+            values[tile, k + 1, lane] = self.vectors[:, k]
+        tile_class = np.repeat(np.arange(CLASSES), tiles_of_class)
+        return Tiles(values, tile_class, item_slot, np.repeat(tile_class, TILE).astype(np.int8))
+
+
+@dataclass(frozen=True)
+class VectorScorer:
+    """x̂_ui = bias_i + user_vectors_u · vectors_i, all float32.
+
+    Attributes
+    ----------
+    user_vectors : (U, L)
+    items : ItemSide
+    """
+
+    user_vectors: np.ndarray
+    items: ItemSide
+
+    @property
+    def n_items(self) -> int:
+        return len(self.items)
+
+
+@dataclass(frozen=True)
+class RowScorer:
+    """Scores by a function from user rows (n,) to float32 or float64 rows (n, I)."""
+
+    rows: Callable[[np.ndarray], np.ndarray]
+    n_items: int
+
+
+@dataclass
+class TemporalScorer:
+    """Another `VectorScorer` in every epoch; a question is answered by that of its time.
+
+    Attributes
+    ----------
+    make : callable
+        From an epoch to its scorer.
+    edges : (N + 1,) int64
+        Seconds; earlier times belong to the first epoch, later ones to the last.
+    n_items : int
+    """
+
+    make: Callable[[int], VectorScorer]
+    edges: np.ndarray
+    n_items: int
+
+    def epochs(self, times: np.ndarray) -> np.ndarray:
+        """Epoch of each time, int64."""
+        return np.searchsorted(self.edges[1:-1], times, side="right").astype(np.int64)
+
+    def at(self, epoch: int) -> VectorScorer:
+        """The scorer of an epoch; the last one asked for is kept."""
+        if self._kept is None or self._kept[0] != epoch:
+            self._kept = (epoch, self.make(epoch))
+        return self._kept[1]
+
+    _kept: tuple[int, VectorScorer] | None = None
+
+
+Scorer = VectorScorer | RowScorer | TemporalScorer
+
+
+def at_time(scorer: Scorer, moment: int | None = None) -> tuple[VectorScorer | RowScorer, int | None]:
+    """The scorer of a moment in seconds, by default of the last epoch, and the number of its epoch.
+
+    A scorer without time is that of every moment; its epoch is None.
+    """
+    if not isinstance(scorer, TemporalScorer):
+        return scorer, None
+    epoch = len(scorer.edges) - 2 if moment is None else int(scorer.epochs(np.array([moment]))[0])
+    return scorer.at(epoch), epoch
+
+
+def item_side(parameters: PopularityParameters, style: np.ndarray | None = None) -> ItemSide:
+    """The items of a model without time, or of one epoch.
+
+    Parameters
+    ----------
+    parameters : PopularityParameters or one that adds to it
+    style : (I, D + 1) float32, optional
+        [E f_i, β · f_i] of every item; visual models need it (equation 1).
+    """
+    if isinstance(parameters, VisualParameters):
+        assert style is not None
+        d = len(parameters.embedding)
+        vectors = np.concatenate([parameters.item_factors, style[:, :d]], axis=1)
+        return ItemSide(vectors, parameters.item_bias + style[:, d])
+    if isinstance(parameters, FactorParameters):
+        return ItemSide(parameters.item_factors, parameters.item_bias)
+    return ItemSide(np.zeros((len(parameters.item_bias), 0), np.float32), parameters.item_bias)
+
+
+def user_vectors(parameters: PopularityParameters, n_users: int) -> np.ndarray:
+    """What meets `ItemSide.vectors`: [γ_u, θ_u], γ_u, or nothing, (U, L) float32."""
+    if isinstance(parameters, VisualParameters):
+        return np.concatenate([parameters.user_factors, parameters.user_visual], axis=1)
+    if isinstance(parameters, FactorParameters):
+        return parameters.user_factors
+    return np.zeros((n_users, 0), np.float32)
+
+
+def scorer_of(
+    parameters: PopularityParameters, n_users: int, style: Callable[[int], np.ndarray] | None = None
+) -> VectorScorer | TemporalScorer:
+    """The scorer that learned parameters are.
+
+    Parameters
+    ----------
+    parameters : PopularityParameters or one that adds to it
+    n_users : int
+    style : callable, optional
+        From an epoch (0 without time) to [E f_i, β · f_i] of every item; visual models need it.
+    """
+    users = user_vectors(parameters, n_users)
+    if isinstance(parameters, TemporalParameters):
+        assert style is not None
+        look = style
+
+        def make(epoch: int) -> VectorScorer:
+            return VectorScorer(users, item_side(parameters.at(epoch), look(epoch)))
+
+        return TemporalScorer(make, parameters.epoch_edges, len(parameters.item_bias))
+    return VectorScorer(users, item_side(parameters, style(0) if style is not None else None))
+
+
+def random_scorer(n_items: int, seed: int) -> RowScorer:
+    """RAND: an independent uniform score of every user and item, by hash (paper 4.3)."""
+    from ivbpr_numba.kernels.cpu.ranking import random_scores
+
+    def rows(users: np.ndarray) -> np.ndarray:
+        out = np.empty((len(users), n_items), np.float32)
+        random_scores(np.uint64(seed), np.asarray(users, np.int64), out)
+        return out
+
+    return RowScorer(rows, n_items)
+
+
+def user_rows(vectors: np.ndarray) -> np.ndarray:
+    """User vectors (n, L) in the kernel's layout, padded with zeros."""
+    length = vectors.shape[1]
+    rows = np.zeros((len(vectors), padded(length, 4) if length else 0), np.float32)
+    rows[:, :length] = vectors
+    return rows
