@@ -136,7 +136,7 @@ def _numbered(ids: Any, what: str) -> tuple[np.ndarray, np.ndarray]:
     known, codes = _factorized(ids)
     if np.any(codes < 0):
         first = int(np.flatnonzero(codes < 0)[0])
-        raise DataError(f"{_begin(what)} hold no id at position {first}.", "Give every interaction both ids.")
+        raise DataError(f"{_begin(what)}, position {first}: no id.", "Give every interaction both ids.")
     encoded = _encoded(known, codes, what)
     values, again = np.unique(encoded, return_inverse=True)
     again = again.reshape(-1).astype(np.int32)
@@ -171,12 +171,12 @@ def _encoded(known: list[Any], codes: np.ndarray, what: str) -> np.ndarray:
             data = (text or "").encode()
             wrong = "no id" if not text else "an id with NUL" if b"\0" in data else ""
         except TypeError as problem:
-            wrong = f"{str(value)[:80]!r}, which is {problem},"
+            wrong = f"{str(value)[:80]!r} is {problem}"
         except UnicodeError:
             wrong = "an id that is not UTF-8"
         if wrong:
             first = int(np.flatnonzero(codes == code)[0])
-            raise DataError(f"{_begin(what)} hold {wrong} at position {first}.", "Give ids as text.")
+            raise DataError(f"{_begin(what)}, position {first}: {wrong}.", "Give ids as text.")
         texts.append(data)
     return np.array(texts, dtype=f"S{max(map(len, texts), default=1)}")
 
@@ -196,7 +196,7 @@ def _seconds(times: Any, form: str | None, what: str) -> tuple[np.ndarray, list[
         first = int(np.flatnonzero(~read.good)[0])
         problem = "lies before 1970 or after 2099" if read.readable[first] else "is not a time"
         raise DataError(
-            f"{_begin(what)}: the time at position {first}, {values[first]!s:.80}, {problem}.",
+            f"{_begin(what)}, position {first}: {values[first]!s:.80} {problem}.",
             "Mend or drop it, or name the form of the times with time_format.",
         )
     by_day = column.day_comes_first(what, "position")

@@ -47,11 +47,13 @@ class _Role:
         codes = self._index.add(values)
         if self.all_float_text:
             for value, code in zip(values, codes.tolist()):
-                if code >= 0:
+                if code < 0:
+                    continue
+                self.all_float_text = isinstance(value, str) and _is_float_text(value)
+                if not self.example or not self.all_float_text:
                     self.example = id_text(value) or ""
-                    if not (isinstance(value, str) and _is_float_text(value)):
-                        self.all_float_text = False
-                        break
+                if not self.all_float_text:
+                    break
         return codes
 
     @property
@@ -121,7 +123,7 @@ class _Intake:
                 f"'{stream.path}' has no usable {unit}{': ' if self.bad.count else ''}{self.bad.summary()}.",
                 self.bad.advice or "Check the format, the columns, or name it with --source.",
             )
-        day_first = self.times.day_comes_first(stream.path, unit)
+        day_first = self.times.day_comes_first(f"'{stream.path}'", unit)
         columns.times += self._by_day if day_first else self._by_month
         self._by_day, self._by_month = [], []
 

@@ -150,8 +150,10 @@ def _check_times(table: Table, name: str, form: str | None) -> bool:
         kind = f"times of the form '{form}'" if form else "times"
         raise DataError(
             f"The column '{name}' of '{table.stream.path}' holds no {kind}, but {shown(str(texts[0]))}.",
-            "Times are ISO dates (2020-09-01) or unix time in seconds or finer units; the form of others is "
-            f"named with --time-format, {FORMS}.",
+            "Make --time-format fit it."
+            if form
+            else "Times are ISO dates (2020-09-01) or unix time in seconds or finer units; others need "
+            f"--time-format, {FORMS}.",
         )
     return form is None and are_compact_dates([str(value).strip() for value in texts])
 

@@ -110,7 +110,7 @@ class TimeColumn:
             self._remember(both, values[k], int(lines[k]))
         return ReadTimes(by_day, by_month, readable, good)
 
-    def day_comes_first(self, path: object, unit: str = "line") -> bool:
+    def day_comes_first(self, where: str, unit: str = "line") -> bool:
         """Whether dates are to be read with the day first, after everything was read.
 
         Raises
@@ -122,13 +122,13 @@ class TimeColumn:
         hint = f"Name their form with --time-format, {FORMS}."
         if by_day and by_month:
             raise DataError(
-                f"The dates of '{path}' disagree: '{by_day[0]}' ({unit} {by_day[1]}) begins with the day, "
+                f"The dates of {where} disagree: '{by_day[0]}' ({unit} {by_day[1]}) begins with the day, "
                 f"'{by_month[0]}' ({unit} {by_month[1]}) with the month.",
                 hint,
             )
         if either and not (by_day or by_month):
             raise DataError(
-                f"The dates of '{path}' may begin with the day or with the month: '{either[0]}' "
+                f"The dates of {where} may begin with the day or with the month: '{either[0]}' "
                 f"({unit} {either[1]}), and no other date tells.",
                 hint,
             )
