@@ -45,7 +45,7 @@ class BadLines:
         """
         if self.strict:
             hint = (
-                f"{RECODE} Or leave out --strict."
+                f"{RECODE.removesuffix('.')}, or leave out --strict."
                 if reason == NOT_UTF8
                 else "Mend it, or leave out --strict."
             )

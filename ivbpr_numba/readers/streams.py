@@ -250,8 +250,10 @@ def _refuse_other_encoding(head: bytes, path: PathLike) -> None:
         if not is_utf8(line)
     ]
     if 2 * len(wrong) > sum(1 for line in lines if line.strip()):
-        listed = ", ".join(map(str, wrong[:3])) + (", …" if len(wrong) > 3 else "")
-        raise DataError(f"'{path}' is text, but not in UTF-8 (line {listed}).", RECODE)
+        raise DataError(
+            f"'{path}', line {wrong[0]} is not UTF-8, nor are most of its lines: it has another encoding.",
+            RECODE,
+        )
 
 
 def is_utf8(line: bytes) -> bool:

@@ -247,6 +247,6 @@ def read_table(path: PathLike, columns: Sequence[str] | None = None) -> pd.DataF
     except DataError as problem:
         raise DataError(
             problem.message,
-            problem.hint.replace(", or leave out --strict", "").replace(" Or leave out --strict.", ""),
+            problem.hint.replace(", or leave out --strict", ""),
         ) from None
     return pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in zip(names, read)})
