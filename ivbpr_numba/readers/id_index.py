@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ivbpr_numba import backends
+from ivbpr_numba.ids import id_text
 
 __all__ = ["LONGEST_ID", "REASONS", "IdIndex"]
 
@@ -26,9 +27,15 @@ class IdIndex:
     """A growing table of distinct ids; 20 to 45 bytes an id, besides its own bytes.
 
     Codes are 0, 1, … in the order of first appearance.
+
+    Attributes
+    ----------
+    floats : int
+        How many of the ids that were added came as floats (17.0, taken as 17).
     """
 
     def __init__(self) -> None:
+        self.floats = 0
         self._count = 0
         self._arena = np.zeros(1 << 12, np.uint8)
         self._offsets = np.zeros(1 << 8, np.int64)
@@ -90,6 +97,7 @@ class IdIndex:
         for k, value in enumerate(values):
             data, wrong[k] = _encode(value)
             good.append(data)
+            self.floats += add and isinstance(value, float) and wrong[k] == 0
         codes = self._number_text(b"\0".join(good) + b"\0", len(good), add)
         return np.where(wrong < 0, wrong, codes).astype(np.int32)
 
@@ -127,14 +135,15 @@ class IdIndex:
 
 def _encode(value: Any) -> tuple[bytes, int]:
     """UTF-8 of an id and 0, or nothing and the negative number of what is wrong with it."""
-    if value is None:
-        return b"", -1
-    if isinstance(value, bool) or not isinstance(value, (int, str)):
-        return b"", -4
     try:
-        data = str(value).encode()
+        text = id_text(value)
+        data = (text or "").encode()
+    except TypeError:
+        return b"", -4
     except UnicodeEncodeError:
         return b"", -5
     except ValueError:  # Python refuses to print whole numbers of thousands of digits
         return b"", -2
+    if text is None:
+        return b"", -1
     return (b"", -3) if b"\0" in data else (data, 0)

@@ -10,7 +10,7 @@ import numpy as np
 from ivbpr_numba.errors import DataError, EnvironmentProblem
 from ivbpr_numba.store.atomic import PathLike
 
-__all__ = ["MAGIC", "batches", "column_names"]
+__all__ = ["MAGIC", "batches", "column_names", "first_values"]
 
 MAGIC = b"PAR1"
 _ROWS = 1 << 16
@@ -41,7 +41,14 @@ def column_names(path: PathLike) -> list[str]:
         return list(file.schema_arrow.names)
 
 
-def batches(path: PathLike, columns: list[str]) -> Iterator[tuple[int, list[list[Any]]]]:
+def first_values(path: PathLike, column: str, count: int = 200) -> list[Any]:
+    """Values of one column in the first rows, for a look at them."""
+    for _, (values,) in batches(path, [column], count):
+        return values
+    return []
+
+
+def batches(path: PathLike, columns: list[str], rows: int = _ROWS) -> Iterator[tuple[int, list[list[Any]]]]:
     """Read some columns, many rows at a time.
 
     Whole numbers stay numbers, dates and times become seconds since 1970, everything else text; missing
@@ -64,7 +71,7 @@ def batches(path: PathLike, columns: list[str]) -> Iterator[tuple[int, list[list
     with _open(path) as file:
         first = 1
         try:
-            for batch in file.iter_batches(batch_size=_ROWS, columns=columns, use_threads=False):
+            for batch in file.iter_batches(batch_size=rows, columns=columns, use_threads=False):
                 values = [_values(batch.column(batch.schema.get_field_index(name)), name) for name in columns]
                 yield first, values
                 first += batch.num_rows

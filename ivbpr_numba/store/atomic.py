@@ -11,6 +11,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -127,7 +128,7 @@ def _remove_leftovers(target: Path) -> None:
     """Remove temporaries of writers that died; only called by the holder of the lock."""
     for name in os.listdir(target.parent):
         head, _, pid = name.rpartition(".tmp-")
-        if head == target.name and pid.isdigit():
+        if head == target.name and re.fullmatch("[0-9]+", pid):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(target.parent / name)
 

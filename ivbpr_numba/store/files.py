@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -154,7 +155,7 @@ def check_format(attrs: Attributes, path: PathLike, expected: str | None) -> Non
         )
     version = str(attrs.get("format_version", ""))
     major = version.partition(".")[0]
-    if not major.isdigit():
+    if not re.fullmatch("[0-9]{1,9}", major):
         raise DataError(f"'{path}' does not say its format version.", "Make the file again.")
     if int(major) > int(FORMAT_VERSION.partition(".")[0]):
         raise DataError(

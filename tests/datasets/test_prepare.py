@@ -15,7 +15,8 @@ from clothes import CLOTHES, ROWS, writer
 
 from ivbpr_numba.datasets.catalogue import CELL_LIMIT
 from ivbpr_numba.datasets.dataset import Dataset
-from ivbpr_numba.datasets.prepare import prepare, prepare_report_lines
+from ivbpr_numba.datasets.prepare import prepare
+from ivbpr_numba.datasets.reporting import prepare_report_lines
 from ivbpr_numba.errors import DataError, UsageError
 from ivbpr_numba.features.features import Group, write_features
 from ivbpr_numba.ids import Ids

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -294,6 +295,6 @@ def _size(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
     sides = text.lower().replace("×", "x").split("x")
-    if len(sides) != 2 or not all(side.strip().isdigit() and int(side) > 0 for side in sides):
+    if len(sides) != 2 or not all(re.fullmatch(" *[0-9]{1,6} *", side) and int(side) > 0 for side in sides):
         raise UsageError(f"--size {text} is no size.", "Write HEIGHTxWIDTH, such as 192x128.")
     return int(sides[0]), int(sides[1])
