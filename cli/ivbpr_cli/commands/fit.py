@@ -80,6 +80,7 @@ def fit(
         check_log(log, dataset, features, out)
 
     from ivbpr_numba.datasets.dataset import Dataset
+    from ivbpr_numba.documents import models as documents
     from ivbpr_numba.features.features import Features
     from ivbpr_numba.models import create
 
@@ -103,7 +104,8 @@ def fit(
             checkpoint_every=checkpoint_every,
             log=log,
         )
-    screen.show(answer(model, out, end))
+    document = documents.fit(model, out, end)
+    screen.show(Answer.of(document, [facts(document.content)]))
 
 
 # What goes to the model; the rest concerns this run only.
@@ -114,10 +116,3 @@ OPTIONS = (
     *("epochs", "bins", "bin_type", "segment_on", "segment_negatives", "segment_every", "temporal_init"),
     "item_drift",
 )
-
-
-def answer(model: str, out: Path, end: dict[str, Any]) -> Answer:
-    """What was learned: where it stopped, what it reached, how long it took."""
-    names = ("iterations", "best_iteration", "valid_auc", "seconds", "payload_sha256")
-    row = {"model": model, "out": str(out), **{name: end.get(name) for name in names}}
-    return Answer("fit", row, [row], [facts(row)])

@@ -58,6 +58,7 @@ def trends(
         output_file(plot, model, features)
     if images is not None:
         input_folder(images, "folder of images")
+    from ivbpr_numba.documents import models as documents
     from ivbpr_numba.models import load
     from ivbpr_numba.questions.trends import measure
 
@@ -67,9 +68,7 @@ def trends(
     found = measure(fitted, feature, top=top, users=users, bootstrap=bootstrap, seed=seed)
     if plot is not None:
         _draw(screen, fitted, found, plot, images, features, z_score)
-    rows = list(found.rows())
-    document = {"model": fitted.name, "users": users, "plot": str(plot) if plot else None, "rows": rows}
-    screen.show(Answer("trends", document, rows, _tables(found), _notes(found)))
+    screen.show(Answer.of(documents.trends(found, users, plot), _tables(found), _notes(found)))
 
 
 def _draw(
