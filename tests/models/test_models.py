@@ -255,7 +255,7 @@ def test_averaging_is_the_documented_recursion() -> None:
 @pytest.mark.parametrize("rate", [1e3, 1e20])
 @pytest.mark.parametrize("name", [name for name in MODELS if name not in ("rand", "pop")], indirect=True)
 def test_divergence_is_wrong_usage_for_every_model(name: str, rate: float) -> None:
-    with pytest.raises(UsageError, match="diverged.*--learning-rate") as caught:
+    with pytest.raises(UsageError, match=r"diverged.*--learning-rate") as caught:
         fitted(name, learning_rate=rate, iterations=30, eval_every=30)
     assert caught.value.exit_code == 2
 

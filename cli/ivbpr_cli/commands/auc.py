@@ -44,7 +44,7 @@ def auc(
         if path is not None:
             input_file(path, what)
     if per_user is not None:
-        output_file(per_user, *(path for path, _ in named))
+        output_file(per_user, *(path for path, _ in named), flag="--per-user")
 
     from ivbpr_numba.datasets.dataset import Dataset
     from ivbpr_numba.documents import models as documents

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 from ivbpr_cli.commands.options import argument, option, out
 from ivbpr_cli.output import Answer, Screen, facts
 from ivbpr_cli.paths import input_file, output_file
-from ivbpr_numba.events import check_log
 
 __all__ = ["fit"]
 
@@ -75,9 +74,9 @@ def fit(
     input_file(dataset, "dataset")
     if features is not None:
         input_file(features, "feature file")
-    output_file(out, dataset, features)
-    if log is not None:
-        check_log(log, dataset, features, out)
+    from ivbpr_numba.models.checkpoint import partial_path
+
+    output_file(out, dataset, features, states=[partial_path(out)], log=log)
 
     from ivbpr_numba.datasets.dataset import Dataset
     from ivbpr_numba.documents import models as documents
