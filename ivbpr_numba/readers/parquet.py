@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ivbpr_numba.errors import DataError, EnvironmentProblem
+from ivbpr_numba.errors import DataError, EnvironmentProblem, IvbprError
 from ivbpr_numba.store.atomic import PathLike
+from ivbpr_numba.store.writers import unreadable
 
 __all__ = ["MAGIC", "batches", "column_names"]
 
@@ -30,9 +31,10 @@ def _open(path: PathLike) -> Any:
         raise _damaged(path, problem) from None
 
 
-def _damaged(path: PathLike, problem: Exception) -> DataError:
+def _damaged(path: PathLike, problem: Exception) -> IvbprError:
     what = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
-    return DataError(f"The Parquet file '{path}' can't be read: {what}.", "Fetch or make it again.")
+    damaged = DataError(f"The Parquet file '{path}' can't be read: {what}.", "Fetch or make it again.")
+    return unreadable(path, damaged)
 
 
 def column_names(path: PathLike) -> list[str]:
