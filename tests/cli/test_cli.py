@@ -119,6 +119,14 @@ class TestSettings:
         assert done.code == 2
         assert said in done.err and done.out == ""
 
+    def test_config_as_editors_save_it(self, ivbpr: Run, tmp_path: Path) -> None:
+        path = tmp_path / "run.toml"
+        path.write_bytes(b'\xef\xbb\xbfformat = "csv"\r\n[doctor]\r\n')
+        assert self.kind(ivbpr("doctor", "--config", path).out) == "csv"
+        path.write_bytes(b'format = "csv"\nuser = "\xfc"\n')
+        done = ivbpr("doctor", "--config", path)
+        assert done.code == 2 and "run.toml', line 2 is not UTF-8" in done.err
+
     def test_missing_config(self, ivbpr: Run, tmp_path: Path) -> None:
         done = ivbpr("doctor", "--config", tmp_path / "none.toml")
         assert done.code == 2 and "none.toml" in done.err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 import subprocess
 import sys
@@ -531,6 +532,77 @@ def test_inputs_that_cannot_be_imported(tmp_path: Path) -> None:
     refused(DataError, "stored by columns", path=tmp_path / "columns.npz", ids=None)
     (tmp_path / "text.h5").write_text("no HDF5")
     refused(DataError, "not an HDF5 file", path=tmp_path / "text.h5", ids=None)
+
+
+@pytest.mark.parametrize(
+    "pack",
+    [
+        lambda text: text,
+        lambda text: b"\xef\xbb\xbf" + text,
+        lambda text: text.replace(b"\n", b"\r\n"),
+        lambda text: b"\xef\xbb\xbf" + text.replace(b"\n", b"\r\n").rstrip(),
+        lambda text: gzip.compress(b"\xef\xbb\xbf" + text),
+    ],
+)
+def test_ids_as_editors_save_them(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
+    arguments = save_npy(tmp_path, VALUES)
+    arguments["ids"].write_bytes(pack(arguments["ids"].read_bytes()))
+    import_features(**arguments, out=tmp_path / "f.h5")
+    back = Features.read(tmp_path / "f.h5")
+    assert back.items.texts() == ["0020", "0108", "a", "b", "äpfel"]
+    assert values_of(back, ["0108"]).tolist() == [[0.5, 1, 0]]
+
+
+def test_a_line_of_ids_that_is_not_utf8_is_named(tmp_path: Path) -> None:
+    arguments = save_npy(tmp_path, VALUES)
+    arguments["ids"].write_bytes(b"x\ny\nt\xfcr\nz\na\n")
+    with pytest.raises(DataError, match=r"ids\.txt', line 3 is not UTF-8"):
+        import_features(**arguments, out=tmp_path / "f.h5")
+
+
+def test_ids_that_are_python_objects_are_named_and_never_opened(tmp_path: Path) -> None:
+    class Trap:
+        def __reduce__(self) -> tuple:
+            return Path.touch, (tmp_path / "sprung",)
+
+    objects = np.array([*IDS[:4], Trap()], dtype=object)
+    np.savez(tmp_path / "x.npz", x=VALUES, ids=objects)
+    assert not (tmp_path / "sprung").exists()
+    with pytest.raises(DataError, match="ids holds Python objects, which only pickle can read") as caught:
+        import_features(tmp_path / "x.npz", out=tmp_path / "f.h5")
+    assert "ids=ids.astype(str)" in caught.value.hint
+    # Where a list of ids is given, the objects don't matter.
+    import_features(tmp_path / "x.npz", ids=texts(tmp_path / "ids.txt", IDS), out=tmp_path / "f.h5")
+    assert len(Features.read(tmp_path / "f.h5")) == 5
+    # One text many times makes a pickle shorter than the pointers that its header tells of.
+    np.savez(tmp_path / "y.npz", x=np.eye(5), ids=np.array(["a"] * 5, dtype=object))
+    with pytest.raises(DataError, match="ids holds Python objects"):
+        import_features(tmp_path / "y.npz", out=tmp_path / "g.h5")
+    np.savez(tmp_path / "z.npz", x=VALUES.astype(object), ids=np.array(IDS))
+    with pytest.raises(DataError, match="holds 0 two-dimensional arrays of numbers") as caught:
+        import_features(tmp_path / "z.npz", out=tmp_path / "g.h5")
+    assert "astype('float32')" in caught.value.hint
+    assert not (tmp_path / "sprung").exists() and not (tmp_path / "g.h5").exists()
+
+
+def test_a_matrix_that_is_still_being_written_is_named(tmp_path: Path) -> None:
+    arguments = save_npy(tmp_path, VALUES)
+    whole = arguments["path"].read_bytes()
+    code = (
+        "import sys, time; f = open(sys.argv[1], 'r+b'); f.truncate(100); print(flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(arguments["path"])], stdout=subprocess.PIPE
+    ) as writer:
+        assert writer.stdout is not None
+        writer.stdout.readline()
+        with pytest.raises(UsageError, match=f"x.npy' is being written by another process .pid {writer.pid}"):
+            import_features(**arguments, out=tmp_path / "f.h5")
+        writer.kill()
+    with pytest.raises(DataError, match=r"not a .npy file of numbers, or cut short"):
+        import_features(**arguments, out=tmp_path / "f.h5")
+    arguments["path"].write_bytes(whole)
+    assert import_features(**arguments, out=tmp_path / "f.h5")["items"] == 5
 
 
 def test_a_damaged_archive_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
