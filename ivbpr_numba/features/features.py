@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from ivbpr_numba.errors import DataError
+from ivbpr_numba.features.describing import describe, examples
 from ivbpr_numba.features.layout import (
     DTYPES,
     FORMAT,
@@ -23,19 +23,17 @@ from ivbpr_numba.features.layout import (
     layout_from,
     sort_distinct,
 )
+from ivbpr_numba.features.writing import FeatureSink, features_sink, row_blocks, write_features
 from ivbpr_numba.ids import Ids, encode_ids
-from ivbpr_numba.store.atomic import Lock, PathLike
+from ivbpr_numba.store.atomic import PathLike
 from ivbpr_numba.store.digest import digest_objects
 from ivbpr_numba.store.files import refuse_changed
 from ivbpr_numba.store.matrix import (
     MATRIX,
     MappedMatrix,
-    MatrixSink,
     as_digested,
     digest_blocks,
     open_matrix,
-    rows_per_block,
-    writing_matrix,
 )
 from ivbpr_numba.store.tree import Tree, entries_of
 
@@ -240,201 +238,3 @@ class Features:
     @cached_property
     def _columns(self) -> Columns:
         return Columns(self.names, self.groups)
-
-
-def write_features(
-    path: PathLike,
-    items: Ids,
-    names: Sequence[str],
-    groups: Sequence[Group],
-    kind: str,
-    scale: float,
-    blocks: Iterable[np.ndarray],
-    dtype: np.dtype | str,
-    shape: tuple[int, int],
-    *,
-    attrs: Mapping[str, str | int | float] | None = None,
-    source: Mapping[str, Any] | None = None,
-    keep_lock: Lock | None = None,
-) -> str:
-    """Write a feature file from blocks of rows in the order of the ids.
-
-    Parameters
-    ----------
-    path : path
-        Target, in an existing folder.
-    items : Ids
-        Item ids by row.
-    names, groups, kind, scale
-        As in `Features`.
-    blocks : iterable of ndarray (n, F)
-        Stored values, together `shape`; never more than one block is held.
-    dtype : dtype
-        float16, float32 or uint8; the blocks have it too.
-    shape : (int, int)
-        Items and columns.
-    attrs : mapping, optional
-        Further root attributes (``network_sha256``).
-    source : mapping, optional
-        Where the features come from; anything JSON can hold.
-    keep_lock : Lock, optional
-        A lock that the caller holds on `path`.
-
-    Returns
-    -------
-    str
-        ``payload_sha256``.
-
-    Raises
-    ------
-    DataError
-        A value is NaN or infinite (its item and column are named), or nothing is left to write.
-    UsageError, EnvironmentProblem
-        See `ivbpr_numba.store.matrix.writing_matrix`.
-    """
-    with features_sink(
-        path,
-        items,
-        names,
-        groups,
-        kind,
-        scale,
-        dtype,
-        shape[1],
-        attrs=attrs,
-        source=source,
-        keep_lock=keep_lock,
-    ) as sink:
-        start = 0
-        for block in blocks:
-            sink.put(np.arange(start, start + len(block)), block)
-            start += len(block)
-    return sink.payload_sha256
-
-
-class FeatureSink:
-    """Takes rows of stored values in any order, each exactly once, and refuses NaN and infinity."""
-
-    def __init__(self, sink: MatrixSink, items: Ids, names: Sequence[str]) -> None:
-        self._sink = sink
-        self._items = items
-        self._names = names
-
-    @property
-    def payload_sha256(self) -> str:
-        """Digest of the payload, once the file is complete."""
-        return self._sink.payload_sha256
-
-    def put(self, rows: np.ndarray, block: np.ndarray) -> None:
-        """Write `block` (n, F) as the rows numbered `rows`."""
-        check_finite(block, self._items, self._names, rows)
-        self._sink.put(rows, block)
-
-
-@contextlib.contextmanager
-def features_sink(
-    path: PathLike,
-    items: Ids,
-    names: Sequence[str],
-    groups: Sequence[Group],
-    kind: str,
-    scale: float,
-    dtype: np.dtype | str,
-    columns: int,
-    *,
-    attrs: Mapping[str, str | int | float] | None = None,
-    source: Mapping[str, Any] | None = None,
-    keep_lock: Lock | None = None,
-) -> Iterator[FeatureSink]:
-    """Write a feature file whose rows come in any order; see `write_features`."""
-    stored = np.dtype(dtype)
-    tree = feature_tree(items, names, groups, kind, scale, (len(items), columns), stored, attrs, source)
-    with writing_matrix(path, tree, PAYLOAD, (len(items), columns), stored, keep_lock) as sink:
-        yield FeatureSink(sink, items, names)
-
-
-def row_blocks(matrix: np.ndarray) -> Iterator[np.ndarray]:
-    """Row numbers of a matrix in steps of about 8 MiB: the blocks that have a digest."""
-    step = rows_per_block(matrix.shape, matrix.dtype)
-    for start in range(0, len(matrix), step):
-        yield np.arange(start, min(start + step, len(matrix)))
-
-
-def describe(features: Features) -> dict[str, Any]:
-    """Shape, groups and sparsity of features (``ivbpr features info``); reads every row once.
-
-    Returns
-    -------
-    dict
-        ``file items columns kind dtype scale payload_sha256 min max zero_share source`` and ``groups``: rows
-        ``group columns exclusive items_with_value share_with_value``. `min` and `max` are values
-        (stored × scale); shares are of all items, or of all stored numbers for ``zero_share``.
-    """
-    low, high, nonzero = np.inf, -np.inf, 0
-    having = np.zeros(len(features.groups), dtype=np.int64)
-    for rows in row_blocks(features.matrix):
-        block = features.take(rows)
-        low, high = min(low, float(block.min())), max(high, float(block.max()))
-        filled = block != 0
-        nonzero += int(np.count_nonzero(filled))
-        for k, group in enumerate(features.groups):
-            part = filled[:, group.offset : group.offset + group.size]
-            having[k] += int(np.count_nonzero(part.any(axis=1)))
-    count, columns = features.matrix.shape
-    return {
-        "file": features.path,
-        "items": count,
-        "columns": columns,
-        "kind": features.kind,
-        "dtype": features.matrix.dtype.name,
-        "scale": features.scale,
-        "min": low * features.scale,
-        "max": high * features.scale,
-        "zero_share": 1.0 - nonzero / (count * columns),
-        "payload_sha256": features.payload_sha256,
-        **features.attrs,
-        "source": features.source,
-        "groups": [
-            {
-                "group": group.name,
-                "columns": group.size,
-                "exclusive": group.exclusive,
-                "items_with_value": int(with_value),
-                "share_with_value": int(with_value) / count,
-            }
-            for group, with_value in zip(features.groups, having)
-        ],
-    }
-
-
-def examples(features: Features, name: str, n: int = 10) -> list[dict[str, Any]]:
-    """Items with the highest value of a feature (``ivbpr features examples``).
-
-    Parameters
-    ----------
-    features : Features
-    name : str
-        As for `Features.column`.
-    n : int
-        At most so many; for attributes only items whose value is above 0.
-
-    Returns
-    -------
-    list of dict
-        ``rank item feature value``, highest first, ties by id.
-    """
-    column = features.column(name)
-    values = np.concatenate([features.take(rows)[:, column] for rows in row_blocks(features.matrix)])
-    values = values.astype(np.float64) * features.scale
-    order = np.argsort(-values, kind="stable")[: max(0, n)]  # stable: rows, and so ties, are in id order
-    if features.kind == "attributes":
-        order = order[values[order] > 0]
-    return [
-        {
-            "rank": k + 1,
-            "item": features.items[int(row)],
-            "feature": features.names[column],
-            "value": float(values[row]),
-        }
-        for k, row in enumerate(order)
-    ]
