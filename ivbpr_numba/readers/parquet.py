@@ -46,8 +46,8 @@ def column_names(path: PathLike) -> list[str]:
 def batches(path: PathLike, columns: list[str]) -> Iterator[tuple[int, list[list[Any]]]]:
     """Read some columns, many rows at a time.
 
-    Whole numbers stay numbers, dates and times become seconds since 1970, everything else text; missing
-    values are None.
+    Whole numbers stay numbers, dates and times become seconds since 1970, lists of texts or numbers stay
+    lists, everything else becomes text; missing values are None.
 
     Yields
     ------
@@ -59,7 +59,7 @@ def batches(path: PathLike, columns: list[str]) -> Iterator[tuple[int, list[list
     Raises
     ------
     DataError
-        The file is damaged, or a column holds something that is neither text, number nor time.
+        The file is damaged, or a column holds something that is neither text, number, time nor a list.
     """
     import pyarrow
 
@@ -89,7 +89,11 @@ def _values(array: Any, name: str) -> list[Any]:
         return [None if known is False else s for known, s in zip(array.is_valid().to_pylist(), seconds)]
     if kinds.is_binary(kind) or kinds.is_large_binary(kind):
         array = array.cast(pyarrow.string())
-    simple = kinds.is_integer(kind) or kinds.is_floating(kind) or kinds.is_boolean(kind)
-    if simple or kinds.is_string(array.type) or kinds.is_large_string(array.type) or kinds.is_null(kind):
+    inner = array.type
+    if kinds.is_list(kind) or kinds.is_large_list(kind) or kinds.is_fixed_size_list(kind):
+        inner = kind.value_type
+        inner = inner.value_type if kinds.is_dictionary(inner) else inner
+    simple = kinds.is_integer(inner) or kinds.is_floating(inner) or kinds.is_boolean(inner)
+    if simple or kinds.is_string(inner) or kinds.is_large_string(inner) or kinds.is_null(inner):
         return array.to_pylist()
-    raise DataError(f"The column '{name}' holds {kind}.", "Store text, numbers or times.")
+    raise DataError(f"The column '{name}' holds {kind}.", "Store text, numbers, times or lists of them.")

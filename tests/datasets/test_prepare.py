@@ -111,6 +111,14 @@ def test_catalogue(put: Callable, purchases: Path) -> None:
     assert bare.payload_sha256 != data.payload_sha256
 
 
+def test_a_kept_column_has_one_value_an_item(put: Callable, purchases: Path) -> None:
+    lines = "".join(f'{{"item": "{item}", "tags": ["a", "b"]}}\n' for item in ITEMS)
+    with pytest.raises(DataError, match=r"line 1: the cell .* is a list, but an item keeps one") as caught:
+        prepare(purchases, catalogue=put(lines), keep=["tags"])
+    assert "--keep" in caught.value.hint
+    assert prepare(purchases, catalogue=put(lines.replace('["a", "b"]', '"a"')), keep=["tags"])
+
+
 def test_catalogue_refusals(put: Callable, purchases: Path) -> None:
     catalogue = put("sku,name,title\n" + "".join(f"{item},n,t\n" for item in ITEMS))
     for options, problem, text in (

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import gzip
+import json
 import re
 import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,7 +23,9 @@ from hypothesis.extra import numpy as hnp
 from ivbpr_numba.errors import CheckFailed, DataError, UsageError
 from ivbpr_numba.features.features import Features, Group, describe, examples, features_sink, write_features
 from ivbpr_numba.features.importing import import_features
+from ivbpr_numba.features.tables import build_feature_table
 from ivbpr_numba.ids import Ids
+from ivbpr_numba.readers.cells import list_in_text
 from ivbpr_numba.store import matrix as matrix_module
 from ivbpr_numba.store.atomic import lock
 from ivbpr_numba.store.verify import inspect, verify
@@ -651,8 +656,6 @@ print(resident() - before)
 
 
 def build(folder: Path, text: str, **options: object) -> tuple[dict, Features]:
-    from ivbpr_numba.features.tables import build_feature_table
-
     (folder / "catalogue.csv").write_text(text, encoding="utf-8")
     arguments: dict = {"id_column": "id", "out": folder / "a.h5", **options}
     report = build_feature_table(folder / "catalogue.csv", **arguments)
@@ -707,6 +710,9 @@ def test_rare_values_are_dropped_and_reported(tmp_path: Path) -> None:
     assert colour["items_dropped"] == 2
     assert (tags["items_dropped"], tags["items_without_value"]) == (1, 1)
     assert report["items_without_values"] == 1  # 0007 keeps its all-zero row
+    assert report["first_without_values"] == ["0007"]
+    assert (shape["first_without_value"], shape["first_items_dropped"]) == (["0007"], ["0100"])
+    assert colour["first_items_dropped"] == ["0003", "0007"]
     assert features.values(np.array([1])).tolist() == [[0, 0, 0, 0]]
     with pytest.raises(DataError, match="no value of the chosen columns is left"):
         build(tmp_path, CATALOGUE, columns=["shape"], min_count=9)
@@ -718,6 +724,7 @@ def test_a_group_without_any_value_is_left_out_and_reported(tmp_path: Path) -> N
     assert report["groups"][0] == {
         "group": "b", "columns": 0, "exclusive": True, "values_seen": 0, "values_dropped": 0,
         "items_without_value": 2, "items_dropped": 0, "dropped": [],
+        "first_without_value": ["1", "2"], "first_items_dropped": [],
     }  # fmt: skip
 
 
@@ -730,7 +737,7 @@ def test_rows_that_disagree(tmp_path: Path) -> None:
     report, features = build(tmp_path, ROWS, columns=["kind"], tags=["tags"], aggregate="first")
     assert features.names == ["kind=gown", "kind=top", "tags=x", "tags=y"]
     assert features.values(np.arange(2)).tolist() == [[0, 1, 1, 0], [1, 0, 1, 1]]
-    assert report["disagreeing_items"] == 1
+    assert (report["disagreeing_items"], report["first_disagreeing"]) == (1, ["b"])
     _, features = build(tmp_path, ROWS, columns=["kind"], tags=["tags"], aggregate="share")
     assert features.names == ["kind=dress", "kind=gown", "kind=top", "tags=x", "tags=y"]
     third = float(np.float16(1 / 3))
@@ -778,6 +785,125 @@ def test_separators(tmp_path: Path) -> None:
     assert features.names == ["v=a", "v=b"]
 
 
+LISTED = [["red", "big"], [], None, ["red", 38], [" red ", ""]]
+
+
+def table_of(folder: Path, cells: list, kind: str) -> Path:
+    """A table of items a, b, … whose column t holds these cells."""
+    frame = pd.DataFrame({"id": list("abcdefgh")[: len(cells)], "t": pd.Series(cells, dtype=object)})
+    path = folder / f"t.{kind}"
+    if kind == "jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in frame.to_dict("records")))
+    elif kind == "parquet":
+        frame["t"] = [cell if cell is None else list(map(str, cell)) for cell in cells]
+        frame.to_parquet(path)
+    elif kind == "json in csv":
+        frame["t"] = ["" if cell is None else json.dumps(cell) for cell in cells]
+        frame.to_csv(path, index=False)
+    else:
+        frame.to_csv(path, index=False)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet", "python in csv", "json in csv"])
+def test_lists_are_tags(tmp_path: Path, kind: str) -> None:
+    path = table_of(tmp_path, LISTED, kind)
+    report = build_feature_table(path, id_column="id", tags=["t"], out=tmp_path / "a.h5")
+    features = Features.read(tmp_path / "a.h5")
+    assert features.names == ["t=38", "t=big", "t=red"]
+    assert features.values(np.arange(5)).tolist() == [[0, 1, 1], [0, 0, 0], [0, 0, 0], [1, 0, 1], [0, 0, 1]]
+    assert report["groups"][0]["first_without_value"] == ["b", "c"]
+    in_text = {
+        "python in csv": [{"column": "t", "rows": 4, "first": "['red', 'big']"}],
+        "json in csv": [{"column": "t", "rows": 4, "first": '["red", "big"]'}],
+    }
+    assert report["lists_in_text"] == in_text.get(kind, [])
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("[]", ()),
+        (" [ 'a' , \"b\", 3, -1.5e3, None, nan, ] ", ("a", "b", "3", "-1.5e3")),
+        ("['it\\'s', 'a,b', \"c]d\"]", ("it's", "a,b", "c]d")),
+        ('["\\u00e9\\/", "\\t"]', ("é/", "\t")),
+        ("('red', 'big')", ("red", "big")),
+        ("{'red'}", ("red",)),
+        ("red;big", None),
+        ("[new];red", None),
+        ("(new)", None),
+        ("{new}", None),
+        ("[", None),
+        ("", None),
+    ],
+)
+def test_the_text_of_a_list(text: str, values: tuple[str, ...] | None) -> None:
+    assert list_in_text(text) == values
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[red, big]",  # of a writer without quotes: a tag may hold a comma
+        "['a' 'b']",  # of a NumPy array; Python would read 'ab'
+        "[['a']]",
+        "[{'a': 1}]",
+        "['a', open('x')]",
+        '{"a": 1}',
+        "['\\x']",
+        "['a'",
+        "[" * 5000 + "]" * 5000,
+    ],
+)
+def test_what_only_looks_like_a_list_is_refused(tmp_path: Path, text: str) -> None:
+    if text[-1] in "]}":
+        with pytest.raises(ValueError, match="the text of a"):
+            list_in_text(text)
+        path = table_of(tmp_path, ["plain", text], "csv")
+        with pytest.raises(
+            DataError, match=r"t\.csv', line 3: the cell .* of the column 't' is the text of a"
+        ):
+            build_feature_table(path, id_column="id", tags=["t"], out=tmp_path / "a.h5")
+        assert not (tmp_path / "a.h5").exists()
+    else:
+        assert list_in_text(text) is None
+
+
+@pytest.mark.parametrize(
+    ("cell", "kind", "said"),
+    [
+        (["red"], "jsonl", "line 2: the cell .* is a list, not one value"),
+        (["red"], "parquet", "row 2: the cell .* is a list, not one value"),
+        ([], "csv", "line 3: the cell .* is a list, not one value"),
+        (["red", "big"], "csv", "line 3: the cell .* is a list, not one value"),
+        ({"a": 1}, "jsonl", "line 2: the cell .* is an object"),
+        ('{"a": 1}', "csv", "the text of a structure"),
+    ],
+)
+def test_one_value_is_no_list(tmp_path: Path, cell: Any, kind: str, said: str) -> None:
+    before: Any = ["x"] if kind == "parquet" else "x"
+    path = table_of(tmp_path, [before, cell], kind)
+    if kind == "parquet":
+        said = said.replace("row 2", "row 1")
+    with pytest.raises(DataError, match=said) as caught:
+        build_feature_table(path, id_column="id", columns=["t"], out=tmp_path / "a.h5")
+    assert ("--tags" in caught.value.hint) == ("a list" in said)
+
+
+def test_brackets_of_a_value_stay(tmp_path: Path) -> None:
+    path = table_of(tmp_path, ["[new]", "(old)", "{odd}"], "csv")
+    build_feature_table(path, id_column="id", columns=["t"], out=tmp_path / "a.h5")
+    assert Features.read(tmp_path / "a.h5").names == ["t=(old)", "t=[new]", "t={odd}"]
+
+
+@pytest.mark.parametrize("value", [1.5, True, ["a"], {"a": 1}])
+def test_ids_are_text_or_whole_numbers(tmp_path: Path, value: Any) -> None:
+    rows = [{"id": 7, "t": "x"}, {"id": value, "t": "y"}]
+    (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(DataError, match=r"line 2: the id is .*, which is neither text nor a whole number"):
+        build_feature_table(tmp_path / "t.jsonl", id_column="id", columns=["t"], out=tmp_path / "a.h5")
+
+
 def test_choices_that_make_no_table(tmp_path: Path) -> None:
     def refused(error: type[Exception], match: str, text: str = CATALOGUE, **options: object) -> None:
         with pytest.raises(error, match=match):
@@ -801,8 +927,6 @@ def test_choices_that_make_no_table(tmp_path: Path) -> None:
 
 @pytest.mark.real_data
 def test_hm_articles_and_squeezenet(tmp_path: Path, real_data: Path) -> None:
-    from ivbpr_numba.features.tables import build_feature_table
-
     columns = [
         "product_type_name", "graphical_appearance_name", "colour_group_name", "perceived_colour_value_name",
         "perceived_colour_master_name", "department_name", "index_name", "section_name", "garment_group_name",
@@ -828,8 +952,6 @@ def test_hm_articles_and_squeezenet(tmp_path: Path, real_data: Path) -> None:
 
 @pytest.mark.real_data
 def test_rental_categories_as_shares(tmp_path: Path, real_data: Path) -> None:
-    from ivbpr_numba.features.tables import build_feature_table
-
     rentals = real_data / "rtr" / "rtr_interactions.csv.gz"
     with pytest.raises(DataError, match="5 items have rows that disagree"):
         build_feature_table(rentals, id_column="item_id", columns=["category"], out=tmp_path / "a.h5")
