@@ -54,7 +54,9 @@ def import_(
     out: Annotated[Path, out("The feature file to write.")],
     ids: Annotated[Path | None, option("One id a line, where the file itself has none.")] = None,
     divide_by: Annotated[float | None, option("Divide every value by this.")] = None,
-    dtype: Annotated[str, option("float16, float32 or uint8.")] = "float16",
+    dtype: Annotated[
+        str | None, option("float16, float32 or uint8; float16, or float32 where that loses a column.")
+    ] = None,
     kind: Annotated[str, option("dense or attributes.")] = "dense",
 ) -> None:
     """Black-box features from a matrix; the file is streamed, never held in memory."""
@@ -68,6 +70,8 @@ def import_(
         report = import_features(
             matrix, ids=ids, divide_by=divide_by, dtype=dtype, kind=kind, out=out, progress=observer
         )
+    if report["dtype_why"]:
+        screen.note(f"Stored as {report['dtype']}: {report['dtype_why']}.")
     screen.show(Answer("features-import", report, [report], [facts(report)]))
 
 
