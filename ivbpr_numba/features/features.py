@@ -221,6 +221,16 @@ class Features:
         self._mapped.check(rows)
         return self.matrix[rows]
 
+    def check(self) -> None:
+        """Compare every block of the matrix with its digest, each once.
+
+        Raises
+        ------
+        DataError
+            A block differs.
+        """
+        self._mapped.check()
+
     def values(self, rows: np.ndarray) -> np.ndarray:
         """Values of rows, (n, F) float32: stored × scale."""
         return self.take(rows).astype(np.float32) * np.float32(self.scale)

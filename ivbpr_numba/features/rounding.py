@@ -35,7 +35,8 @@ class Rounding:
             back: np.ndarray = stored.astype(wide)
             if scale != 1.0:
                 back *= scale
-            np.maximum(self.error, np.abs(values - back).max(axis=0), out=self.error)
+            np.subtract(values, back, out=back)  # in place: blocks are large
+            np.maximum(self.error, np.abs(back, out=back).max(axis=0), out=self.error)
 
     @property
     def largest_error(self) -> float:
