@@ -5,26 +5,32 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ivbpr_numba.errors import DataError
 from ivbpr_numba.features.describing import describe, examples
+from ivbpr_numba.features.encoding import check_choices, encode
 from ivbpr_numba.features.layout import (
     DTYPES,
     FORMAT,
     PAYLOAD,
     Columns,
     Group,
+    all_finite,
     check_finite,
     default_groups,
     feature_tree,
     layout_from,
     sort_distinct,
 )
+from ivbpr_numba.features.rounding import Rounding
+from ivbpr_numba.features.showing import as_html, shorten
 from ivbpr_numba.features.writing import FeatureSink, features_sink, row_blocks, write_features
 from ivbpr_numba.ids import Ids, encode_ids
+from ivbpr_numba.readers.cells import id_text
+from ivbpr_numba.readers.item_columns import Tags, columns_of_frame
 from ivbpr_numba.store.atomic import PathLike
 from ivbpr_numba.store.digest import digest_objects
 from ivbpr_numba.store.files import refuse_changed
@@ -37,11 +43,14 @@ from ivbpr_numba.store.matrix import (
 )
 from ivbpr_numba.store.tree import Tree, entries_of
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 __all__ = ["FeatureSink", "Features", "Group", "describe", "examples", "features_sink", "write_features"]
 
 
 class Features:
-    """Features of items; made by `read` from a file or by `from_arrays`.
+    """Features of items; made by `read` from a file, by `from_frame` or by `from_matrix`.
 
     Attributes
     ----------
@@ -97,7 +106,13 @@ class Features:
 
     def __repr__(self) -> str:
         rows, columns = self.matrix.shape
-        return f"Features({rows:,} items × {columns:,} columns, {self.kind}, {self.matrix.dtype})"
+        groups = f" in {len(self.groups):,} groups" if len(self.groups) > 1 else ""
+        shown = ", ".join(shorten(name) for name in self.names[:3]) + (", …" if columns > 3 else "")
+        size = f"{rows:,} items × {columns:,} columns{groups}"
+        return f"Features({size}, {self.kind}, {self.matrix.dtype}: {shown})"
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
 
     @classmethod
     def read(cls, path: PathLike) -> Features:
@@ -116,6 +131,80 @@ class Features:
         return cls(mapped=mapped, path=os.fspath(path), **layout)
 
     @classmethod
+    def from_matrix(
+        cls,
+        X: Any,
+        *,
+        ids: Ids | Iterable[object],
+        names: Sequence[str] | None = None,
+        groups: Sequence[Group] | Sequence[str] | None = None,
+        kind: str = "dense",
+        scale: float = 1.0,
+    ) -> Features:
+        """Make features of a matrix in memory.
+
+        Parameters
+        ----------
+        X : array (I, F), or SciPy sparse matrix or array
+            Values before `scale`. float16, float32 and uint8 are kept, other numbers become float32. A sparse
+            matrix becomes a dense one.
+        ids : Ids or iterable of text or whole numbers
+            One per row, in any order; rows are sorted by id.
+        names : sequence of str, optional
+            Column names; numbers by default.
+        groups : sequence of Group, or of str, optional
+            The groups, or the name of its group for each column, columns of a group beside each other. By
+            default one group of all columns, or, for attributes named ``column=value``, a group for each run
+            of equal columns. Where only names are given, a group of attributes is exclusive if no row of it
+            sums to more than 1.
+        kind : str
+            ``dense`` or ``attributes``.
+        scale : float
+            value = stored × scale.
+
+        Raises
+        ------
+        UsageError
+            An unknown kind.
+        DataError
+            Ids repeat or are neither text nor whole numbers, shapes disagree, or values are not numbers, NaN,
+            infinite, or lost in float32.
+        """
+        values = np.asarray(X.toarray() if hasattr(X, "toarray") else X)
+        if values.dtype.kind not in "biuf":
+            hint = "Give one number each; tables of text go to Features.from_frame."
+            raise DataError(f"The feature matrix holds {values.dtype}, not numbers.", hint)
+        if values.ndim != 2:
+            raise DataError(f"The feature matrix has {values.ndim} dimensions, not 2.", "One row an item.")
+        names = [str(k) for k in range(values.shape[1])] if names is None else [str(name) for name in names]
+        if values.dtype.name not in DTYPES:
+            values = _as_float32(values, names)
+        if not isinstance(ids, Ids):
+            encoded = _encoded(ids)
+            if len(encoded) != len(values):
+                raise DataError(
+                    f"{len(encoded):,} ids for {len(values):,} rows of features.", "One id a row."
+                )
+            order = sort_distinct(encoded, "The features")
+            items, values = Ids(encoded[order], "item"), values[order]
+        else:
+            items = ids
+        values = np.array(values, dtype=values.dtype.newbyteorder("<"), order="C")
+        values.flags.writeable = False
+        if groups is None or (len(groups) and isinstance(groups[0], str)):
+            found = default_groups(names, values, kind, scale, groups)  # type: ignore[arg-type]
+        else:
+            found = list(groups)  # type: ignore[arg-type]
+        tree = feature_tree(items, names, found, kind, scale, values.shape, values.dtype)
+        check_finite(values, items, names)
+        digests = digest_blocks(values)
+        entries = entries_of(tree.objects, tree.attrs)
+        whole = {**entries, MATRIX: as_digested(values.shape, values.dtype, digests)}
+        digest = digest_objects({name: whole[name] for name in PAYLOAD})
+        mapped = MappedMatrix(values, digests, "(features in memory)")
+        return cls(items, mapped, float(scale), names, found, kind, digest)
+
+    @classmethod
     def from_arrays(
         cls,
         items: Ids | Iterable[object],
@@ -125,55 +214,53 @@ class Features:
         kind: str = "dense",
         scale: float = 1.0,
     ) -> Features:
-        """Make features in memory.
+        """`from_matrix` with the ids first."""
+        return cls.from_matrix(matrix, ids=items, names=names, groups=groups, kind=kind, scale=scale)
+
+    @classmethod
+    def from_frame(
+        cls,
+        frame: pd.DataFrame,
+        *,
+        id: object,
+        columns: Sequence[str] = (),
+        tags: Tags = (),
+        min_count: int = 1,
+        aggregate: str = "error",
+    ) -> Features:
+        """One-hot groups of a data frame of items, as ``ivbpr features table`` makes them of a file.
 
         Parameters
         ----------
-        items : Ids or iterable of ids
-            One per row, in any order; rows are sorted by id.
-        matrix : array (I, F)
-            Values before `scale`. float16, float32 and uint8 are kept, other types become float32.
-        names : sequence of str, optional
-            Column names; numbers by default.
-        groups : sequence of Group, optional
-            By default one group of all columns, or, for attributes named ``column=value``, a group for each
-            run of equal columns, exclusive where no row sums to more than 1.
-        kind : str
-            ``dense`` or ``attributes``.
-        scale : float
-            value = stored × scale.
+        frame : DataFrame
+        id : label
+            The column of item ids: text or whole numbers.
+        columns : sequence of labels
+            Columns with one value an item; each becomes an exclusive group named ``column=value``.
+        tags : sequence of labels, or mapping of label to separator
+            Columns with any number of values: lists, sets, arrays, or text with separators (``;``).
+        min_count, aggregate
+            See `tables.build_feature_table`.
+
+        Returns
+        -------
+        Features
+            Of kind ``attributes``, float16; `source` reports what was left out.
 
         Raises
         ------
-        DataError
-            Ids repeat, shapes disagree, or a value is NaN or infinite.
+        UsageError, DataError
+            See `tables.build_feature_table`.
         """
-        values = np.asarray(matrix)
-        if values.dtype.name not in DTYPES:
-            values = values.astype(np.float32)
-        if values.ndim != 2:
-            raise DataError(f"The feature matrix has {values.ndim} dimensions, not 2.", "One row an item.")
-        if not isinstance(items, Ids):
-            encoded = encode_ids(items)
-            if len(encoded) != len(values):
-                raise DataError(
-                    f"{len(encoded):,} ids for {len(values):,} rows of features.", "One id a row."
-                )
-            order = sort_distinct(encoded, "The features")
-            items, values = Ids(encoded[order], "item"), values[order]
-        values = np.array(values, dtype=values.dtype.newbyteorder("<"), order="C")
-        values.flags.writeable = False
-        names = [str(k) for k in range(values.shape[1])] if names is None else list(names)
-        if groups is None:
-            groups = default_groups(names, values, kind, scale)
-        tree = feature_tree(items, names, groups, kind, scale, values.shape, values.dtype)
-        check_finite(values, items, names)
-        digests = digest_blocks(values)
-        entries = entries_of(tree.objects, tree.attrs)
-        whole = {**entries, MATRIX: as_digested(values.shape, values.dtype, digests)}
-        digest = digest_objects({name: whole[name] for name in PAYLOAD})
-        mapped = MappedMatrix(values, digests, "(features in memory)")
-        return cls(items, mapped, float(scale), names, list(groups), kind, digest)
+        check_choices(min_count, aggregate)
+        rows, read = columns_of_frame(frame, id, columns, tags)
+        encoded = encode(rows, read, min_count, aggregate, None)
+        matrix = np.concatenate(list(encoded.blocks()))
+        features = cls.from_matrix(
+            matrix, ids=encoded.items, names=encoded.names, groups=encoded.groups, kind="attributes"
+        )
+        features.source = {"command": "Features.from_frame", "min_count": min_count, **encoded.report}
+        return features
 
     def write(self, path: PathLike) -> str:
         """Write a feature file (see `write_features`) and return its ``payload_sha256``."""
@@ -248,3 +335,31 @@ class Features:
     @cached_property
     def _columns(self) -> Columns:
         return Columns(self.names, self.groups)
+
+
+def _encoded(ids: Iterable[object]) -> np.ndarray:
+    """Ids as fixed-width UTF-8."""
+    texts = []
+    for row, value in enumerate(ids):
+        try:
+            texts.append(value if isinstance(value, bytes) else id_text(value))
+        except ValueError as problem:
+            raise DataError(
+                f"The id of row {row + 1:,} is {problem}.", "Give ids as text or whole numbers."
+            ) from None
+    return encode_ids(texts)
+
+
+def _as_float32(values: np.ndarray, names: list[str]) -> np.ndarray:
+    """The values as float32, unless that loses a column."""
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        stored: np.ndarray = values.astype(np.float32)
+    if values.size and all_finite(stored):  # what is not finite is named later
+        rounding = Rounding(values.shape[1])
+        rounding.add(values, None if np.can_cast(values.dtype, np.float32) else stored)
+        columns = names if len(names) == values.shape[1] else list(map(str, range(values.shape[1])))
+        complaint = rounding.complaint(columns, "float32")
+        if complaint:
+            hint = "Subtract what all values of a column share, or divide them by a common number."
+            raise DataError(f"{complaint[0].upper()}{complaint[1:]}.", hint)
+    return stored
