@@ -338,6 +338,14 @@ def test_description_and_examples() -> None:
         "feature": "tags=leather",
         "value": 0.5,
     }
+    for n in (0, -1):
+        with pytest.raises(UsageError, match="can't be shown"):
+            examples(features, "leather", n)
+    assert (facts["items_without_values"], facts["columns_without_values"]) == (0, 0)
+    dense = Features.from_arrays(IDS, VALUES * np.float16([1, 1, 0]))
+    about = describe(dense)
+    assert (about["items_without_values"], about["first_without_values"]) == (1, ["äpfel"])
+    assert (about["columns_without_values"], about["first_empty_columns"]) == (1, ["2"])
     dense = Features.from_arrays(IDS, VALUES)
     assert [e["item"] for e in examples(dense, "0", 9)] == ["b", "0108", "0020", "äpfel", "a"]
 
