@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ivbpr_numba.errors import DataError
-from ivbpr_numba.features.describing import describe, examples
 from ivbpr_numba.features.encoding import check_choices, encode
 from ivbpr_numba.features.layout import (
     DTYPES,
@@ -27,7 +26,7 @@ from ivbpr_numba.features.layout import (
 )
 from ivbpr_numba.features.rounding import Rounding
 from ivbpr_numba.features.showing import as_html, shorten
-from ivbpr_numba.features.writing import FeatureSink, features_sink, row_blocks, write_features
+from ivbpr_numba.features.writing import row_blocks, write_features
 from ivbpr_numba.ids import Ids, encode_ids
 from ivbpr_numba.readers.cells import id_text
 from ivbpr_numba.readers.item_columns import Tags, columns_of_frame
@@ -46,7 +45,7 @@ from ivbpr_numba.store.tree import Tree, entries_of
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FeatureSink", "Features", "Group", "describe", "examples", "features_sink", "write_features"]
+__all__ = ["Features"]
 
 
 class Features:

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from ivbpr_numba.errors import DataError, UsageError
-from ivbpr_numba.features.features import features_sink
 from ivbpr_numba.features.layout import DTYPES, Group, all_finite, sort_distinct
 from ivbpr_numba.features.rounding import Rounding
 from ivbpr_numba.features.sources import open_source
+from ivbpr_numba.features.writing import features_sink
 from ivbpr_numba.ids import Ids
 from ivbpr_numba.store.atomic import PathLike
 

@@ -16,8 +16,9 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from ivbpr_numba.errors import DataError, UsageError
-from ivbpr_numba.features.features import Features, row_blocks
+from ivbpr_numba.features.features import Features
 from ivbpr_numba.features.layout import Group
+from ivbpr_numba.features.writing import row_blocks
 from ivbpr_numba.ids import encode_ids
 from ivbpr_numba.readers.foreign_hdf5 import ForeignHdf5
 from ivbpr_numba.readers.text import read_lines

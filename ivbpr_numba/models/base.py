@@ -14,7 +14,7 @@ import numpy as np
 
 from ivbpr_numba import backends
 from ivbpr_numba.errors import UsageError
-from ivbpr_numba.features.alignment import FeatureRecord
+from ivbpr_numba.features.record import FeatureRecord
 from ivbpr_numba.models.checkpoint import Checkpoint, TrainingLog
 from ivbpr_numba.models.presets import RUN_OPTIONS, refuse_option, resolve
 from ivbpr_numba.models.training import Event, Observer, TrainingState

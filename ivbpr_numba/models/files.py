@@ -13,8 +13,9 @@ import numpy as np
 from ivbpr_numba.arrays import as_float32
 from ivbpr_numba.datasets.dataset import Dataset
 from ivbpr_numba.errors import DataError, IvbprError
-from ivbpr_numba.features.alignment import FeatureRecord, Scaling
+from ivbpr_numba.features.alignment import Scaling
 from ivbpr_numba.features.layout import Group
+from ivbpr_numba.features.record import FeatureRecord
 from ivbpr_numba.models.checkpoint import canonical_json
 from ivbpr_numba.models.temporal_learner import category_codes
 from ivbpr_numba.models.visual import VBPR

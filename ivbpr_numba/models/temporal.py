@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ivbpr_numba.errors import DataError
-from ivbpr_numba.features.alignment import FeatureRecord, align, fit_scaling
+from ivbpr_numba.features.alignment import align, fit_scaling
+from ivbpr_numba.features.record import FeatureRecord
 from ivbpr_numba.models.learners import Learner, project_style, visual_scorer
 from ivbpr_numba.models.temporal_learner import TemporalLearner
 from ivbpr_numba.models.visual import VBPR

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ivbpr_numba.errors import DataError, UsageError
-from ivbpr_numba.features.alignment import FeatureRecord, align, fit_scaling, learned_as
+from ivbpr_numba.features.alignment import align, fit_scaling, learned_as
+from ivbpr_numba.features.record import FeatureRecord
 from ivbpr_numba.models.learners import Learner, VisualLearner, project_style, visual_scorer
 from ivbpr_numba.models.presets import resolve
 from ivbpr_numba.models.trained import Trained

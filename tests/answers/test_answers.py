@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from small_models import ATTRIBUTES, DATA, FEATURES, NAMES, fitted
 
 from ivbpr_numba import DataError, Dataset, Features, UsageError
-from ivbpr_numba.features.alignment import FeatureRecord, Scaling
+from ivbpr_numba.features.alignment import Scaling
 from ivbpr_numba.features.layout import Group
+from ivbpr_numba.features.record import FeatureRecord
 from ivbpr_numba.models.explaining import sensitivities, terms_of
 from ivbpr_numba.models.presets import MODELS
 from ivbpr_numba.parameters import VisualParameters

@@ -17,7 +17,8 @@ from ivbpr_numba.datasets.catalogue import CELL_LIMIT
 from ivbpr_numba.datasets.dataset import Dataset
 from ivbpr_numba.datasets.prepare import prepare, prepare_report_lines
 from ivbpr_numba.errors import DataError, UsageError
-from ivbpr_numba.features.features import Group, write_features
+from ivbpr_numba.features.layout import Group
+from ivbpr_numba.features.writing import write_features
 from ivbpr_numba.ids import Ids
 from ivbpr_numba.readers.tables import read_table
 from ivbpr_numba.readers.times import parse_times

@@ -21,9 +21,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from ivbpr_numba.errors import CheckFailed, DataError, UsageError
-from ivbpr_numba.features.features import Features, Group, describe, examples, features_sink, write_features
+from ivbpr_numba.features.describing import describe, examples
+from ivbpr_numba.features.features import Features
 from ivbpr_numba.features.importing import import_features
+from ivbpr_numba.features.layout import Group
 from ivbpr_numba.features.tables import build_feature_table
+from ivbpr_numba.features.writing import features_sink, write_features
 from ivbpr_numba.ids import Ids
 from ivbpr_numba.readers.cells import list_in_text
 from ivbpr_numba.store import matrix as matrix_module

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from ivbpr_numba.errors import DataError, UsageError
-from ivbpr_numba.features.alignment import FeatureRecord, align, fit_scaling
+from ivbpr_numba.features.alignment import align, fit_scaling
 from ivbpr_numba.features.features import Features
 from ivbpr_numba.features.layout import Group
+from ivbpr_numba.features.record import FeatureRecord
 
 IDS = ["a", "b", "c", "d"]
 VALUES = np.array([[1, 0, 0], [0, 1, 0], [0, 1, 0.5], [1, 0, 1]], dtype=np.float16)

@@ -203,7 +203,8 @@ def _flat(report: dict[str, Any]) -> dict[str, Any]:
 def info(screen: Screen, file: Annotated[Path, argument("A feature file.")]) -> None:
     """Shape, groups and sparsity of a feature file."""
     input_file(file, "feature file")
-    from ivbpr_numba.features.features import Features, describe
+    from ivbpr_numba.features.describing import describe
+    from ivbpr_numba.features.features import Features
 
     found = describe(Features.read(file))
     for count, first, what in (
@@ -223,8 +224,8 @@ def examples(
 ) -> None:
     """The items with the highest value of a feature."""
     input_file(file, "feature file")
+    from ivbpr_numba.features.describing import examples as find
     from ivbpr_numba.features.features import Features
-    from ivbpr_numba.features.features import examples as find
 
     features = Features.read(file)
     found = find(features, feature, n)
