@@ -24,7 +24,7 @@ from ivbpr_numba.models.epochs import epoch_of
 from ivbpr_numba.parameters import TemporalParameters
 
 if TYPE_CHECKING:
-    from ivbpr_numba.features.alignment import FeatureRecord
+    from ivbpr_numba.features.record import FeatureRecord
     from ivbpr_numba.models.base import Model
 
 __all__ = ["Trends", "measure", "trends"]
