@@ -60,7 +60,7 @@ def _holder_of_lock(path: Path) -> int | None:
                 fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)  # refused while a writer holds it
             except BlockingIOError:
                 text = os.pread(fd, 20, 0).decode("ascii", "replace").strip()
-                if text.isdecimal():
+                if text.isascii() and text.isdecimal():
                     return int(text)
             finally:
                 os.close(fd)
@@ -69,16 +69,16 @@ def _holder_of_lock(path: Path) -> int | None:
 
 def _holder_of_file(path: PathLike) -> int | None:
     own = os.stat(path)
-    for process in os.scandir("/proc"):
-        if not process.name.isdecimal() or int(process.name) == os.getpid():
+    for process in Path("/proc").iterdir():
+        if not re.fullmatch("[0-9]+", process.name) or int(process.name) == os.getpid():
             continue
         # Processes end while we look, and those of others may not be looked at.
         with contextlib.suppress(OSError):
-            for entry in os.scandir(f"{process.path}/fd"):
-                status = os.stat(entry.path)
+            for entry in (process / "fd").iterdir():
+                status = entry.stat()
                 if (status.st_dev, status.st_ino) != (own.st_dev, own.st_ino):
                     continue
-                about = Path(f"{process.path}/fdinfo/{entry.name}").read_text()
+                about = (process / "fdinfo" / entry.name).read_text()
                 flags = re.search(r"^flags:\s*([0-7]+)$", about, re.MULTILINE)
                 if flags and int(flags[1], 8) & os.O_ACCMODE != os.O_RDONLY:
                     return int(process.name)
