@@ -137,7 +137,10 @@ class EmbeddingTable(NamedTuple):
 
 
 class EpochTables(NamedTuple):
-    """What E and β become in each of N epochs: w (N, D); ΔE, then Δβ (N, R, P); b (N, P); float32."""
+    """What E and β become in each of N epochs: w (N, D); ΔE, then Δβ (N, R, P); b (N, P); float32.
+
+    Of one epoch inside a block: without the first axis.
+    """
 
     weight: np.ndarray
     drift: np.ndarray

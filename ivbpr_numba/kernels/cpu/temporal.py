@@ -8,9 +8,9 @@ and v = Σ d Δ, from which every gradient follows. All numbers are summed in a 
 import numpy as np
 from numba import prange
 
-from ivbpr_numba.kernels.arguments import Block, Scratch
+from ivbpr_numba.kernels.arguments import Block, Drift, EpochTables, Scratch
 from ivbpr_numba.kernels.compiling import kernel
-from ivbpr_numba.kernels.cpu.block_factors import move_drifting_factors
+from ivbpr_numba.kernels.cpu.block_factors import move_factors, plain_factors
 from ivbpr_numba.kernels.cpu.block_sums import block_sums, column_shrink
 from ivbpr_numba.kernels.cpu.blocks import (
     COLUMN_TILE,
@@ -43,10 +43,10 @@ def find_pairs(triples, pairs, out):
 
 
 @kernel
-def build_columns(embedding, epochs, e, visual, lo, hi):
-    """The table of epoch e times the multiplier, for the columns lo … hi−1."""
+def build_columns(embedding, epoch, visual, lo, hi):
+    """The table of the epoch times the multiplier, for the columns lo … hi−1."""
     values, scaled, multiplier = embedding
-    weight, drift, bias_weight = epochs.weight[e], epochs.drift[e], epochs.bias_weight[e]
+    weight, drift, bias_weight = epoch
     for r in range(visual):
         for c in range(lo, hi):
             scaled[r, c] = (weight[r] * values[r, c] + drift[r, c]) * multiplier[c]
@@ -55,11 +55,11 @@ def build_columns(embedding, epochs, e, visual, lo, hi):
 
 
 @kernel
-def move_epoch_columns(embedding, epochs, e, scratch, size, visual, lo, hi, rates, row_sums):
+def move_epoch_columns(embedding, epoch, scratch, size, visual, lo, hi, rates, row_sums):
     """Move E, β, ΔE(t), Δβ(t), b(t) in the columns lo … hi−1, all from old values; row_sums[r] = Σ_c E U."""
     values, multiplier = embedding.values, embedding.multiplier
     differences, rate = scratch.differences, rates.step
-    weight, drift, bias_weight = epochs.weight[e], epochs.drift[e], epochs.bias_weight[e]
+    weight, drift, bias_weight = epoch
     total = np.zeros((values.shape[0], hi - lo), np.float32)
     block_sums(total, scratch.pulls, differences, size, lo, hi)
     shrink = column_shrink(multiplier, differences, size, lo, hi, rate, rates.visual)
@@ -126,27 +126,32 @@ def temporal_epoch(triples, plan, block, features, tables, embedding, epochs, si
     for k in range(plan.epochs.shape[0]):
         first, e = plan.starts[k], plan.epochs[k]
         size = plan.starts[k + 1] - first
+        epoch = EpochTables(epochs.weight[e], epochs.drift[e], epochs.bias_weight[e])
         alone = is_small(size, width, visual + 1)
         clear_rest(scratch, size)
         if alone:
-            build_columns(embedding, epochs, e, visual, 0, width)
+            build_columns(embedding, epoch, visual, 0, width)
             project_triples(triples, features, embedding.scaled, first, 0, size, scratch)
         else:
             for tile in prange(tiles):
                 lo, hi = part_of(tile, width, COLUMN_TILE)
-                build_columns(embedding, epochs, e, visual, lo, hi)
+                build_columns(embedding, epoch, visual, lo, hi)
             for task in prange(parts(size, TRIPLE_TILE)):
                 lo, hi = part_of(task, size, TRIPLE_TILE)
                 project_triples(triples, features, embedding.scaled, first, lo, hi, scratch)
         own = Block(first, size)
-        loss += move_drifting_factors(triples, own, tables, sizes, scratch, rates, drift, e)
+        if drift.own.shape[0] > 0:
+            now = Drift(drift.own[e], drift.shared[e], drift.category)
+            loss += plain_factors(triples, own, tables, sizes, scratch, rates, now)
+        else:
+            loss += move_factors(triples, own, tables, sizes, scratch, rates)
         if alone:
             for tile in range(tiles):
                 lo, hi = part_of(tile, width, COLUMN_TILE)
-                move_epoch_columns(embedding, epochs, e, scratch, size, visual, lo, hi, rates, row_sums[tile])
+                move_epoch_columns(embedding, epoch, scratch, size, visual, lo, hi, rates, row_sums[tile])
         else:
             for tile in prange(tiles):
                 lo, hi = part_of(tile, width, COLUMN_TILE)
-                move_epoch_columns(embedding, epochs, e, scratch, size, visual, lo, hi, rates, row_sums[tile])
-        move_weight(epochs.weight[e], row_sums, size, visual, rates.step, rates.visual)
+                move_epoch_columns(embedding, epoch, scratch, size, visual, lo, hi, rates, row_sums[tile])
+        move_weight(epoch.weight, row_sums, size, visual, rates.step, rates.visual)
     return loss
