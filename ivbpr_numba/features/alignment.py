@@ -105,9 +105,7 @@ def align(features: Features, items: Ids) -> FeatureInput:
     rows = features.rows_of_all(items)
     row_bytes = max(1, features.matrix.shape[1] * features.matrix.dtype.itemsize)
     if len(rows) * row_bytes <= IN_MEMORY_BYTES:
-        matrix = features.take(rows)
-        matrix.flags.writeable = False  # like a map: to numba another type, which would compile again
-        return FeatureInput(stored_bits(matrix), np.arange(len(rows)), float(features.scale))
+        return FeatureInput(stored_bits(features.take(rows)), np.arange(len(rows)), float(features.scale))
     step = max(1, (64 << 20) // row_bytes)
     for start in range(0, len(rows), step):
         features.take(rows[start : start + step])  # checks the digests of what will be mapped

@@ -12,6 +12,7 @@ from typing import Any
 import naive
 import numpy as np
 import pytest
+from demo_runs import DemoRun
 from small_models import ATTRIBUTES, DATA, FEATURES, N_ITEMS, ONE_HOT, fitted
 
 from ivbpr_numba import DataError, Dataset, Features, UsageError, auc, load
@@ -361,7 +362,7 @@ def test_changed_features_and_data_are_refused(ivbpr: Run, files: Path) -> None:
     assert ivbpr("auc", files / "m.h5", "--data", files / "d2.h5").code == 3
 
 
-def test_demo(ivbpr: Run, tmp_path: Path) -> None:
+def test_demo(ivbpr: Run, tiny_demo: DemoRun, tmp_path: Path) -> None:
     done = ivbpr("demo", "-o", tmp_path / "demo", "--size", "tiny", "--format", "json")
     assert done.code == 0, done.err
     document = json.loads(done.out)
@@ -373,6 +374,8 @@ def test_demo(ivbpr: Run, tmp_path: Path) -> None:
     for path in document["files"].values():
         assert Path(path).exists()
     assert ivbpr("auc", tmp_path / "demo" / "i-vbpr.h5").code == 0
+    pages = [(folder / "report.html").read_bytes() for folder in (tmp_path / "demo", tiny_demo.folder)]
+    assert pages[0] == pages[1]
     # Again into the same folder.
     assert ivbpr("demo", "-o", tmp_path / "demo", "--size", "tiny", "--quiet").code == 0
 
