@@ -69,17 +69,23 @@ def _holder_of_lock(path: Path) -> int | None:
 
 def _holder_of_file(path: PathLike) -> int | None:
     own = os.stat(path)
-    for process in Path("/proc").iterdir():
-        if not re.fullmatch("[0-9]+", process.name) or int(process.name) == os.getpid():
-            continue
-        # Processes end while we look, and those of others may not be looked at.
-        with contextlib.suppress(OSError):
-            for entry in (process / "fd").iterdir():
-                status = entry.stat()
-                if (status.st_dev, status.st_ino) != (own.st_dev, own.st_ino):
+    for name in os.listdir("/proc"):
+        if re.fullmatch("[0-9]+", name) and int(name) != os.getpid() and _writes(Path("/proc", name), own):
+            return int(name)
+    return None
+
+
+def _writes(process: Path, file: os.stat_result) -> bool:
+    """Whether a process has a file open for writing."""
+    # Processes and what they have open go while we look, and those of others may not be looked at.
+    with contextlib.suppress(OSError):
+        for number in os.listdir(process / "fd"):
+            with contextlib.suppress(OSError):
+                status = os.stat(process / "fd" / number)
+                if (status.st_dev, status.st_ino) != (file.st_dev, file.st_ino):
                     continue
-                about = (process / "fdinfo" / entry.name).read_text()
+                about = (process / "fdinfo" / number).read_text()
                 flags = re.search(r"^flags:\s*([0-7]+)$", about, re.MULTILINE)
                 if flags and int(flags[1], 8) & os.O_ACCMODE != os.O_RDONLY:
-                    return int(process.name)
-    return None
+                    return True
+    return False
