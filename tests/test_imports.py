@@ -41,6 +41,7 @@ FLOORS = {
     "ivbpr_numba.training": 4.2,
     "ivbpr_numba.judging": 4.3,
     "ivbpr_numba.questions": 5.0,
+    "ivbpr_numba.documents": 5.5,
     "ivbpr_numba.tuning": 6.0,
     "ivbpr_numba.table2": 7.0,
     "ivbpr_numba.report": 7.0,

@@ -161,8 +161,11 @@ def extract(
         input_file(items, "table of items")
     if preprocess is not None and Path(preprocess).exists():
         input_file(Path(preprocess), "preprocessing")
-    output_file(out, model, items, None if images.is_dir() else images)
     from ivbpr_numba.network.extraction import extract as run
+    from ivbpr_numba.network.journal import journal_path
+
+    inputs = (images, model, items, Path(preprocess) if preprocess else None)
+    output_file(out, *inputs, states=[journal_path(out)])
 
     with screen.progress("extracting") as observer:
         report = run(

@@ -14,7 +14,7 @@ from ivbpr_cli.commands.photos_shown import unused_photos
 from ivbpr_cli.output import Answer, Screen, Table, facts
 from ivbpr_cli.paths import input_file, output_file
 from ivbpr_numba.errors import UsageError
-from ivbpr_numba.events import Event, JsonLines, Observer, check_log
+from ivbpr_numba.events import Event, JsonLines, Observer
 
 if TYPE_CHECKING:
     from ivbpr_numba.training.task import Task
@@ -94,8 +94,7 @@ def train(
     for path, what in ((init, "initial weights"), (frozen, "network")):
         if path is not None:
             input_file(path, what)
-    inputs = (images, labels, init, frozen, items)
-    output_file(out, *inputs)
+    inputs = (images, labels, init, frozen, items, Path(preprocess) if preprocess else None)
     if frozen is not None and init is not None:
         raise UsageError("--frozen and --init are two ways of training.", "Name one of them.")
     if frozen is not None:
@@ -109,15 +108,15 @@ def train(
     else:
         from ivbpr_numba.training.frozen.trainer import partial_path
     from ivbpr_numba.photos.pictures import Pictures
-    from ivbpr_numba.training.outputs import claimed, companions
+    from ivbpr_numba.store.atomic import companions
+    from ivbpr_numba.training.outputs import claimed
     from ivbpr_numba.training.task import make_task
 
     partial = partial_path(out)
+    output_file(out, *inputs, states=[partial], log=log)
     with ExitStack() as stack:
         # All that is written is claimed first: neither a photo is decoded nor an old log lost in vain.
         others = (*companions(out, partial), *inputs)
-        if log is not None:
-            check_log(log, *others)
         held = stack.enter_context(claimed(out, partial, resume=resume, overwrite=overwrite))
         lines = None
         if log is not None:

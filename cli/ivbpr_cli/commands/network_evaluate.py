@@ -10,12 +10,11 @@ from ivbpr_cli.commands.labelled import DATA, File, Groups, Id, Items, Labels, T
 from ivbpr_cli.commands.options import argument, names, option
 from ivbpr_cli.commands.photos_shown import unused_photos
 from ivbpr_cli.output import Answer, Screen, Table
-from ivbpr_cli.paths import input_file, output_file
+from ivbpr_cli.paths import input_file, plot_file
 from ivbpr_numba.errors import UsageError
 
 __all__ = ["evaluate"]
 
-PLOTS = (".png", ".svg")
 CONFUSIONS = 3  # named of each group
 WORST = 3
 
@@ -53,9 +52,7 @@ def evaluate(
     if features is not None:
         input_file(features, "feature file")
     if plot is not None:
-        if plot.suffix.lower() not in PLOTS:
-            raise UsageError(f"--plot {plot}: not a kind of plot.", "Name a .png or an .svg file.")
-        output_file(plot, network, labels, features, items)
+        plot_file(plot, network, labels, features, items, images)
     from ivbpr_numba.features.features import Features
     from ivbpr_numba.judging.evaluating import evaluate as judge
     from ivbpr_numba.network.file import Network
@@ -109,7 +106,7 @@ def _draw(screen: Screen, network: Path, found: dict[str, Any], facts: dict[str,
         f"{_figure(found['mean_ap'])}."
     )
     drawing = network_figure(found, f"What {network.name} sees", said)
-    write_bytes(plot, drawing.png() if plot.suffix.lower() == ".png" else drawing.svg().encode())
+    write_bytes(plot, drawing.encoded(plot.suffix))
     screen.note(f"The figure is in {plot}.")
 
 

@@ -10,7 +10,7 @@ from ivbpr_cli.output import Answer, Screen, Table, facts
 from ivbpr_cli.paths import input_file, output_file
 
 if TYPE_CHECKING:
-    from ivbpr_numba.datasets.dataset import Dataset
+    from ivbpr_numba.documents.document import Document
 
 __all__ = ["prepare"]
 
@@ -52,6 +52,7 @@ def prepare(
     output_file(out, *named)
 
     from ivbpr_numba.datasets.prepare import prepare as build
+    from ivbpr_numba.documents import datasets as documents
 
     with screen.progress("preparing") as observer:
         dataset = build(
@@ -77,31 +78,18 @@ def prepare(
             strict=strict,
             progress=observer,
         )
-    screen.show(answer(dataset, out))
+    screen.show(_answer(documents.prepare(dataset, out)))
 
 
-def answer(dataset: Dataset, out: Path) -> Answer:
-    """What was kept and dropped, step by step, every line left out, and the sizes of the result."""
-    from ivbpr_numba.datasets.reporting import lines_left_out
+def _answer(document: Document) -> Answer:
+    """The steps, lines left out if there are any, the sizes."""
     from ivbpr_numba.readers.badlines import NOT_UTF8, RECODE
 
-    left_out = lines_left_out(dataset)
-    sizes = {
-        "out": str(out),
-        "users": len(dataset.users),
-        "items": len(dataset.items),
-        "train": len(dataset.train.indices),
-        "valid": len(dataset.valid.indices),
-        "test": len(dataset.test.indices),
-        "lines_left_out": sum(row["count"] for row in left_out),
-        "payload_sha256": dataset.payload_sha256,
-    }
-    report = dataset.source["report"]
-    tables = [Table(report)]
-    if left_out:
-        lines = [row | {"first": ", ".join(row["first"])} for row in left_out]
+    content = document.content
+    tables = [Table(content["report"])]
+    if content["left_out"]:
+        lines = [row | {"first": ", ".join(row["first"])} for row in content["left_out"]]
         tables.append(Table(lines, "Lines left out"))
-    recode = any(row["reason"] == NOT_UTF8 for row in left_out)
+    recode = any(row["reason"] == NOT_UTF8 for row in content["left_out"])
     notes = [f"Some lines are not UTF-8 and were left out. {RECODE}"] if recode else []
-    document = {**sizes, "report": report, "left_out": left_out}
-    return Answer("prepare", document, [sizes], [*tables, facts(sizes)], notes)
+    return Answer.of(document, [*tables, facts(document.rows[0])], notes)
