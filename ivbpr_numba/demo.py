@@ -11,8 +11,10 @@ import numpy as np
 from ivbpr_numba.datasets.prepare import prepare
 from ivbpr_numba.errors import UsageError, did_you_mean
 from ivbpr_numba.events import Observer
-from ivbpr_numba.features.features import Features, Group, write_features
+from ivbpr_numba.features.features import Features
+from ivbpr_numba.features.layout import Group
 from ivbpr_numba.features.tables import build_feature_table
+from ivbpr_numba.features.writing import write_features
 from ivbpr_numba.models import create
 from ivbpr_numba.network.extraction import extract
 from ivbpr_numba.network.file import Network

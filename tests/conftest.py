@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from demo_runs import DemoRun, run_and_keep
 from hypothesis import HealthCheck, settings
 
 # The same examples in every run: a red test is red for everyone. No deadline, because the first
@@ -16,6 +17,26 @@ settings.register_profile(
     "ivbpr", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("ivbpr")
+
+# Rooms whose tests compile most kernels. They go first: xdist gives each worker one stretch of the list, so
+# that one worker fills the empty cache while the others run what needs few kernels.
+COMPILING = ("kernels", "answers", "models", "questions", "report", "test_docs.py", "test_benchmarks.py")
+MOST_WORKERS = 4  # each compiles what it needs first; more of them mostly compile the same
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Spread the fast ring over the cores; the others fill the machine themselves or measure it."""
+    asked = os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS")
+    if asked:
+        return int(asked)
+    fast = "not slow" in config.option.markexpr
+    return min(len(os.sched_getaffinity(0)), MOST_WORKERS) if fast else 0
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Order for speed alone: every test stands for itself."""
+    here = Path(__file__).parent
+    items.sort(key=lambda item: item.path.relative_to(here).parts[0] not in COMPILING)
 
 
 @pytest.fixture(scope="session")
@@ -28,6 +49,12 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.fail(f"IVBPR_REAL_DATA={named} is not a folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_demo(tmp_path_factory: pytest.TempPathFactory) -> DemoRun:
+    """A finished ``ivbpr demo --size tiny``; its folder is not to be changed."""
+    return run_and_keep(tmp_path_factory.mktemp("tiny") / "demo", "tiny")
 
 
 @dataclass

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from demo_runs import DemoRun
 
 from ivbpr_cli.app import build
 
@@ -165,9 +167,8 @@ def test_the_real_example_prints_what_the_readme_shows(
         )
 
 
-def test_the_python_example_runs(ivbpr: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ivbpr("demo", "-o", tmp_path / "d", "--size", "tiny")
-    monkeypatch.chdir(tmp_path / "d")
+def test_the_python_example_runs(tiny_demo: DemoRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(shutil.copytree(tiny_demo.folder, tmp_path / "d"))
     text = (ROOT / "README.md").read_text()
     code = text[text.index("```python") + 9 :]
     said: list[Any] = []

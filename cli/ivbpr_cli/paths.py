@@ -11,6 +11,7 @@ from pathlib import Path
 from ivbpr_numba.errors import EnvironmentProblem, UsageError
 from ivbpr_numba.events import check_log, same_file
 from ivbpr_numba.store.atomic import companions
+from ivbpr_numba.store.writers import unreadable
 
 __all__ = ["input_file", "input_folder", "output_file", "output_folder", "plot_file"]
 
@@ -26,7 +27,7 @@ def input_file(path: Path, what: str) -> Path:
         When it may not be read.
     """
     if not path.exists():
-        raise UsageError(f"The {what} {path} does not exist.", "Check the path.")
+        raise unreadable(path, UsageError(f"The {what} {path} does not exist.", "Check the path."))
     if path.is_dir():
         raise UsageError(f"The {what} {path} is a folder.", "Name a file.")
     if not os.access(path, os.R_OK):

@@ -104,7 +104,7 @@ class Catalogue:
         Raises
         ------
         DataError
-            A bad line, or no item of the data is in the catalogue.
+            A bad line, a cell of several values, or no item of the data is in the catalogue.
         """
         assert self._id is not None
         table, stream = self._table, self._table.stream
@@ -125,7 +125,7 @@ class Catalogue:
                 if row >= 0 and not described[row]:
                     described[row] = True
                     for column, source in zip(cells.values(), values):
-                        column[row] = cell_text(source[k])
+                        column[row] = self._text(source[k], int(chunk.lines[k]))
                         n_cut += len(column[row]) > CELL_LIMIT
             if progress is not None:
                 progress({"done": stream.done, "total": stream.size, "lines": stream.lines})
@@ -159,6 +159,16 @@ class Catalogue:
         }
         _note(data, about, some_of(data.items.values[~described][:NAMED]), bad)
         return {"catalogue": about, "items_in_catalogue": len(seen)}
+
+    def _text(self, value: Any, line: int) -> str:
+        if isinstance(value, list | dict):
+            where = f"'{self._table.stream.path}', {self._table.unit} {line}"
+            what = "a list" if isinstance(value, list) else "an object"
+            raise DataError(
+                f"{where}: the cell {cell_text(value)[:60]} is {what}, but an item keeps one value a column.",
+                "Leave that column out of --keep and --title, or store its cells as text.",
+            )
+        return cell_text(value)
 
 
 def _note(data: Dataset, about: dict[str, Any], lacking: list[str], bad: BadLines) -> None:

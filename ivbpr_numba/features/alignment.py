@@ -6,7 +6,6 @@ Shifts cancel in every difference, so training needs only the product scale · m
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,16 +14,14 @@ import numpy as np
 
 from ivbpr_numba import backends
 from ivbpr_numba.arrays import padded, stored_bits
-from ivbpr_numba.errors import DataError, UsageError
 from ivbpr_numba.ids import Ids
 
 if TYPE_CHECKING:
-    from ivbpr_numba.features.features import Features, Group
+    from ivbpr_numba.features.features import Features
     from ivbpr_numba.parameters import VisualParameters
 
 __all__ = [
     "FeatureInput",
-    "FeatureRecord",
     "Scaling",
     "align",
     "fit_scaling",
@@ -62,83 +59,6 @@ class Scaling:
         if self.variances is None:
             raise ValueError("the scaling was read from a file, which has no variances")
         return float(self.variances.sum())
-
-
-@dataclass(frozen=True)
-class FeatureRecord:
-    """What a model remembers of its features: enough to find them again and to name their columns.
-
-    Attributes
-    ----------
-    kind : str
-        ``dense`` or ``attributes``.
-    names : list of str, F
-    groups : list of Group
-    sha256 : str
-        Payload digest of the feature file.
-    path : str
-        Absolute; empty for features that were only in memory.
-    scaling : Scaling
-    relative_path, folder : str
-        Path from the folder of the model file, and that folder; empty until a file was read.
-    """
-
-    kind: str
-    names: list[str]
-    groups: list[Group]
-    sha256: str
-    path: str
-    scaling: Scaling
-    relative_path: str = ""
-    folder: str = ""
-
-    @classmethod
-    def of(cls, features: Features, scaling: Scaling) -> FeatureRecord:
-        """Remember these."""
-        path = os.path.realpath(features.path) if features.path else ""
-        return cls(
-            features.kind, list(features.names), list(features.groups), features.payload_sha256, path, scaling
-        )
-
-    def find(self, given: Features | None = None) -> Features:
-        """Return `given`, or the features at the recorded place, once their digest agrees.
-
-        Raises
-        ------
-        UsageError
-            Nothing is there any more.
-        DataError
-            Other features than those of the fit.
-        """
-        found = [given] if given is not None else self._recorded()
-        for features in found:
-            if features.payload_sha256 == self.sha256:
-                return features
-        if found:
-            raise DataError(
-                f"The features {found[0].path or '(in memory)'} ({found[0].payload_sha256[:12]}…) are not "
-                f"those of the fit, {self.path or '(in memory)'} ({self.sha256[:12]}…).",
-                "Name the features of the fit with --features, or fit again.",
-            )
-        raise UsageError(
-            f"The model's features are not at {self.path or 'any recorded place'}.",
-            "Name their file with --features.",
-        )
-
-    def refuse_changed(self) -> None:
-        """Raise DataError when other features than those of the fit are at the recorded places."""
-        if self._recorded():
-            self.find()
-
-    def _recorded(self) -> list[Features]:
-        """Features at the recorded path, and at the same path from where the model file is now."""
-        from ivbpr_numba.features.features import Features
-
-        places = [self.path]
-        if self.folder and self.path:
-            places += [os.path.join(self.folder, self.relative_path)]
-            places += [os.path.join(self.folder, os.path.basename(self.path))]
-        return [Features.read(place) for place in dict.fromkeys(places) if place and os.path.isfile(place)]
 
 
 @dataclass(frozen=True)
@@ -185,9 +105,7 @@ def align(features: Features, items: Ids) -> FeatureInput:
     rows = features.rows_of_all(items)
     row_bytes = max(1, features.matrix.shape[1] * features.matrix.dtype.itemsize)
     if len(rows) * row_bytes <= IN_MEMORY_BYTES:
-        matrix = features.take(rows)
-        matrix.flags.writeable = False  # like a map: to numba another type, which would compile again
-        return FeatureInput(stored_bits(matrix), np.arange(len(rows)), float(features.scale))
+        return FeatureInput(stored_bits(features.take(rows)), np.arange(len(rows)), float(features.scale))
     step = max(1, (64 << 20) // row_bytes)
     for start in range(0, len(rows), step):
         features.take(rows[start : start + step])  # checks the digests of what will be mapped

@@ -15,6 +15,7 @@ __all__ = [
     "Block",
     "BlockPlan",
     "Drift",
+    "EmbeddingTable",
     "EpochTables",
     "EpochVectors",
     "Events",
@@ -109,28 +110,37 @@ class FactorTables(NamedTuple):
 
 
 class VisualTables(NamedTuple):
-    """The tables that a block of triples moves, float32.
-
-    Attributes
-    ----------
-    users, items : as in `FactorTables`
-    visual : (U, Q), θ_u
-    embedding : (R, P)
-        Rows 0 … D−1 are E, row D is β; zero rows up to a multiple of four, zero columns up to whole lines.
-    scaled : (R, P)
-        The table that projects stored features: `embedding`, in time that of the epoch, times the
-        multiplier. Kernels keep it up to date.
-    """
+    """What moves triple by triple: users and items as in `FactorTables`, and θ_u (U, Q), float32."""
 
     users: np.ndarray
     items: np.ndarray
     visual: np.ndarray
-    embedding: np.ndarray
+
+
+class EmbeddingTable(NamedTuple):
+    """What moves block by block, float32.
+
+    Attributes
+    ----------
+    values : (R, P)
+        Rows 0 … D−1 are E, row D is β; zero rows up to a multiple of four, zero columns up to whole lines.
+    scaled : (R, P)
+        Projects stored features: `values`, in time those of the epoch, times the multiplier. Kernels keep it
+        up to date.
+    multiplier : (P,)
+        Feature = stored · multiplier up to a shift that cancels in differences; zero padded.
+    """
+
+    values: np.ndarray
     scaled: np.ndarray
+    multiplier: np.ndarray
 
 
 class EpochTables(NamedTuple):
-    """What E and β become in each of N epochs: w (N, D); ΔE, then Δβ (N, R, P); b (N, P); float32."""
+    """What E and β become in each of N epochs: w (N, D); ΔE, then Δβ (N, R, P); b (N, P); float32.
+
+    Of one epoch inside a block: without the first axis.
+    """
 
     weight: np.ndarray
     drift: np.ndarray
@@ -159,13 +169,10 @@ class StoredFeatures(NamedTuple):
     ----------
     matrix : (M, F) uint16 (float16 bits), uint8 or float32
     rows : (I,) int64, row of each item
-    multiplier : (P,) float32
-        Feature = stored · multiplier up to a shift that cancels in differences; zero padded.
     """
 
     matrix: np.ndarray
     rows: np.ndarray
-    multiplier: np.ndarray
 
 
 class Block(NamedTuple):

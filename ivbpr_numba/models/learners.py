@@ -15,7 +15,14 @@ import numpy as np
 from ivbpr_numba import backends
 from ivbpr_numba.arrays import padded
 from ivbpr_numba.features.alignment import FeatureInput, Scaling, project_style
-from ivbpr_numba.kernels.arguments import FactorTables, Rates, Sizes, StoredFeatures, VisualTables
+from ivbpr_numba.kernels.arguments import (
+    EmbeddingTable,
+    FactorTables,
+    Rates,
+    Sizes,
+    StoredFeatures,
+    VisualTables,
+)
 from ivbpr_numba.kernels.scalar.random import INIT, mix64
 from ivbpr_numba.models.triples import Triples, TripleSampler
 from ivbpr_numba.parameters import FactorParameters, Parameters, TemporalParameters, VisualParameters
@@ -259,17 +266,22 @@ class VisualLearner(_Sampled):
         )
 
     def _features(self) -> StoredFeatures:
-        return StoredFeatures(self.source.matrix, self.source.rows, self.multiplier)
+        return StoredFeatures(self.source.matrix, self.source.rows)
 
-    def _visual_tables(self, scaled: np.ndarray) -> VisualTables:
-        t = self.tables
-        return VisualTables(t["users"], t["items"], t["visual"], t["embedding"], scaled)
+    def _visual_tables(self) -> VisualTables:
+        return VisualTables(self.tables["users"], self.tables["items"], self.tables["visual"])
 
     def _apply(self, drawn: Triples) -> Iteration:
-        warning = self._choose_block()
-        tables = self._visual_tables(self.tables["embedding"] * self.multiplier)
-        sizes, rates = Sizes(self.latent, self.visual), self._rates()
-        given = (drawn.rows, self.block, self._features(), tables, sizes, rates)
+        warning, values = self._choose_block(), self.tables["embedding"]
+        given = (
+            drawn.rows,
+            self.block,
+            self._features(),
+            self._visual_tables(),
+            EmbeddingTable(values, values * self.multiplier, self.multiplier),
+            Sizes(self.latent, self.visual),
+            self._rates(),
+        )
         if self.options["update"] == "hogwild":
             loss = self.kernels.visual_epoch_racing(*given, self.kernels.racers())
         else:

@@ -6,14 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ivbpr_numba.errors import DataError, UsageError, did_you_mean
-from ivbpr_numba.features.alignment import (
-    FeatureInput,
-    FeatureRecord,
-    Scaling,
-    align,
-    fit_scaling,
-    learned_as,
-)
+from ivbpr_numba.features.alignment import FeatureInput, Scaling, align, fit_scaling, learned_as
+from ivbpr_numba.features.record import FeatureRecord
 from ivbpr_numba.models.fitting import Run
 from ivbpr_numba.models.learned import Learned
 from ivbpr_numba.models.learners import Learner, VisualLearner

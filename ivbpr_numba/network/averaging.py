@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ivbpr_numba.errors import DataError
-from ivbpr_numba.features.features import features_sink
 from ivbpr_numba.features.layout import Group
+from ivbpr_numba.features.writing import features_sink
 from ivbpr_numba.ids import Ids, encode_ids
 from ivbpr_numba.network.format import PROBABILITIES
 from ivbpr_numba.network.running import Run, check_probabilities, interrupted

@@ -143,7 +143,9 @@ class Pictures:
     def renamed(self, item_of: Callable[[str], str]) -> Pictures:
         """The same images under other ids: `item_of` takes the name of an image and gives its item."""
         found = [(Picture(item_of(one.name), one.name), size) for one, size in zip(self.pictures, self.sizes)]
-        return Pictures(self.path, self._source, found, self.missing)
+        notes = [note for note in self.notes if note not in self._source.notes]
+        listed = Found([picture for picture, _ in found], self.missing, self.others, notes)
+        return Pictures(self.path, self._source, listed, found)
 
     def _reading_order(self, indices: Sequence[int]) -> list[int]:
         if not self._source.sequential:

@@ -25,7 +25,7 @@ from ivbpr_numba.parameters import TemporalParameters
 from ivbpr_numba.questions.results import TrendRows
 
 if TYPE_CHECKING:
-    from ivbpr_numba.features.alignment import FeatureRecord
+    from ivbpr_numba.features.record import FeatureRecord
     from ivbpr_numba.models.base import Model
 
 __all__ = ["Trends", "measure", "trends"]

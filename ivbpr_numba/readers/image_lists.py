@@ -68,10 +68,10 @@ class ImageList:
 def is_image_list(head: bytes) -> bool:
     """Whether the first lines of a file are a count, names, and a row that ends in a whole number."""
     lines = head[: 1 << 16].decode("utf-8", "replace").splitlines()
-    if len(lines) < 3 or not lines[0].strip().isdecimal() or len(lines[1].split()) < 2:
+    if len(lines) < 3 or not re.fullmatch("[0-9]+", lines[0].strip()) or len(lines[1].split()) < 2:
         return False
     row = lines[2].split()
-    return len(row) > 1 and re.fullmatch(r"-?\d+", row[1]) is not None
+    return len(row) > 1 and re.fullmatch("-?[0-9]+", row[1]) is not None
 
 
 def read_image_list(path: PathLike) -> ImageList:
@@ -131,7 +131,7 @@ class _Rows:
         self._lines = self._read()
         try:
             first = next(self._lines, (1, ""))[1].strip()
-            if not first.isdecimal():
+            if not re.fullmatch("[0-9]+", first):
                 raise DataError(
                     f"'{path}', line 1: '{first[:40]}' is no number of rows.",
                     "Lists of this form begin with one.",

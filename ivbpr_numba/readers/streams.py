@@ -11,9 +11,10 @@ import zlib
 from collections.abc import Iterator
 from queue import Full, Queue
 
-from ivbpr_numba.errors import DataError
+from ivbpr_numba.errors import DataError, IvbprError
 from ivbpr_numba.readers.badlines import RECODE
 from ivbpr_numba.store.atomic import PathLike, os_problem
+from ivbpr_numba.store.writers import unreadable
 
 __all__ = ["ByteStream", "is_utf8", "line_blocks"]
 
@@ -61,7 +62,7 @@ class ByteStream:
     Raises
     ------
     UsageError
-        There is no such file.
+        There is no such file, or its compression ends early because another process is writing it.
     EnvironmentProblem
         It may not be read.
     DataError
@@ -184,8 +185,11 @@ class ByteStream:
             except OSError as problem:
                 raise os_problem(problem, self.path, "read") from problem
 
-    def _damaged(self, what: str) -> DataError:
-        return DataError(f"The {self.codec} data of '{self.path}' {what}.", "Fetch or make the file again.")
+    def _damaged(self, what: str) -> IvbprError:
+        damaged = DataError(
+            f"The {self.codec} data of '{self.path}' {what}.", "Fetch or make the file again."
+        )
+        return unreadable(self.path, damaged)
 
     def _gunzip(self, raw: Iterator[bytes]) -> Iterator[bytes]:
         member = zlib.decompressobj(wbits=31)

@@ -124,6 +124,19 @@ class Table:
             for lines, values in delimited.columns(self.stream, self._delimiter, width, positions, bad, skip):
                 yield Chunk(lines, values)
 
+    def strict_chunks(self, names: Sequence[str]) -> Iterator[Chunk]:
+        """`chunks`, where a line that can't be read is an error.
+
+        Raises
+        ------
+        DataError
+        """
+        bad = BadLines(self.stream.name, strict=True, unit=self.unit)
+        try:
+            yield from self.chunks(names, bad)
+        except DataError as problem:
+            raise DataError(problem.message, problem.hint.replace(", or leave out --strict", "")) from None
+
 
 def open_table(path: PathLike | ByteStream) -> Table:
     """Open a table and find out what it is.
@@ -237,16 +250,9 @@ def read_table(path: PathLike, columns: Sequence[str] | None = None) -> pd.DataF
 
     table = open_table(path)
     names = list(table.columns if columns is None else columns)
-    bad = BadLines(table.stream.name, strict=True, unit=table.unit)
     read: list[list[str]] = [[] for _ in names]
-    try:
-        for chunk in table.chunks(names, bad):
-            for whole, values in zip(read, chunk.values):
-                plain = set(map(type, values)) <= {str}
-                whole += values if plain else map(cell_text, values)
-    except DataError as problem:
-        raise DataError(
-            problem.message,
-            problem.hint.replace(", or leave out --strict", ""),
-        ) from None
+    for chunk in table.strict_chunks(names):
+        for whole, values in zip(read, chunk.values):
+            plain = set(map(type, values)) <= {str}
+            whole += values if plain else map(cell_text, values)
     return pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in zip(names, read)})

@@ -6,7 +6,6 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,8 @@ from ivbpr_numba.errors import DataError, UsageError, did_you_mean
 from ivbpr_numba.ids import Ids
 from ivbpr_numba.network.vocabulary import AttributeGroup, Vocabulary
 from ivbpr_numba.readers.item_columns import Column, Rows, disagreeing, disagreement, read_columns
-from ivbpr_numba.store.atomic import PathLike, os_problem
+from ivbpr_numba.readers.text import read_text
+from ivbpr_numba.store.atomic import PathLike
 from ivbpr_numba.training.listed import is_list, labels_of_list
 
 __all__ = ["UNKNOWN", "Labels", "read_labels"]
@@ -252,11 +252,10 @@ def _tags(column: Column, rows: Rows) -> np.ndarray:
 
 
 def _from_json(path: PathLike, wanted: Sequence[str]) -> Labels:
+    text = read_text(path)
     try:
-        document = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as problem:
-        raise os_problem(problem, path, "read") from problem
-    except ValueError as problem:  # also text that is not UTF-8
+        document = json.loads(text)
+    except ValueError as problem:
         raise DataError(f"'{path}' is no JSON: {problem}.", f"Write {EXAMPLE}.") from None
     try:
         listed = [(g["name"], bool(g["exclusive"]), g.get("values")) for g in document["groups"]]

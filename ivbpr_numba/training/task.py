@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from ivbpr_numba.errors import DataError, UsageError
-from ivbpr_numba.ids import encode_ids
 from ivbpr_numba.photos.pictures import Pictures
 from ivbpr_numba.store.atomic import PathLike
 from ivbpr_numba.training.labels import Labels, read_labels
@@ -93,7 +92,7 @@ def make_task(
     read = read_labels(labels, id_column, groups, tags)
     if read.by_path:
         pictures = named_by_path(pictures, read.items)
-    rows = read.items.find(encode_ids(picture.item for picture in pictures.pictures))
+    rows = pictures.rows_in(read.items)
     labelled = np.zeros(len(read), dtype=bool)
     for k in range(len(read.values)):
         labelled |= read.known(k)

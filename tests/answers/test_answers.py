@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,22 +18,23 @@ from small_models import ATTRIBUTES, DATA, FEATURES, NAMES, fitted
 
 from ivbpr_numba import DataError, Dataset, Features, UsageError
 from ivbpr_numba.answers.explaining import sensitivities, terms_of
-from ivbpr_numba.features.alignment import FeatureRecord, Scaling
+from ivbpr_numba.features.alignment import Scaling
 from ivbpr_numba.features.layout import Group
+from ivbpr_numba.features.record import FeatureRecord
 from ivbpr_numba.models.specifications import MODELS
 from ivbpr_numba.parameters import VisualParameters
 from ivbpr_numba.ranking import ItemSide, RowScorer, VectorScorer, scores, top
 
 Run = Callable[..., Any]
-MODEL = {name: fitted(name) for name in MODELS}
 SIDE = np.array(["left" if row[0] else "right" for row in ATTRIBUTES.matrix], dtype="S5")
 HUE = np.array(["red blue green".split()[row[2:].argmax()] for row in ATTRIBUTES.matrix], dtype="S5")
 SHOWN = {"side": SIDE, "hue": HUE, "title": np.char.add(np.char.add(HUE, b" "), SIDE)}
 
 
+@cache
 def with_columns(name: str) -> Any:
-    """The fitted model on data whose items have columns to filter by."""
-    model, d = MODEL[name], DATA
+    """A fitted model on data whose items have columns to filter by; not to be changed."""
+    model, d = fitted(name), DATA
     shown = replace(model.fitted_, data=Dataset(d.users, d.items, d.train, d.valid, d.test, SHOWN, d.source))
     model.adopt(shown, replace(model.views, fitted=shown))
     return model

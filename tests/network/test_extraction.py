@@ -24,7 +24,8 @@ from PIL import Image
 from tiny_networks import PREPROCESSING, SIZE, VOCABULARY, named_network, plain_network
 
 from ivbpr_numba.errors import DataError, EnvironmentProblem, Interrupted, IvbprError, UsageError
-from ivbpr_numba.features.features import Features, describe
+from ivbpr_numba.features.describing import describe
+from ivbpr_numba.features.features import Features
 from ivbpr_numba.network import averaging
 from ivbpr_numba.network.extraction import extract
 from ivbpr_numba.network.file import Network, NetworkSession

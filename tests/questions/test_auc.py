@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import naive
 import numpy as np
 import pytest
+from demo_runs import DemoRun
 from small_models import ATTRIBUTES, DATA, FEATURES, N_ITEMS, ONE_HOT, fitted
 
 from ivbpr_numba import DataError, Dataset, Features, UsageError, auc, load
@@ -158,7 +160,11 @@ def test_finished_scores_are_judged_alike(tmp_path: Path) -> None:
                     file.write(
                         f"{user},{item},{matrix[u, i]!r}\n".replace("np.float32(", "").replace(")", "")
                     )
-    for given in (matrix, tmp_path / "s.npy", tmp_path / "s.csv"):
+    text = (tmp_path / "s.csv").read_bytes()
+    (tmp_path / "bom.csv").write_bytes(b"\xef\xbb\xbf" + text.replace(b"\n", b"\r\n"))
+    (tmp_path / "s.tsv.gz").write_bytes(gzip.compress(text.replace(b",", b"\t")))
+    names = ("s.npy", "s.csv", "bom.csv", "s.tsv.gz")
+    for given in (matrix, *(tmp_path / name for name in names)):
         found = auc_of_scores(given, DATA)
         for setting in ("all", "cold", "stratified"):
             agrees(found[setting], expected[setting])
@@ -177,6 +183,9 @@ def test_scores_that_cannot_be_judged(tmp_path: Path) -> None:
     (tmp_path / "text.csv").write_text("user,item,score\nu000,i000,high\n")
     (tmp_path / "twice.csv").write_text("user,item,score\nu000,i000,1\nu000,i000,1\n")
     (tmp_path / "few.csv").write_text("user,item,score\nu000,i000,1\n")
+    (tmp_path / "gap.csv").write_text("user,item,score\nu000,i000,1\n\nu000,i001,high\n")
+    (tmp_path / "wide.csv").write_text("user,item,score\nu000,i000,1\nu000,i001,1,2\n")
+    (tmp_path / "latin.csv").write_bytes("user,item,score\nu000,i000,1\nü,i001,1\n".encode("latin-1"))
     for given, said in [
         (good[:5], "shape"),
         (missing, f"'{DATA.users[4]}'.*no score"),
@@ -189,6 +198,9 @@ def test_scores_that_cannot_be_judged(tmp_path: Path) -> None:
         (tmp_path / "text.csv", "line 2: a score that is no number"),
         (tmp_path / "twice.csv", "twice"),
         (tmp_path / "few.csv", "no score"),
+        (tmp_path / "gap.csv", "line 4: a score that is no number"),
+        (tmp_path / "wide.csv", "line 3: not 3 fields"),
+        (tmp_path / "latin.csv", "line 3: not UTF-8"),
     ]:
         with pytest.raises(DataError, match=said):
             auc_of_scores(given, DATA)
@@ -351,7 +363,7 @@ def test_changed_features_and_data_are_refused(ivbpr: Run, files: Path) -> None:
     assert ivbpr("auc", files / "m.h5", "--data", files / "d2.h5").code == 3
 
 
-def test_demo(ivbpr: Run, tmp_path: Path) -> None:
+def test_demo(ivbpr: Run, tiny_demo: DemoRun, tmp_path: Path) -> None:
     done = ivbpr("demo", "-o", tmp_path / "demo", "--size", "tiny", "--format", "json")
     assert done.code == 0, done.err
     document = json.loads(done.out)
@@ -363,6 +375,8 @@ def test_demo(ivbpr: Run, tmp_path: Path) -> None:
     for path in document["files"].values():
         assert Path(path).exists()
     assert ivbpr("auc", tmp_path / "demo" / "i-vbpr.h5").code == 0
+    pages = [(folder / "report.html").read_bytes() for folder in (tmp_path / "demo", tiny_demo.folder)]
+    assert pages[0] == pages[1]
     # Again into the same folder.
     assert ivbpr("demo", "-o", tmp_path / "demo", "--size", "tiny", "--quiet").code == 0
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from demo_runs import DemoRun, run_and_keep
 from hypothesis import given
 from hypothesis import strategies as st
 from small_models import changed
@@ -23,7 +24,7 @@ from small_models import changed
 from ivbpr_numba import Dataset, Features, UsageError, auc, create, load, trends
 from ivbpr_numba import demo as demo_module
 from ivbpr_numba.answers.explaining import sensitivities
-from ivbpr_numba.demo import DEMO_MODELS, run_demo
+from ivbpr_numba.demo import DEMO_MODELS
 from ivbpr_numba.questions.auc import truth_auc
 from ivbpr_numba.questions.planted import PlantedTaste, agreement, faithful
 from ivbpr_numba.report import charts, render
@@ -95,9 +96,9 @@ def tree(page: str) -> Node:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any], dict[str, Any]]:
+def made(tiny_demo: DemoRun) -> tuple[Path, dict[str, Any], dict[str, Any]]:
     """A folder with a finished demo, the facts of its page, and what `run_demo` returned."""
-    return run_and_keep(tmp_path_factory.mktemp("demo"), "tiny")
+    return tiny_demo.folder, tiny_demo.story, tiny_demo.found
 
 
 @pytest.fixture(scope="module")
@@ -107,21 +108,8 @@ def drifted(
     """The same of a small world whose style changes."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(demo_module, "generate", lambda size, seed: generate(size, seed, users=300, items=300))
-        return run_and_keep(tmp_path_factory.mktemp("drift"), "drift")
-
-
-def run_and_keep(folder: Path, size: str) -> tuple[Path, dict[str, Any], dict[str, Any]]:
-    told = []
-
-    def keep(outcome: Any) -> dict[str, Any]:
-        told.append(demo_module_tell(outcome))
-        return told[-1]
-
-    demo_module_tell = demo_module.tell
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(demo_module, "tell", keep)
-        found = run_demo(folder, size=size)
-    return folder, told[0], found
+        done = run_and_keep(tmp_path_factory.mktemp("drift") / "demo", "drift")
+    return done.folder, done.story, done.found
 
 
 @pytest.fixture
@@ -238,11 +226,6 @@ def test_models_that_are_missing_are_muted_and_easily_filled(story: dict[str, An
     full = tree(render(story))
     assert "not in this demo" not in full.words()
     assert len(full.all("svg", "curves")[0].all("polyline", "curve")) == 5
-
-
-def test_two_runs_write_the_same_page(made: tuple[Path, dict, dict], tmp_path: Path) -> None:
-    run_demo(tmp_path, size="tiny")
-    assert (tmp_path / "report.html").read_bytes() == (made[0] / "report.html").read_bytes()
 
 
 def test_hostile_texts_stay_texts(story: dict[str, Any], page: Node) -> None:
@@ -651,11 +634,9 @@ def test_the_page_of_another_world_says_how_to_see_time(page: Node, story: dict[
 # --- the command -------------------------------------------------------------------------------------------
 
 
-def test_the_command_names_the_page(ivbpr: Any, tmp_path: Path) -> None:
-    done = ivbpr("demo", "-o", tmp_path / "d", "--size", "tiny")
-    assert done.code == 0, done.err
-    assert done.out.split()[-1].replace("\n", "").endswith("report.html")
-    assert "AUC on the test items of 200 shoppers" in done.out
+def test_the_command_names_the_page(tiny_demo: DemoRun) -> None:
+    assert tiny_demo.out.split()[-1].replace("\n", "").endswith("report.html")
+    assert "AUC on the test items of 200 shoppers" in tiny_demo.out
 
 
 def test_an_unknown_size(ivbpr: Any, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -45,8 +46,55 @@ def table(
         aggregate=aggregate,
         out=out,
     )
-    groups = [{k: v for k, v in group.items() if k != "dropped"} for group in report["groups"]]
+    for text in _left_out(report):
+        screen.note(text)
+    groups = [_flat(group) for group in report["groups"]]
     screen.show(Answer("features-table", report, groups, [facts(report), Table(groups)]))
+
+
+def _left_out(report: dict[str, Any]) -> Iterator[str]:
+    """What a table of features lost or read in its own way, one sentence each with the first cases."""
+    for entry in report["lists_in_text"]:
+        yield (
+            f"{entry['column']}: the text of {entry['rows']:,} cells was read as a list, the first is "
+            f"{entry['first']}."
+        )
+    if report["disagreeing_items"]:
+        kept = "the first row counts" if report["aggregate"] == "first" else "each value has its share"
+        yield _sentence(
+            f"{report['disagreeing_items']:,} items have rows that disagree; {kept}",
+            report["first_disagreeing"],
+            report["disagreeing_items"],
+        )
+    for group in report["groups"]:
+        name = group["group"]
+        if group["dropped"]:
+            values = [f"{entry['value']} ({entry['items']:,} items)" for entry in group["dropped"][:5]]
+            yield _sentence(
+                f"{name}: {len(group['dropped']):,} values are too rare for --min-count",
+                values,
+                len(group["dropped"]),
+            )
+        for count, first, what in (
+            (group["items_without_value"], group["first_without_value"], "items have no value"),
+            (
+                group["items_dropped"],
+                group["first_items_dropped"],
+                "items lost their last value to --min-count",
+            ),
+        ):
+            if count:
+                yield _sentence(f"{name}: {count:,} {what}", first, count)
+    if report["items_without_values"]:
+        yield _sentence(
+            f"{report['items_without_values']:,} items have no value in any group and keep a row of zeros",
+            report["first_without_values"],
+            report["items_without_values"],
+        )
+
+
+def _sentence(text: str, first: list[str], count: int) -> str:
+    return f"{text}: {', '.join(first)}{', …' if count > len(first) else ''}."
 
 
 def import_(
@@ -55,7 +103,9 @@ def import_(
     out: Annotated[Path, out("The feature file to write.")],
     ids: Annotated[Path | None, option("One id a line, where the file itself has none.")] = None,
     divide_by: Annotated[float | None, option("Divide every value by this.")] = None,
-    dtype: Annotated[str, option("float16, float32 or uint8.")] = "float16",
+    dtype: Annotated[
+        str | None, option("float16, float32 or uint8; float16, or float32 where that loses a column.")
+    ] = None,
     kind: Annotated[str, option("dense or attributes.")] = "dense",
 ) -> None:
     """Black-box features from a matrix; the file is streamed, never held in memory."""
@@ -69,6 +119,8 @@ def import_(
         report = import_features(
             matrix, ids=ids, divide_by=divide_by, dtype=dtype, kind=kind, out=out, progress=observer
         )
+    if report["dtype_why"]:
+        screen.note(f"Stored as {report['dtype']}: {report['dtype_why']}.")
     screen.show(Answer("features-import", report, [report], [facts(report)]))
 
 
@@ -154,9 +206,16 @@ def _flat(report: dict[str, Any]) -> dict[str, Any]:
 def info(screen: Screen, file: Annotated[Path, argument("A feature file.")]) -> None:
     """Shape, groups and sparsity of a feature file."""
     input_file(file, "feature file")
-    from ivbpr_numba.features.features import Features, describe
+    from ivbpr_numba.features.describing import describe
+    from ivbpr_numba.features.features import Features
 
     found = describe(Features.read(file))
+    for count, first, what in (
+        (found["items_without_values"], found["first_without_values"], "items have only zeros"),
+        (found["columns_without_values"], found["first_empty_columns"], "columns have only zeros"),
+    ):
+        if count:
+            screen.note(_sentence(f"{count:,} {what}", first, count))
     screen.show(Answer("features-info", found, found["groups"], [facts(found), Table(found["groups"])]))
 
 
@@ -168,8 +227,13 @@ def examples(
 ) -> None:
     """The items with the highest value of a feature."""
     input_file(file, "feature file")
+    from ivbpr_numba.features.describing import examples as find
     from ivbpr_numba.features.features import Features
-    from ivbpr_numba.features.features import examples as find
 
-    found = find(Features.read(file), feature, n)
+    features = Features.read(file)
+    found = find(features, feature, n)
+    if features.kind == "attributes" and len(found) < n:
+        screen.note(
+            f"{len(found):,} of {len(features):,} items have '{feature}'; the others have none of it."
+        )
     screen.show(Answer("features-examples", {"items": found}, found))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from ivbpr_cli.commands.labelled import DATA, File, Groups, Id, Items, Labels, Tags, check_photos
 from ivbpr_cli.commands.options import argument, names, option, out
+from ivbpr_cli.commands.photos_shown import unused_photos
 from ivbpr_cli.output import Answer, Screen, Table, facts
 from ivbpr_cli.paths import input_file, output_file
 from ivbpr_numba.errors import UsageError
@@ -260,16 +261,22 @@ def _answer(out: Path, task: Task, found: dict[str, Any], problems: list[dict[st
         for value in row["dropped"]
     ]
     plain = {key: value for key, value in found.items() if not isinstance(value, dict | list)}
+    missing = [
+        {"image": picture.name, "item": picture.item, "reason": reason}
+        for picture, reason in task.pictures.missing
+    ]
+    bad = [*problems, *missing]
     document = {
         "out": str(out),
         **plain,
         "images": task.report["images_of_part"],
-        "bad_images": problems,
+        "bad_images": bad,
+        "others": task.pictures.others,
         "groups": {row["group"]: row for row in rows},
         "dropped": dropped,
-        "notes": found["notes"],
+        "notes": [*task.pictures.notes, *found["notes"]],
     }
-    single = {"out": str(out), **plain, "bad_images": len(problems)}
+    single = {"out": str(out), **plain, "bad_images": len(bad)}
     single |= {f"images to {name}": count for name, count in task.report["images_of_part"].items()}
     tables = [Table(rows, "Attributes"), facts(single)]
     if "levels" in found:
@@ -277,9 +284,8 @@ def _answer(out: Path, task: Task, found: dict[str, Any], problems: list[dict[st
         tables.insert(1, Table(found["levels"], "Layers of the frozen network"))
     if dropped:
         tables.append(Table(dropped, "Left out: too few images"))
-    if problems:
-        tables.append(Table(problems, "Images that can't be used"))
-    return Answer("network-train", document, rows, tables)
+    tables += unused_photos(bad, task.pictures.others)
+    return Answer("network-train", document, rows, tables, document["notes"])
 
 
 def _line(event: dict[str, Any]) -> str:

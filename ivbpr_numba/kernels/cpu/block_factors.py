@@ -18,7 +18,7 @@ from ivbpr_numba.kernels.cpu.factor import (
 from ivbpr_numba.kernels.cpu.scalars import logistic_slope, stepped
 from ivbpr_numba.kernels.cpu.vectors import WIDTH
 
-__all__ = ["move_drifting_factors", "move_factors"]
+__all__ = ["move_factors", "plain_factors"]
 
 
 @kernel
@@ -157,12 +157,3 @@ if vectors.USABLE:
 
 else:
     move_factors = still_factors
-
-
-@kernel
-def move_drifting_factors(triples, block, tables, sizes, scratch, rates, drift, epoch):
-    """Step 2 in an epoch: with its own item biases where they drift."""
-    if drift.own.shape[0] == 0:
-        return move_factors(triples, block, tables, sizes, scratch, rates)
-    now = Drift(drift.own[epoch], drift.shared[epoch], drift.category)
-    return plain_factors(triples, block, tables, sizes, scratch, rates, now)

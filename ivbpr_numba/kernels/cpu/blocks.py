@@ -11,7 +11,7 @@ from ivbpr_numba.kernels.arguments import RUN_BLOCKS
 from ivbpr_numba.kernels.compiling import kernel
 from ivbpr_numba.kernels.cpu.vectors import WIDTH
 
-__all__ = ["is_small", "part_of", "parts", "plan_blocks", "room_for"]
+__all__ = ["clear_rest", "is_small", "part_of", "parts", "plan_blocks", "room_for"]
 
 COLUMN_TILE = 128  # columns of E that one task moves: 16 rows × 128 × 4 B stay in the L1 cache
 TRIPLE_TILE = 64  # triples that one task projects; a multiple of four
@@ -50,6 +50,16 @@ def room_for(block, embedding):
         np.zeros((padded, room), np.float32),
         np.zeros((padded, room), np.float32),
     )
+
+
+@kernel
+def clear_rest(scratch, size):
+    """No pulls beyond the block's triples: sums are made over multiples of eight.
+
+    A function of its own because numba does not see that a tuple's array is one of those the tuple was made
+    of: in a parallel kernel it would drop this assignment as one that nobody reads.
+    """
+    scratch.pulls[size:] = 0
 
 
 @kernel

@@ -65,7 +65,7 @@ def draw_triples(seed, iteration, visits, pairs, law, out):
     order, offsets = visits
     indptr, indices = pairs
     code, trained, counts = law
-    users, positives, negatives = out
+    users, positives, negatives = out.users, out.positives, out.negatives
     n_items = counts.shape[0]
     positive_state = stream(seed, POS, iteration)
     negative_state = stream(seed, NEG, iteration)

@@ -8,13 +8,14 @@ and v = Σ d Δ, from which every gradient follows. All numbers are summed in a 
 import numpy as np
 from numba import prange
 
-from ivbpr_numba.kernels.arguments import Block, Scratch
+from ivbpr_numba.kernels.arguments import Block, Drift, EpochTables, Scratch
 from ivbpr_numba.kernels.compiling import kernel
-from ivbpr_numba.kernels.cpu.block_factors import move_drifting_factors
+from ivbpr_numba.kernels.cpu.block_factors import move_factors, plain_factors
 from ivbpr_numba.kernels.cpu.block_sums import block_sums, column_shrink
 from ivbpr_numba.kernels.cpu.blocks import (
     COLUMN_TILE,
     TRIPLE_TILE,
+    clear_rest,
     is_small,
     part_of,
     parts,
@@ -42,38 +43,39 @@ def find_pairs(triples, pairs, out):
 
 
 @kernel
-def build_columns(tables, epochs, e, multiplier, visual, lo, hi):
-    """The table of epoch e times the multiplier, for the columns lo … hi−1."""
-    embedding, scaled = tables.embedding, tables.scaled
-    weight, drift, bias_weight = epochs.weight[e], epochs.drift[e], epochs.bias_weight[e]
+def build_columns(embedding, epoch, visual, lo, hi):
+    """The table of the epoch times the multiplier, for the columns lo … hi−1."""
+    values, scaled, multiplier = embedding
+    weight, drift, bias_weight = epoch
     for r in range(visual):
         for c in range(lo, hi):
-            scaled[r, c] = (weight[r] * embedding[r, c] + drift[r, c]) * multiplier[c]
+            scaled[r, c] = (weight[r] * values[r, c] + drift[r, c]) * multiplier[c]
     for c in range(lo, hi):
-        scaled[visual, c] = (bias_weight[c] * embedding[visual, c] + drift[visual, c]) * multiplier[c]
+        scaled[visual, c] = (bias_weight[c] * values[visual, c] + drift[visual, c]) * multiplier[c]
 
 
 @kernel
-def move_epoch_columns(tables, epochs, e, multiplier, scratch, size, visual, lo, hi, rates, row_sums):
+def move_epoch_columns(embedding, epoch, scratch, size, visual, lo, hi, rates, row_sums):
     """Move E, β, ΔE(t), Δβ(t), b(t) in the columns lo … hi−1, all from old values; row_sums[r] = Σ_c E U."""
-    embedding, differences, rate = tables.embedding, scratch.differences, rates.step
-    weight, drift, bias_weight = epochs.weight[e], epochs.drift[e], epochs.bias_weight[e]
-    total = np.zeros((embedding.shape[0], hi - lo), np.float32)
+    values, multiplier = embedding.values, embedding.multiplier
+    differences, rate = scratch.differences, rates.step
+    weight, drift, bias_weight = epoch
+    total = np.zeros((values.shape[0], hi - lo), np.float32)
     block_sums(total, scratch.pulls, differences, size, lo, hi)
     shrink = column_shrink(multiplier, differences, size, lo, hi, rate, rates.visual)
     for r in range(visual):
         along = 0.0
         for c in range(lo, hi):
             u = multiplier[c] * total[r, c - lo]
-            old = embedding[r, c]
+            old = values[r, c]
             along += np.float64(old) * np.float64(u)
-            embedding[r, c] = old + rate * (weight[r] * u)
+            values[r, c] = old + rate * (weight[r] * u)
             drift[r, c] = drift[r, c] * shrink[c - lo] + rate * u
         row_sums[r] = along
     for c in range(lo, hi):
         v = multiplier[c] * total[visual, c - lo]
-        beta, b = embedding[visual, c], bias_weight[c]
-        embedding[visual, c] = beta + rate * (b * v)
+        beta, b = values[visual, c], bias_weight[c]
+        values[visual, c] = beta + rate * (b * v)
         bias_weight[c] = b * shrink[c - lo] + rate * (beta * v)
         drift[visual, c] = drift[visual, c] * shrink[c - lo] + rate * v
 
@@ -90,7 +92,7 @@ def move_weight(weight, row_sums, size, visual, rate, decay):
 
 
 @kernel(parallel=True)
-def temporal_epoch(triples, plan, block, features, tables, epochs, sizes, rates, drift):
+def temporal_epoch(triples, plan, block, features, tables, embedding, epochs, sizes, rates, drift):
     """Apply the planned blocks of an iteration, in order.
 
     Parameters
@@ -102,6 +104,7 @@ def temporal_epoch(triples, plan, block, features, tables, epochs, sizes, rates,
         Most triples of a block.
     features : StoredFeatures
     tables : VisualTables
+    embedding : EmbeddingTable
         Rows of `scaled` beyond β are zero; the others are overwritten.
     epochs : EpochTables
     sizes : Sizes
@@ -113,9 +116,9 @@ def temporal_epoch(triples, plan, block, features, tables, epochs, sizes, rates,
     float64
         Summed loss of the triples at the time they were applied.
     """
-    multiplier, visual = features.multiplier, sizes.visual
-    width = tables.embedding.shape[1]
-    differences, projections, pulls = room_for(block, tables.embedding)
+    visual = sizes.visual
+    width = embedding.values.shape[1]
+    differences, projections, pulls = room_for(block, embedding.values)
     scratch = Scratch(differences, projections, pulls)
     tiles = parts(width, COLUMN_TILE)
     row_sums = np.zeros((tiles, visual))
@@ -123,31 +126,32 @@ def temporal_epoch(triples, plan, block, features, tables, epochs, sizes, rates,
     for k in range(plan.epochs.shape[0]):
         first, e = plan.starts[k], plan.epochs[k]
         size = plan.starts[k + 1] - first
+        epoch = EpochTables(epochs.weight[e], epochs.drift[e], epochs.bias_weight[e])
         alone = is_small(size, width, visual + 1)
-        scratch.pulls[size:] = 0
+        clear_rest(scratch, size)
         if alone:
-            build_columns(tables, epochs, e, multiplier, visual, 0, width)
-            project_triples(triples, features, tables.scaled, first, 0, size, scratch)
+            build_columns(embedding, epoch, visual, 0, width)
+            project_triples(triples, features, embedding.scaled, first, 0, size, scratch)
         else:
             for tile in prange(tiles):
                 lo, hi = part_of(tile, width, COLUMN_TILE)
-                build_columns(tables, epochs, e, multiplier, visual, lo, hi)
+                build_columns(embedding, epoch, visual, lo, hi)
             for task in prange(parts(size, TRIPLE_TILE)):
                 lo, hi = part_of(task, size, TRIPLE_TILE)
-                project_triples(triples, features, tables.scaled, first, lo, hi, scratch)
+                project_triples(triples, features, embedding.scaled, first, lo, hi, scratch)
         own = Block(first, size)
-        loss += move_drifting_factors(triples, own, tables, sizes, scratch, rates, drift, e)
+        if drift.own.shape[0] > 0:
+            now = Drift(drift.own[e], drift.shared[e], drift.category)
+            loss += plain_factors(triples, own, tables, sizes, scratch, rates, now)
+        else:
+            loss += move_factors(triples, own, tables, sizes, scratch, rates)
         if alone:
             for tile in range(tiles):
                 lo, hi = part_of(tile, width, COLUMN_TILE)
-                move_epoch_columns(
-                    tables, epochs, e, multiplier, scratch, size, visual, lo, hi, rates, row_sums[tile]
-                )
+                move_epoch_columns(embedding, epoch, scratch, size, visual, lo, hi, rates, row_sums[tile])
         else:
             for tile in prange(tiles):
                 lo, hi = part_of(tile, width, COLUMN_TILE)
-                move_epoch_columns(
-                    tables, epochs, e, multiplier, scratch, size, visual, lo, hi, rates, row_sums[tile]
-                )
-        move_weight(epochs.weight[e], row_sums, size, visual, rates.step, rates.visual)
+                move_epoch_columns(embedding, epoch, scratch, size, visual, lo, hi, rates, row_sums[tile])
+        move_weight(epoch.weight, row_sums, size, visual, rates.step, rates.visual)
     return loss

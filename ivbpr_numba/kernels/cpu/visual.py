@@ -6,7 +6,7 @@ once by the sum over the block. Steps 1 and 3 run in parallel over triples and o
 number is summed by one thread in a fixed order, so the bits don't depend on the thread count.
 
 E and β share one table, and `scaled`, the same times the feature multiplier, acts on stored values: the
-feature matrix is never converted (see `arguments.VisualTables`).
+feature matrix is never converted (see `arguments.EmbeddingTable`).
 """
 
 import numpy as np
@@ -20,6 +20,7 @@ from ivbpr_numba.kernels.cpu.block_sums import block_sums, column_shrink
 from ivbpr_numba.kernels.cpu.blocks import (
     COLUMN_TILE,
     TRIPLE_TILE,
+    clear_rest,
     is_small,
     part_of,
     parts,
@@ -53,35 +54,36 @@ def project_triples(triples, features, scaled, first, lo, hi, scratch):
 
 
 @kernel
-def move_columns(tables, multiplier, scratch, size, height, lo, hi, rates):
+def move_columns(embedding, scratch, size, height, lo, hi, rates):
     """Step 3 for the columns lo … hi−1: E_c ← E_c (1 − η λ)^m_c + η Σ_b d_b θ_u⁽ᵇ⁾ Δ_bc, β likewise."""
-    embedding, scaled, rate = tables.embedding, tables.scaled, rates.step
+    values, scaled, multiplier = embedding
+    rate = rates.step
     differences = scratch.differences
-    total = np.zeros((embedding.shape[0], hi - lo), np.float32)
+    total = np.zeros((values.shape[0], hi - lo), np.float32)
     block_sums(total, scratch.pulls, differences, size, lo, hi)
     shrink = column_shrink(multiplier, differences, size, lo, hi, rate, rates.visual)
     for r in range(height):
         for c in range(lo, hi):
-            moved = embedding[r, c] * shrink[c - lo] + rate * (multiplier[c] * total[r, c - lo])
-            embedding[r, c] = moved
+            moved = values[r, c] * shrink[c - lo] + rate * (multiplier[c] * total[r, c - lo])
+            values[r, c] = moved
             scaled[r, c] = moved * multiplier[c]
 
 
 @kernel
-def one_block(triples, block, features, tables, sizes, scratch, rates):
+def one_block(triples, block, features, tables, embedding, sizes, scratch, rates):
     """All three steps of one block on one thread; returns the block's loss."""
-    size, width = block.size, tables.embedding.shape[1]
-    scratch.pulls[size:] = 0
-    project_triples(triples, features, tables.scaled, block.first, 0, size, scratch)
+    size, width = block.size, embedding.values.shape[1]
+    clear_rest(scratch, size)
+    project_triples(triples, features, embedding.scaled, block.first, 0, size, scratch)
     loss = move_factors(triples, block, tables, sizes, scratch, rates)
     for task in range(parts(width, COLUMN_TILE)):
         lo, hi = part_of(task, width, COLUMN_TILE)
-        move_columns(tables, features.multiplier, scratch, size, sizes.visual + 1, lo, hi, rates)
+        move_columns(embedding, scratch, size, sizes.visual + 1, lo, hi, rates)
     return loss
 
 
 @kernel(parallel=True)
-def visual_epoch(triples, block, features, tables, sizes, rates):
+def visual_epoch(triples, block, features, tables, embedding, sizes, rates):
     """Apply all triples of an iteration in blocks, in order.
 
     Parameters
@@ -91,6 +93,7 @@ def visual_epoch(triples, block, features, tables, sizes, rates):
         B, triples to a block.
     features : StoredFeatures
     tables : VisualTables
+    embedding : EmbeddingTable
     sizes : Sizes
     rates : Rates
 
@@ -101,39 +104,39 @@ def visual_epoch(triples, block, features, tables, sizes, rates):
     """
     n = triples.users.shape[0]
     block = min(block, max(n, 1))  # no more room than triples
-    width = tables.embedding.shape[1]
+    width = embedding.values.shape[1]
     height = sizes.visual + 1
-    differences, projections, pulls = room_for(block, tables.embedding)
+    differences, projections, pulls = room_for(block, embedding.values)
     scratch = Scratch(differences, projections, pulls)
     loss = 0.0
     alone = is_small(block, width, height)
     for first in range(0, n, block):
         size = min(block, n - first)
         if alone:
-            loss += one_block(triples, Block(first, size), features, tables, sizes, scratch, rates)
+            loss += one_block(triples, Block(first, size), features, tables, embedding, sizes, scratch, rates)
             continue
-        scratch.pulls[size:] = 0
+        clear_rest(scratch, size)
         for task in prange(parts(size, TRIPLE_TILE)):
             lo, hi = part_of(task, size, TRIPLE_TILE)
-            project_triples(triples, features, tables.scaled, first, lo, hi, scratch)
+            project_triples(triples, features, embedding.scaled, first, lo, hi, scratch)
         loss += move_factors(triples, Block(first, size), tables, sizes, scratch, rates)
         for task in prange(parts(width, COLUMN_TILE)):
             lo, hi = part_of(task, width, COLUMN_TILE)
-            move_columns(tables, features.multiplier, scratch, size, height, lo, hi, rates)
+            move_columns(embedding, scratch, size, height, lo, hi, rates)
     return loss
 
 
 @kernel(parallel=True)
-def visual_epoch_racing(triples, block, features, tables, sizes, rates, racers):
+def visual_epoch_racing(triples, block, features, tables, embedding, sizes, rates, racers):
     """Hogwild: `racers` runs of blocks side by side over shared tables; arguments as `visual_epoch`."""
     n = triples.users.shape[0]
     block = min(block, max(n, 1))
     blocks = parts(n, block)
     losses = np.zeros(racers)
     for racer in prange(racers):
-        differences, projections, pulls = room_for(block, tables.embedding)
+        differences, projections, pulls = room_for(block, embedding.values)
         scratch = Scratch(differences, projections, pulls)
         for k in range(racer * blocks // racers, (racer + 1) * blocks // racers):
             own = Block(k * block, min(block, n - k * block))
-            losses[racer] += one_block(triples, own, features, tables, sizes, scratch, rates)
+            losses[racer] += one_block(triples, own, features, tables, embedding, sizes, scratch, rates)
     return losses.sum()
