@@ -14,7 +14,7 @@ from ivbpr_numba.features import alignment as feature_input
 from ivbpr_numba.features.alignment import FeatureInput, fit_scaling
 from ivbpr_numba.features.features import Features
 from ivbpr_numba.ids import Ids
-from ivbpr_numba.kernels.cpu.visual import PARALLEL_WORK
+from ivbpr_numba.kernels.cpu.blocks import PARALLEL_WORK
 from ivbpr_numba.models.learners import FactorLearner, VisualLearner, block_size
 from ivbpr_numba.models.triples import Triples
 
