@@ -21,9 +21,10 @@ import numpy as np
 
 from ivbpr_numba import Dataset, Features, load
 from ivbpr_numba.datasets.interactions import Interactions
-from ivbpr_numba.features.alignment import FeatureRecord, Scaling
-from ivbpr_numba.features.features import write_features
+from ivbpr_numba.features.alignment import Scaling
 from ivbpr_numba.features.layout import Group
+from ivbpr_numba.features.record import FeatureRecord
+from ivbpr_numba.features.writing import write_features
 from ivbpr_numba.fitted.fitted import Fitted
 from ivbpr_numba.ids import Ids
 from ivbpr_numba.models import VBPR

@@ -1,7 +1,8 @@
-"""Which device computes, with how many threads, and why."""
+"""Which device computes, with how many threads and why, and its kernels, named alike on every device."""
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import platform
 from collections.abc import Iterator
@@ -12,9 +13,70 @@ from typing import Any
 
 from ivbpr_numba.errors import EnvironmentProblem, UsageError, did_you_mean
 
-__all__ = ["choose_device", "describe", "thread_count", "threads"]
+__all__ = ["KERNELS", "Kernels", "choose_device", "describe", "kernels", "thread_count", "threads"]
 
 DEVICES = ("cpu", "cuda", "auto")
+# The kernels that others call, by the file of `kernels/cpu/` (and of every other device) that holds them.
+KERNELS = {
+    "blocks": ("plan_blocks",),
+    "factor": ("factor_epoch",),
+    "features": ("column_statistics", "project_items"),
+    "idtable": ("gather_ids", "number_ids", "rebuild_slots"),
+    "purchases": ("choose_items",),
+    "ranking": ("count_ranks", "count_row", "random_scores", "score_items"),
+    "sampling": ("count_draws", "draw_triples", "user_order"),
+    "segmentation": ("event_likelihoods",),
+    "temporal": ("find_pairs", "temporal_epoch"),
+    "top": ("best_of_rows", "top_items"),
+    "visual": ("visual_epoch", "visual_epoch_racing"),
+}
+_FILES = {name: file for file, names in KERNELS.items() for name in names}
+
+
+class Kernels:
+    """The kernels of one device as attributes, each loaded when it is first asked for.
+
+    What they take and give is in the docstrings of `kernels/cpu/`; the tuples are those of
+    `kernels/arguments.py`.
+
+    Attributes
+    ----------
+    device : str
+    """
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in _FILES:
+            raise AttributeError(f"no kernel is named '{name}'", name=name, obj=self)
+        found = getattr(importlib.import_module(f"ivbpr_numba.kernels.{self.device}.{_FILES[name]}"), name)
+        setattr(self, name, found)
+        return found
+
+    def racers(self) -> int:
+        """How many runs of Hogwild race side by side: one on each thread in use."""
+        return int(_numba().get_num_threads())
+
+
+_KERNELS = {"cpu": Kernels("cpu")}
+
+
+def kernels(device: str = "cpu") -> Kernels:
+    """The kernels of a device, as `choose_device` names it; nothing is imported before one is asked for.
+
+    Raises
+    ------
+    UsageError
+        Not a device that has kernels.
+    """
+    if device not in _KERNELS:
+        known = tuple(_KERNELS)
+        raise UsageError(
+            f"There are no kernels for the device '{device}'.",
+            did_you_mean(device, known) or f"Use {' or '.join(known)}.",
+        )
+    return _KERNELS[device]
 
 
 def cuda_problem() -> str:
@@ -76,10 +138,9 @@ def describe() -> dict[str, Any]:
     import numpy as np
 
     from ivbpr_numba.kernels.compiling import cache_directory
-    from ivbpr_numba.kernels.cpu.sampling import count_draws
 
     # numba chooses its threading layer when a first parallel kernel runs.
-    count_draws(np.uint64(0), 1, np.zeros(1, np.int64), 1, np.zeros((1, 1), np.int32))
+    kernels().count_draws(np.uint64(0), 1, np.zeros(1, np.int64), 1, np.zeros((1, 1), np.int32))
     device, why = choose_device("auto")
     packages = ["numpy", "numba", "scipy", "pandas", "h5py", "typer", "orjson"]
     optional = ["onnxruntime-gpu", "onnxruntime", "pyarrow", "matplotlib", "onnx", "torch", "numba-cuda"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,11 @@ import numpy as np
 
 from ivbpr_numba.datasets.prepare import prepare
 from ivbpr_numba.errors import UsageError, did_you_mean
-from ivbpr_numba.features.features import Features, Group, write_features
+from ivbpr_numba.events import Observer
+from ivbpr_numba.features.features import Features
+from ivbpr_numba.features.layout import Group
 from ivbpr_numba.features.tables import build_feature_table
+from ivbpr_numba.features.writing import write_features
 from ivbpr_numba.models import create
 from ivbpr_numba.network.extraction import extract
 from ivbpr_numba.network.file import Network
@@ -41,8 +43,6 @@ SEES = {
     "tvbpr": "as VBPR, and time",
     "i-tvbpr": "as I-VBPR, and time",
 }
-
-Observer = Callable[[dict[str, Any]], None]
 
 
 def run_demo(

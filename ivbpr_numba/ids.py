@@ -8,20 +8,48 @@ import numpy as np
 
 from ivbpr_numba.errors import DataError, did_you_mean
 
-__all__ = ["Ids", "encode_ids"]
+__all__ = ["Ids", "encode_ids", "id_text"]
+
+
+LARGEST_FLOAT = 2**53  # from here on neighbouring whole numbers are one and the same float
+
+
+def id_text(value: object) -> str | None:
+    """The one text of an id, wherever it comes from; None where it is missing (None, NaN, NaT, NA).
+
+    Text stays as it is, so leading zeros survive. Whole numbers become their decimals, also where they are
+    stored as floats, as pandas does to a column of integers in which one is missing: 1 and 1.0 are one id.
+
+    Raises
+    ------
+    TypeError
+        It is neither text nor a whole number: a truth value, 1.5, a list, a float above 2⁵³.
+    """
+    if isinstance(value, str):
+        return value
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return None
+    if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
+        return str(int(value))
+    if isinstance(value, (float, np.floating)):
+        number = float(value)
+        if number != number:
+            return None
+        if number.is_integer() and abs(number) < LARGEST_FLOAT:
+            return str(int(number))
+    raise TypeError("neither text nor a whole number")
 
 
 def encode_ids(texts: Iterable[object]) -> np.ndarray:
-    """Turn ids into a fixed-width UTF-8 byte array, in the order given.
-
-    Integers become their decimal text; text is kept as it is, so leading zeros survive.
+    """Turn ids into a fixed-width UTF-8 byte array, in the order given; see `id_text`.
 
     Raises
     ------
     DataError
-        For an empty id or one that holds NUL (fixed-width storage cannot keep it).
+        For an id that is missing or empty, neither text nor a whole number, or holds NUL (fixed-width storage
+        cannot keep it).
     """
-    encoded = [t if isinstance(t, bytes) else str(t).encode() for t in texts]
+    encoded = [t if isinstance(t, bytes) else _encoded(t, n) for n, t in enumerate(texts)]
     for position, value in enumerate(encoded):
         if not value:
             raise DataError(f"The id at position {position} is empty.", "Give every row an id.")
@@ -31,6 +59,17 @@ def encode_ids(texts: Iterable[object]) -> np.ndarray:
             )
     width = max((len(v) for v in encoded), default=1)
     return np.array(encoded, dtype=f"S{width}")
+
+
+def _encoded(value: object, position: int) -> bytes:
+    try:
+        return (id_text(value) or "").encode()
+    except TypeError as problem:
+        raise DataError(
+            f"The id {str(value)[:80]!r} at position {position} is {problem}.", "Give ids as text."
+        ) from None
+    except ValueError:  # half a character, or a number of thousands of digits
+        raise DataError(f"The id at position {position} is no valid text.", "Give ids as text.") from None
 
 
 class Ids:

@@ -485,10 +485,25 @@ def split_random(user_id, n, seed):
     return test, valid + (valid >= test)
 
 
-def split_last(times, item_ids):
-    """Places (test, valid): the last item and the one before, equal times by id bytes."""
-    order = sorted(range(len(times)), key=lambda n: (times[n], str(item_ids[n]).encode()))
+def split_draws(user_id, n, seed):
+    """What decides between equal times, for each of a user's n items in ascending order of their id bytes."""
+    head = hashlib.sha256(str(user_id).encode()).digest()[:8]
+    key = mix64(seed, SPLIT, int.from_bytes(head, "little"))
+    return [mix64(key, 2 + place) for place in range(n)]
+
+
+def split_last(user_id, times, seed):
+    """Places (test, valid): the last item and the one before; times in ascending order of the id bytes."""
+    draws = split_draws(user_id, len(times), seed)
+    order = sorted(range(len(times)), key=lambda n: (times[n], draws[n]))
     return order[-1], order[-2]
+
+
+def split_first_of(user_id, times, seed, start, end):
+    """Place of the first item with start <= time < end, None where there is none."""
+    draws = split_draws(user_id, len(times), seed)
+    inside = [n for n in range(len(times)) if start <= times[n] < end]
+    return min(inside, key=lambda n: (times[n], draws[n]), default=None)
 
 
 # --- feature scaling ---------------------------------------------------------------------------------------

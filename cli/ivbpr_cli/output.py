@@ -6,18 +6,18 @@ import csv
 import io
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from ivbpr_numba.documents.document import Document, Row, columns_of
+
 if TYPE_CHECKING:
     from rich.console import Console
 
 __all__ = ["Answer", "Format", "Screen", "Table", "drop_stdout", "facts", "say_error"]
-
-Row = Mapping[str, Any]
 
 
 class Format(StrEnum):
@@ -31,7 +31,7 @@ class Format(StrEnum):
 
 @dataclass
 class Table:
-    """Rows for people: one column per key of the first row."""
+    """Rows for people: a column for every key that a row has."""
 
     rows: Sequence[Row]
     title: str = ""
@@ -43,34 +43,27 @@ def facts(document: Row, title: str = "") -> Table:
     return Table([{"what": key.replace("_", " "), "value": value} for key, value in plain.items()], title)
 
 
-@dataclass
-class Answer:
-    """The result of one command, able to appear in every format.
+@dataclass(frozen=True)
+class Answer(Document):
+    """A document and what people see of it: able to appear in every format.
 
     Parameters
     ----------
-    command : str
-        Name in the schema: ``ivbpr.<command>/1``.
-    document : mapping
-        The JSON document without its schema.
-    rows : sequence of mappings
-        The same result as flat rows: the lines of ``csv`` and ``jsonl``.
+    command, content, rows, columns
+        See `Document`.
     tables : sequence of Table
         What ``table`` shows; the rows where empty.
     notes : sequence of str
         Sentences below the tables.
     """
 
-    command: str
-    document: Mapping[str, Any]
-    rows: Sequence[Row]
     tables: Sequence[Table] = ()
     notes: Sequence[str] = ()
 
-    @property
-    def schema(self) -> str:
-        """The name and version of the document's layout."""
-        return f"ivbpr.{self.command}/1"
+    @classmethod
+    def of(cls, document: Document, tables: Sequence[Table] = (), notes: Sequence[str] = ()) -> Answer:
+        """A document of the library, with what people see of it."""
+        return cls(**vars(document), tables=tables, notes=notes)
 
 
 @dataclass
@@ -157,25 +150,23 @@ def _console(stream: Any) -> Console:
 def _write_json(answer: Answer) -> None:
     import orjson
 
-    document = {"schema": answer.schema, **answer.document}
     options = orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY
-    sys.stdout.write(orjson.dumps(document, default=str, option=options).decode() + "\n")
+    sys.stdout.write(orjson.dumps(answer.as_dict(), default=str, option=options).decode() + "\n")
 
 
 def _write_jsonl(answer: Answer) -> None:
     import orjson
 
-    for row in answer.rows:
-        line = orjson.dumps({"schema": answer.schema, **row}, default=str, option=orjson.OPT_SERIALIZE_NUMPY)
-        sys.stdout.write(line.decode() + "\n")
+    for line in answer.lines():
+        text = orjson.dumps(line, default=str, option=orjson.OPT_SERIALIZE_NUMPY)
+        sys.stdout.write(text.decode() + "\n")
 
 
 def _write_csv(answer: Answer) -> None:
-    names: dict[str, None] = {}
-    for row in answer.rows:
-        names.update(dict.fromkeys(row))
+    if not answer.header:  # no rows of no columns
+        return
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(names), lineterminator="\n", restval="")
+    writer = csv.DictWriter(text, answer.header, lineterminator="\n", restval="")
     writer.writeheader()
     writer.writerows(answer.rows)
     sys.stdout.write(text.getvalue())
@@ -200,13 +191,14 @@ def _print_table(console: Console, table: Table) -> None:
         console.print(Text("(nothing)"))
         return
     grid = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for name in table.rows[0]:
+    columns = columns_of(table.rows)
+    for name in columns:
         numeric = all(_is_number(row.get(name)) for row in table.rows)
         grid.add_column(
             Text(str(name).replace("_", " ")), justify="right" if numeric else "left", overflow="fold"
         )
     for row in table.rows:
-        grid.add_row(*(Text(_cell(row.get(name))) for name in table.rows[0]))
+        grid.add_row(*(Text(_cell(row.get(name))) for name in columns))
     console.print(grid, soft_wrap=False)
     console.print()
 

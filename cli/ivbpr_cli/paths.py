@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from ivbpr_numba.errors import EnvironmentProblem, UsageError
-from ivbpr_numba.events import same_file
+from ivbpr_numba.events import check_log, same_file
+from ivbpr_numba.store.atomic import companions
+from ivbpr_numba.store.writers import unreadable
 
-__all__ = ["input_file", "input_folder", "output_file", "output_folder"]
+__all__ = ["input_file", "input_folder", "output_file", "output_folder", "plot_file"]
 
 
 def input_file(path: Path, what: str) -> Path:
@@ -22,7 +27,7 @@ def input_file(path: Path, what: str) -> Path:
         When it may not be read.
     """
     if not path.exists():
-        raise UsageError(f"The {what} {path} does not exist.", "Check the path.")
+        raise unreadable(path, UsageError(f"The {what} {path} does not exist.", "Check the path."))
     if path.is_dir():
         raise UsageError(f"The {what} {path} is a folder.", "Name a file.")
     if not os.access(path, os.R_OK):
@@ -48,31 +53,89 @@ def input_folder(path: Path, what: str) -> Path:
     return path
 
 
-def output_file(path: Path, *inputs: Path | None) -> Path:
-    """Return `path` if a file can be put there and it is none of the inputs.
+def output_file(
+    path: Path,
+    *inputs: Path | None,
+    flag: str = "--out",
+    states: Sequence[Path] = (),
+    log: Path | None = None,
+) -> Path:
+    """Return `path` if a file can be put there and nothing that is written falls on something else.
+
+    Parameters
+    ----------
+    path : Path
+        The file to write.
+    inputs : Path or None
+        What the command reads; None is skipped.
+    flag : str
+        The option that names `path`.
+    states : sequence of Path
+        Where the state of unfinished work is kept, beside `path`.
+    log : Path, optional
+        A log that is written too, see `events.check_log`.
 
     Raises
     ------
     UsageError
-        When the folder does not exist, `path` is a folder or no regular file, or it is also an input.
+        When the folder does not exist, `path` is a folder or no regular file, or the command's own text goes
+        there; when two of output, state, lock, log and inputs are one file.
     EnvironmentProblem
         When the folder may not be written.
     """
+    choose = f"Choose another {flag}."
     folder = Path(os.path.realpath(path)).parent if path.is_symlink() else path.parent
     if not folder.exists():
         raise UsageError(f"The output folder {folder} does not exist.", f"Create it: mkdir -p {folder}")
     if not folder.is_dir():
-        raise UsageError(f"{folder} is not a folder, so {path} cannot be written.", "Choose another --out.")
+        raise UsageError(f"{folder} is not a folder, so {path} cannot be written.", choose)
     if path.is_dir():
-        raise UsageError(f"The output {path} is a folder.", "Name a file with --out.")
+        raise UsageError(f"The output {path} is a folder.", f"Name a file with {flag}.")
     if path.exists() and not path.is_file():
-        raise UsageError(f"The output {path} is no regular file.", "Name a file with --out.")
+        raise UsageError(f"The output {path} is no regular file.", f"Name a file with {flag}.")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise EnvironmentProblem(f"The output folder {folder} may not be written.", "Choose another --out.")
-    for given in inputs:
-        if given is not None and same_file(path, given):
-            raise UsageError(f"The output {path} is also an input.", "Choose another --out.")
+        raise EnvironmentProblem(f"The output folder {folder} may not be written.", choose)
+    if _is_printed_to(path):
+        raise UsageError(f"The output {path} is also where this command prints.", choose)
+    target, *beside = companions(path, *states)
+    for given in filter(None, inputs):
+        if same_file(target, given):
+            raise UsageError(f"The output {path} is also an input.", choose)
+        if any(same_file(made, given) for made in beside):
+            raise UsageError(
+                f"The input {given} has the name of a file that is made while {path} is written.", choose
+            )
+    if log is not None:
+        check_log(log, target, *beside, *inputs)
     return path
+
+
+def plot_file(path: Path, *inputs: Path | None) -> Path:
+    """Return `path` if a figure can be drawn there; see `output_file`.
+
+    Raises
+    ------
+    UsageError
+        Also when it is neither .svg nor .png.
+    EnvironmentProblem
+        Also when the extra that draws .png is not installed.
+    """
+    if path.suffix.lower() not in (".png", ".svg"):
+        raise UsageError(f"--plot {path}: not a kind of plot.", "Name a .png or an .svg file.")
+    if path.suffix.lower() == ".png":
+        from ivbpr_numba.report.drawing import need_matplotlib
+
+        need_matplotlib()
+    return output_file(path, *inputs, flag="--plot")
+
+
+def _is_printed_to(path: Path) -> bool:
+    """Whether stdout or stderr is this file: replaced, it would lose what is printed."""
+    for stream in (sys.__stdout__, sys.__stderr__):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            if stream is not None and os.path.samestat(os.fstat(stream.fileno()), os.stat(path)):
+                return True
+    return False
 
 
 def output_folder(path: Path, mark: str) -> Path:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ivbpr_numba.events import Event, Observer
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 __all__ = ["observe"]
 
-Event = dict[str, Any]
-
 
 @contextmanager
-def observe(console: Console, what: str) -> Iterator[Callable[[Event], None]]:
+def observe(console: Console, what: str) -> Iterator[Observer]:
     """Yield an observer: a function that takes the library's event dictionaries.
 
     Any event with "done" and "total" (or "iteration" and "iterations") moves the bar; the other

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from ivbpr_cli.output import Format, Screen
-from ivbpr_numba.errors import UsageError, did_you_mean
+from ivbpr_numba.errors import DataError, UsageError, did_you_mean
 
 __all__ = ["State", "add_environment", "add_root_options", "with_screen"]
 
@@ -174,14 +174,17 @@ def _options(command: Any) -> dict[str, Any]:
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
+    from ivbpr_numba.readers.text import read_text
+
+    if path.is_dir():
+        raise UsageError(f"The configuration {path} is a folder.", "Check --config.")
+    if not path.exists():
+        raise UsageError(f"The configuration {path} does not exist.", "Check --config.")
     try:
-        with path.open("rb") as file:
-            return tomllib.load(file)
-    except FileNotFoundError:
-        raise UsageError(f"The configuration {path} does not exist.", "Check --config.") from None
-    except IsADirectoryError:
-        raise UsageError(f"The configuration {path} is a folder.", "Check --config.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return tomllib.loads(read_text(path).replace("\r\n", "\n"))
+    except DataError as problem:  # a configuration is usage, not data
+        raise UsageError(f"The configuration {problem.message}", problem.hint) from None
+    except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path} is not valid TOML: {error}.", "Mend that place.") from None
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from ivbpr_numba.parameters import FactorParameters, Parameters, PopularityParameters, VisualParameters
 
 if TYPE_CHECKING:
-    from ivbpr_numba.features.alignment import FeatureRecord
+    from ivbpr_numba.features.record import FeatureRecord
 
 __all__ = ["Sensitivities", "sensitivities", "terms_of"]
 

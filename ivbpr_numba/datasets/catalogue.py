@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from ivbpr_numba.datasets.dataset import Dataset
+from ivbpr_numba.datasets.reporting import listed
+from ivbpr_numba.datasets.unlike import no_common_item, some_of
 from ivbpr_numba.errors import DataError, UsageError
 from ivbpr_numba.readers.badlines import BadLines
-from ivbpr_numba.readers.id_index import IdIndex
+from ivbpr_numba.readers.id_index import REASONS, IdIndex
 from ivbpr_numba.readers.tables import Table, cell_text, open_table
 from ivbpr_numba.store.atomic import PathLike
 
@@ -19,6 +21,7 @@ __all__ = ["CELL_LIMIT", "Catalogue", "column_of"]
 # Characters of a title or kept cell. Every row of a fixed-length text column is as wide as its widest cell.
 CELL_LIMIT = 200
 TITLE = "title"
+NAMED = 3  # items without a row that the report names
 
 
 def column_of(texts: Sequence[str]) -> np.ndarray:
@@ -101,7 +104,7 @@ class Catalogue:
         Raises
         ------
         DataError
-            A bad line, or no item of the data is in the catalogue.
+            A bad line, a cell of several values, or no item of the data is in the catalogue.
         """
         assert self._id is not None
         table, stream = self._table, self._table.stream
@@ -114,20 +117,30 @@ class Catalogue:
         bad = BadLines(stream.name, strict, table.unit)
         for chunk in table.chunks([self._id, *self._columns.values()], bad):
             ids, *values = chunk.values
-            seen.add(ids)
-            n_rows += len(ids)
+            codes = seen.add(ids)
+            for k in np.flatnonzero(codes < 0).tolist():
+                bad.add(int(chunk.lines[k]), f"item id {REASONS[int(codes[k])]}")
+            n_rows += int(np.count_nonzero(codes >= 0))
             for k, row in enumerate(rows_of.find(ids).tolist()):
                 if row >= 0 and not described[row]:
                     described[row] = True
                     for column, source in zip(cells.values(), values):
-                        column[row] = cell_text(source[k])
+                        column[row] = self._text(source[k], int(chunk.lines[k]))
                         n_cut += len(column[row]) > CELL_LIMIT
             if progress is not None:
                 progress({"done": stream.done, "total": stream.size, "lines": stream.lines})
+        if not n_rows:
+            raise DataError(
+                f"'{stream.path}' has no usable {table.unit}{': ' if bad.count else ''}{bad.summary()}.",
+                bad.advice or "Check how it was made.",
+            )
         found = int(np.count_nonzero(described))
         if not found:
-            raise DataError(
-                f"No item of the data is in '{stream.path}' (its column '{self._id}').",
+            raise no_common_item(
+                f"No item of the data is in '{stream.path}'",
+                some_of(data.items.values),
+                some_of(seen.take(np.arange(len(seen)))),
+                f"its column '{self._id}'",
                 "Name the column of the item ids with --catalogue-id.",
             )
         for name, texts in cells.items():
@@ -144,4 +157,32 @@ class Catalogue:
             "cells_cut": n_cut,
             "bad_lines": bad.rows(),
         }
+        _note(data, about, some_of(data.items.values[~described][:NAMED]), bad)
         return {"catalogue": about, "items_in_catalogue": len(seen)}
+
+    def _text(self, value: Any, line: int) -> str:
+        if isinstance(value, list | dict):
+            where = f"'{self._table.stream.path}', {self._table.unit} {line}"
+            what = "a list" if isinstance(value, list) else "an object"
+            raise DataError(
+                f"{where}: the cell {cell_text(value)[:60]} is {what}, but an item keeps one value a column.",
+                "Leave that column out of --keep and --title, or store its cells as text.",
+            )
+        return cell_text(value)
+
+
+def _note(data: Dataset, about: dict[str, Any], lacking: list[str], bad: BadLines) -> None:
+    """Add the step to the report of the dataset; it drops no interaction."""
+    n_items, missing = len(data.items), about["items_without_row"]
+    again, cut = about["rows_of_an_item_seen_before"], about["cells_cut"]
+    why = [f"{n_items - missing:,} of {n_items:,} items have a row"]
+    if missing:
+        why.append(f"{missing:,} have none ({listed(lacking, missing)})")
+    if again:
+        why.append(f"{again:,} rows of an item seen before")
+    if cut:
+        why.append(f"{cut:,} cells cut to {CELL_LIMIT} characters")
+    why += [bad.summary()] if bad.count else []
+    *_, last = report = data.source["report"]  # the sum of everything stays the last row
+    step = {**last, "step": f"catalogue {about['name']}", "dropped": 0, "why": "; ".join(why)}
+    report.insert(len(report) - 1, step)

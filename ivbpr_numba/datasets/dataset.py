@@ -11,7 +11,9 @@ from urllib.parse import unquote
 import numpy as np
 
 from ivbpr_numba.datasets.interactions import Interactions, Parts
-from ivbpr_numba.datasets.pairs import assemble, pairs_of
+from ivbpr_numba.datasets.memory import pairs_of, pairs_of_frame, pairs_of_matrix
+from ivbpr_numba.datasets.pairs import assemble
+from ivbpr_numba.datasets.showing import as_html
 from ivbpr_numba.errors import DataError
 from ivbpr_numba.ids import Ids
 from ivbpr_numba.store.atomic import Lock, PathLike
@@ -71,6 +73,9 @@ class Dataset:
             f"{len(self.train):,} / {len(self.valid):,} / {len(self.test):,} interactions)"
         )
 
+    def _repr_html_(self) -> str:
+        return as_html(self)
+
     @cached_property
     def train_counts(self) -> np.ndarray:
         """Training pairs of each item, (I,) int64."""
@@ -95,30 +100,97 @@ class Dataset:
         split: str = "random",
         seed: int = 0,
         min_interactions: int = 1,
+        time_format: str | None = None,
     ) -> Dataset:
         """Build from interactions in memory, in any order.
 
         Parameters
         ----------
         users, items : iterables of text or integers
-            Ids; integers become text.
+            Ids; integers become text, also where they are stored as floats: 1.0 and 1 are "1".
         times : iterable, optional
-            Unix seconds or milliseconds, dates as text, or ``datetime64``.
+            Unix time in seconds or finer units, dates as text, ``datetime``, or ``datetime64``.
         split : str
             ``random``, ``last`` or ``time``; see `split.split_pairs`.
         seed : int
-            Of the random split.
+            Of the random split, and of the draws among equal times.
         min_interactions : int
             Users with fewer distinct items are dropped; fewer than three can't be split.
+        time_format : str, optional
+            Form of the times as in `datetime.strptime`, such as ``%d/%m/%Y``.
 
         Raises
         ------
         UsageError
             Unknown split, or one that needs times.
         DataError
-            Empty ids, unreadable times, lengths that differ, nobody left.
+            Ids that are missing or no ids, unreadable times, lengths that differ, nobody left.
         """
-        pairs = pairs_of(users, items, times)
+        pairs = pairs_of(users, items, times, time_format)
+        return cls.of(assemble(pairs, split=split, seed=seed, min_interactions=min_interactions))
+
+    @classmethod
+    def from_frame(
+        cls,
+        frame: Any,
+        user: str,
+        item: str,
+        time: str | None = None,
+        split: str = "random",
+        seed: int = 0,
+        min_interactions: int = 1,
+        time_format: str | None = None,
+    ) -> Dataset:
+        """Build from a data frame with one row an interaction.
+
+        Parameters
+        ----------
+        frame : DataFrame
+            Of pandas, or another one that has ``columns`` and gives a column for its name.
+        user, item, time : str
+            Names of its columns; any other column is left alone. Ids may be text, integers (nullable ones
+            too), whole numbers stored as floats, or categories.
+        split, seed, min_interactions, time_format
+            As in `from_pairs`.
+
+        Raises
+        ------
+        UsageError, DataError
+            As `from_pairs`, with the name of the column; or it has no such column.
+        """
+        pairs = pairs_of_frame(frame, user, item, time, time_format)
+        return cls.of(assemble(pairs, split=split, seed=seed, min_interactions=min_interactions))
+
+    @classmethod
+    def from_matrix(
+        cls,
+        matrix: Any,
+        users: Iterable[object] | None = None,
+        items: Iterable[object] | None = None,
+        times: Any = None,
+        split: str = "random",
+        seed: int = 0,
+        min_interactions: int = 1,
+    ) -> Dataset:
+        """Build from a matrix of users × items; what is not zero is an interaction.
+
+        Parameters
+        ----------
+        matrix : SciPy sparse matrix or array of any layout, or 2-D array
+        users, items : iterables of ids, optional
+            Of the rows and columns, distinct; without them their numbers "0", "1", …
+        times : matrix or sequence, optional
+            Of the same shape, with a time where `matrix` has an entry; or one time for each stored entry of
+            `matrix`, in the order of its data. Understood as in `from_pairs`.
+        split, seed, min_interactions
+            As in `from_pairs`.
+
+        Raises
+        ------
+        UsageError, DataError
+            As `from_pairs`; or shapes and lengths that don't fit, repeated ids, NaN.
+        """
+        pairs = pairs_of_matrix(matrix, users, items, times)
         return cls.of(assemble(pairs, split=split, seed=seed, min_interactions=min_interactions))
 
     @classmethod

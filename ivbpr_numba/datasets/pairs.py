@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -11,10 +10,9 @@ import numpy as np
 from ivbpr_numba.datasets.interactions import Interactions, Parts
 from ivbpr_numba.datasets.split import DROPPED, MIN_ITEMS, TEST, TRAIN, VALID, check_split, split_pairs
 from ivbpr_numba.errors import DataError, UsageError
-from ivbpr_numba.ids import Ids, encode_ids
-from ivbpr_numba.readers.times import MISSING, parse_times, settle_times
+from ivbpr_numba.ids import Ids
 
-__all__ = ["IdTable", "Pairs", "assemble", "pairs_of"]
+__all__ = ["IdTable", "Pairs", "assemble"]
 
 
 class IdTable(Protocol):
@@ -106,50 +104,6 @@ def _renumber(codes: np.ndarray, ids: IdTable, what: str) -> tuple[Ids, np.ndarr
     return Ids(values[order], what), row[codes]
 
 
-def pairs_of(
-    users: Iterable[object], items: Iterable[object], times: Iterable[object] | None = None
-) -> Pairs:
-    """Take interactions from memory; see `Dataset.from_pairs`."""
-    tables = []
-    for what, ids in (("user", users), ("item", items)):
-        values, codes = np.unique(encode_ids(ids), return_inverse=True)
-        _check_utf8(values, what)
-        tables.append((values, codes.astype(np.int32).reshape(-1)))
-    (user_ids, user_codes), (item_ids, item_codes) = tables
-    seconds = None if times is None else _seconds(times)
-    lengths = {len(user_codes), len(item_codes)} | (set() if seconds is None else {len(seconds)})
-    if len(lengths) > 1:
-        raise DataError("Users, items and times differ in number.", "Give one of each per interaction.")
-    pairs = Pairs(user_codes, item_codes, seconds, user_ids, item_ids)
-    pairs.note("read")
-    return pairs
-
-
-def _check_utf8(values: np.ndarray, what: str) -> None:
-    for value in values.tolist():
-        try:
-            value.decode()
-        except UnicodeDecodeError:
-            raise DataError(f"The {what} id {value!r} is not UTF-8.", "Give ids as text.") from None
-
-
-def _seconds(times: Iterable[object]) -> np.ndarray:
-    values = np.asarray(times if isinstance(times, np.ndarray) else list(times))
-    if values.dtype.kind == "M":
-        numbers = values.astype("datetime64[s]").astype(np.int64)
-    elif values.dtype.kind in "iu":
-        numbers = values.astype(np.int64)
-    else:
-        numbers = parse_times(values.tolist())
-    seconds, good, _ = settle_times(numbers)
-    if not good.all():
-        first = int(np.flatnonzero(~good)[0])
-        missing = numbers[first] == MISSING
-        what = "is not a time" if missing else "lies before 1970 or after 2099"
-        raise DataError(f"The time at position {first}, {values[first]!s}, {what}.", "Mend or drop it.")
-    return seconds
-
-
 def assemble(
     pairs: Pairs,
     *,
@@ -202,12 +156,16 @@ def assemble(
         return Interactions(_indptr(pairs.users[own], len(users)), pairs.items[own], times[own])
 
     train, valid, test = interactions(TRAIN), interactions(VALID), interactions(TEST)
-    pairs.note("kept", 0, f"{len(train):,} train, {len(valid):,} validate, {len(test):,} test")
+    why = f"{len(train):,} train, {len(valid):,} validate, {len(test):,} test"
+    if chosen.ties:
+        why += f"; a draw among equal times decided for {chosen.ties:,} of {len(users):,} users"
+    pairs.note("kept", 0, why)
     source = {
         "has_times": pairs.times is not None,
         "filters": {"min_interactions": min_interactions},
         "split": split,
         **chosen.settings,
+        "split_ties": chosen.ties,
         "report": pairs.report,
     }
     return Parts(users, items, train, valid, test, source)
@@ -229,7 +187,12 @@ def _refuse_nobody(pairs: Pairs) -> None:
         return
     row = max(pairs.report, key=lambda r: r["dropped"], default={"step": "read", "dropped": 0, "why": ""})
     most = f"The step '{row['step']}' dropped {row['dropped']:,} interactions ({row['why']})."
-    raise DataError(f"No user is left. {most}", "Lower --min-interactions, or check filters and columns.")
+    hint = f"Lower --min-interactions (a user needs {MIN_ITEMS}), or check filters and columns."
+    if str(row["step"]).startswith("features "):
+        hint = "Compare its item ids with those of the purchases, or leave the feature file out."
+    elif row["step"] == "category":
+        hint = "Name another category, or metadata of the same release as the purchases."
+    raise DataError(f"No user is left. {most}", hint)
 
 
 def _indptr(users: np.ndarray, n_users: int) -> np.ndarray:

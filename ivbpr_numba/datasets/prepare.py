@@ -8,34 +8,40 @@ from typing import Any
 
 import numpy as np
 
-from ivbpr_numba.datasets.catalogue import CELL_LIMIT, Catalogue, column_of
+from ivbpr_numba.datasets.catalogue import CELL_LIMIT, NAMED, Catalogue, column_of
 from ivbpr_numba.datasets.dataset import Dataset
 from ivbpr_numba.datasets.pairs import Pairs, assemble, check_options
 from ivbpr_numba.datasets.reading import Progress, read_pairs
+from ivbpr_numba.datasets.reporting import listed
+from ivbpr_numba.datasets.unlike import no_common_item, some_of
 from ivbpr_numba.errors import UsageError
+from ivbpr_numba.readers.badlines import summarise
 from ivbpr_numba.readers.id_index import IdIndex
 from ivbpr_numba.readers.metadata import Metadata, check_category, read_metadata
 from ivbpr_numba.readers.recognise import check_source, recognise
+from ivbpr_numba.readers.time_column import check_time_format
 from ivbpr_numba.readers.times import parse_moment
 from ivbpr_numba.store.atomic import PathLike
 
-__all__ = ["prepare", "prepare_report_lines"]
+__all__ = ["prepare"]
 
 
 def prepare(
     inputs: PathLike | Sequence[PathLike],
     *,
+    out: PathLike | None = None,
     source: str | None = None,
     user: str | None = None,
     item: str | None = None,
     time: str | None = None,
-    meta: Sequence[PathLike] = (),
+    time_format: str | None = None,
+    meta: PathLike | Sequence[PathLike] = (),
     category: str | None = None,
-    features: Sequence[PathLike] = (),
+    features: PathLike | Sequence[PathLike] = (),
     catalogue: PathLike | None = None,
     catalogue_id: str | None = None,
     title: str | None = None,
-    keep: Sequence[str] = (),
+    keep: str | Sequence[str] = (),
     min_interactions: int = 5,
     split: str = "random",
     valid_from: object = None,
@@ -53,22 +59,27 @@ def prepare(
     Parameters
     ----------
     inputs : path or sequence of paths
-        Purchases, ratings or reviews; see `sources.recognise.recognise`.
+        Purchases, ratings or reviews; see `recognise.recognise`.
+    out : path, optional
+        Write the dataset file there, too.
     source : str, optional
         ``amazon-2014``, ``amazon-2018``, ``amazon-2023``, ``simple`` or ``table``; otherwise recognised.
     user, item, time : str, optional
         Columns of a table; positions "1", "2", … where it has no header.
-    meta : sequence of paths
+    time_format : str, optional
+        Form of a table's times as in `datetime.strptime`, such as ``%d/%m/%Y``; ISO dates, unix time and
+        dates whose day can't be a month are understood without.
+    meta : path or sequence of paths
         Amazon metadata: categories, and titles unless `catalogue` gives them.
     category : str, optional
         ``clothing``, ``women``, ``men``, ``girls``, ``boys`` or ``baby``.
-    features : sequence of paths
+    features : path or sequence of paths
         Feature files; items that one of them lacks are left out, so that all models see the same items.
     catalogue : path, optional
         A table of items.
     catalogue_id, title : str, optional
         Its columns of item ids (by default named like the item column) and of titles.
-    keep : sequence of str
+    keep : str or sequence of str
         Its columns to keep, for filters.
     min_interactions : int
         Users with fewer different items are dropped.
@@ -77,7 +88,7 @@ def prepare(
     valid_from, test_from : date, text or seconds, optional
         For the split by time.
     seed : int
-        Of the random split.
+        Of the random split, and of the draws among equal times.
     strict : bool
         A bad line is an error instead of a counted drop.
     progress : callable, optional
@@ -87,7 +98,8 @@ def prepare(
     -------
     Dataset
         ``source`` tells where everything comes from; ``source["report"]`` each step with what is left
-        after it (``interactions users items``), how many interactions it ``dropped``, and ``why``.
+        after it (``interactions users items``), how many interactions it ``dropped``, and ``why``;
+        `reporting.lines_left_out` names the lines that could not be used.
 
     Raises
     ------
@@ -99,14 +111,18 @@ def prepare(
     EnvironmentProblem
         A file may not be read, or Parquet without pyarrow.
     """
-    paths = _as_paths(inputs)
+    paths, meta, features = _as_paths(inputs), _one_or_more(meta), _one_or_more(features)
+    keep = [keep] if isinstance(keep, str) else list(keep)
+    check_time_format(time_format)
+    if out is not None and not os.path.isdir(folder := os.path.dirname(os.path.abspath(out))):
+        raise UsageError(f"The output folder {folder} does not exist.", f"Create it: mkdir -p {folder}")
     moments = [None if m is None else parse_moment(m) for m in (valid_from, test_from)]
     check_options(split, seed, min_interactions, *moments)
-    check_source(source, user, item, time)
+    check_source(source, user, item, time, time_format)
     check_category(category, meta)
     described = Catalogue.open(catalogue, catalogue_id, item, title, keep)
     coverage = [_covered_items(path) for path in features]
-    readers = [recognise(path, source, user, item, time) for path in paths]
+    readers = [recognise(path, source, user, item, time, time_format) for path in paths]
     if described is not None:
         described.choose_id(readers[0].columns["item"])
 
@@ -120,7 +136,7 @@ def prepare(
     }
     metadata = read_metadata(meta, category, items, CELL_LIMIT, strict, progress) if meta else None
     if metadata is not None:
-        record |= _filter_by_category(pairs, metadata, category)
+        record |= _filter_by_category(pairs, items, metadata, category)
     about_features = _filter_by_coverage(pairs, items, features, coverage)
     if progress is not None:
         progress({"step": "filtering and splitting"})
@@ -142,11 +158,17 @@ def prepare(
             data.item_columns[column] = column_of([known.get(code, "") for code in codes])
     data.source = {**record, **data.source}
     data.source["filters"] |= {"category": category, "features": about_features}
+    if out is not None:
+        data.write(out)
     return data
 
 
+def _one_or_more(paths: PathLike | Sequence[PathLike]) -> list[PathLike]:
+    return [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
+
+
 def _as_paths(inputs: PathLike | Sequence[PathLike]) -> list[PathLike]:
-    paths = [inputs] if isinstance(inputs, (str, os.PathLike)) else list(inputs)
+    paths = _one_or_more(inputs)
     if not paths:
         raise UsageError("There is no input.", "Name one or more files of purchases.")
     real = [os.path.realpath(path) for path in paths]
@@ -166,17 +188,35 @@ def _one_or_many(texts: list[str]) -> str:
     return "; ".join(dict.fromkeys(texts))
 
 
-def _filter_by_category(pairs: Pairs, metadata: Metadata, category: str | None) -> dict[str, Any]:
+def _filter_by_category(
+    pairs: Pairs, items: IdIndex, metadata: Metadata, category: str | None
+) -> dict[str, Any]:
     counts = {"items_described": metadata.described, "metadata": metadata.inputs}
+    present = np.bincount(pairs.items, minlength=len(metadata.known)) > 0
+    known, total = int(np.count_nonzero(present & metadata.known)), int(np.count_nonzero(present))
+    names = " and ".join(str(about["name"]) for about in metadata.inputs)
+    if not known:
+        ours = items.take(np.flatnonzero(present)[:1000])
+        raise no_common_item(
+            f"No item of the purchases is in {names}", some_of(ours), metadata.some_ids, "the metadata"
+        )
+    why = [f"{known:,} of {total:,} items are described"]
+    if known < total:
+        lacking = some_of(items.take(np.flatnonzero(present & ~metadata.known)[:NAMED]))
+        why.append(f"{total - known:,} are not ({listed(lacking, total - known)})")
+    if metadata.titles_cut:
+        why.append(f"{metadata.titles_cut:,} titles cut to {CELL_LIMIT} characters")
+    why += [
+        f"{about['name']}: {summarise(rows)}" for about in metadata.inputs if (rows := about["bad_lines"])
+    ]
+    pairs.note(f"metadata {names}", 0, "; ".join(why))
     if category is None:
         return counts
-    present = np.bincount(pairs.items, minlength=len(metadata.known)) > 0
-    unknown = int(np.count_nonzero(present & ~metadata.known))
-    why = (
-        f"items not under '{category}' ({unknown:,} items are not in the metadata); "
+    why_not = (
+        f"items not under '{category}' ({total - known:,} items are not in the metadata); "
         f"the metadata hold {metadata.members:,} items of it"
     )
-    pairs.keep_items(metadata.member, "category", why)
+    pairs.keep_items(metadata.member, "category", why_not)
     return {**counts, "items_in_category": metadata.members}
 
 
@@ -189,21 +229,19 @@ def _filter_by_coverage(
         known = np.zeros(len(items), dtype=bool)
         known[codes[codes >= 0]] = True
         name = os.path.basename(os.fspath(path))
-        pairs.keep_items(
-            known, f"features {name}", f"items without a row in {name}, which has {len(covered):,}"
-        )
+        present = np.bincount(pairs.items, minlength=len(items)) > 0
+        lacking = np.flatnonzero(present & ~known)
+        why = f"items without a row in {name}, which has {len(covered):,}"
+        if present.any() and not (present & known).any():
+            raise no_common_item(
+                f"No user is left after the step 'features {name}': no item of the purchases is in it",
+                some_of(items.take(lacking[:1000])),
+                some_of(covered),
+                name,
+            )
+        if len(lacking):
+            named = listed(some_of(items.take(lacking[:NAMED])), len(lacking))
+            why = f"{len(lacking):,} {why} ({named})"
+        pairs.keep_items(known, f"features {name}", why)
         about.append({"name": name, "items": len(covered)})
     return about
-
-
-def prepare_report_lines(data: Dataset) -> list[str]:
-    """The report of a prepared dataset for people: one line a step."""
-    lines = []
-    for row in data.source.get("report", []):
-        lost = f", dropped {row['dropped']:,}" if row["dropped"] else ""
-        why = f" ({row['why']})" if row["why"] else ""
-        lines.append(
-            f"{row['step']}: {row['interactions']:,} interactions, {row['users']:,} users, "
-            f"{row['items']:,} items{lost}{why}"
-        )
-    return lines

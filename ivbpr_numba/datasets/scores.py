@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ivbpr_numba.errors import DataError, UsageError
-from ivbpr_numba.ids import encode_ids
+from ivbpr_numba.readers.id_index import IdIndex
+from ivbpr_numba.readers.tables import open_table
 from ivbpr_numba.store.atomic import PathLike, os_problem
 
 if TYPE_CHECKING:
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["open_scores"]
 
-CSV_ROWS = 500_000  # lines parsed at once
+COLUMNS = ("user", "item", "score")
+HEADER = "Its header must be user,item,score."
+ENDINGS = tuple(kind + packed for kind in (".csv", ".tsv") for packed in ("", ".gz", ".zst"))
 
 
 def open_scores(scores: PathLike | np.ndarray, data: Dataset) -> Callable[[np.ndarray], np.ndarray]:
@@ -26,8 +29,8 @@ def open_scores(scores: PathLike | np.ndarray, data: Dataset) -> Callable[[np.nd
     Parameters
     ----------
     scores : path or (U, I) array
-        ``.npy`` (mapped, not read), or text with the columns user, item, score. In a CSV every candidate of
-        every user with a held-out item must be there, the held-out item too.
+        ``.npy`` (mapped, not read), or text with the columns user, item, score, also gzip or zstd. There
+        every candidate of every user with a held-out item must be named, the held-out item too.
     data : Dataset
 
     Raises
@@ -44,11 +47,11 @@ def open_scores(scores: PathLike | np.ndarray, data: Dataset) -> Callable[[np.nd
         name = f"'{scores}'"
         if not os.path.isfile(scores):
             raise UsageError(f"The scores {name} do not exist.", "Check the path.")
-        suffix = os.path.splitext(os.fspath(scores))[1].lower()
-        if suffix == ".npy":
+        plain = os.fspath(scores).lower()
+        if plain.endswith(".npy"):
             matrix = _mapped(scores)
-        elif suffix in (".csv", ".tsv"):
-            matrix = _from_table(scores, data, "\t" if suffix == ".tsv" else ",")
+        elif plain.endswith(ENDINGS):
+            matrix = _from_table(scores, data)
         else:
             raise UsageError(f"The scores {name} are neither .npy nor .csv.", "Name such a file.")
     if matrix.shape != shape:
@@ -90,43 +93,36 @@ def _refuse_missing(part: np.ndarray, users: np.ndarray, data: Dataset, name: st
             )
 
 
-def _from_table(path: PathLike, data: Dataset, separator: str) -> np.ndarray:
+def _from_table(path: PathLike, data: Dataset) -> np.ndarray:
     import pandas as pd
 
+    try:
+        table = open_table(path)
+    except DataError as problem:
+        what = problem.message.rstrip(".")
+        raise DataError(f"'{path}' is not a readable table ({what}).", HEADER) from problem
+    for column in COLUMNS:
+        if column not in table.columns:
+            raise DataError(f"'{path}' has no column '{column}'.", HEADER)
     matrix = np.full((len(data.users), len(data.items)), np.nan, np.float64)
     seen = np.zeros(matrix.shape, dtype=bool)
-    try:
-        pieces = pd.read_csv(path, sep=separator, dtype=str, chunksize=CSV_ROWS, keep_default_na=False)
-        line = 2
-        for piece in pieces:
-            missing = [column for column in ("user", "item", "score") if column not in piece.columns]
-            if missing:
+    known_users, known_items = IdIndex.of(data.users.values), IdIndex.of(data.items.values)
+    for lines, values in table.strict_chunks(COLUMNS):
+        users, items = known_users.find(values[0]), known_items.find(values[1])
+        numbers = pd.to_numeric(pd.Series(values[2], dtype=object), errors="coerce").to_numpy(np.float64)
+        for what, wrong in (
+            ("an unknown user", users < 0),
+            ("an unknown item", items < 0),
+            ("a score that is no number", np.isnan(numbers)),
+        ):
+            if wrong.any():
                 raise DataError(
-                    f"'{path}' has no column '{missing[0]}'.", "Its header must be user,item,score."
+                    f"'{path}', line {lines[int(np.flatnonzero(wrong)[0])]}: {what}.",
+                    "Use the ids of the dataset and finite numbers.",
                 )
-            users = data.users.find(encode_ids(piece["user"]))
-            items = data.items.find(encode_ids(piece["item"]))
-            values = pd.to_numeric(piece["score"], errors="coerce").to_numpy(np.float64)
-            for what, wrong in (
-                ("an unknown user", users < 0),
-                ("an unknown item", items < 0),
-                ("a score that is no number", np.isnan(values)),
-            ):
-                if wrong.any():
-                    first = int(np.flatnonzero(wrong)[0])
-                    raise DataError(
-                        f"'{path}', line {line + first}: {what}.",
-                        "Use the ids of the dataset and finite numbers.",
-                    )
-            key = np.stack([users, items])
-            if seen[users, items].any() or len(np.unique(key, axis=1).T) != len(users):
-                raise DataError(f"'{path}' holds a pair of user and item twice.", "Keep one score a pair.")
-            matrix[users, items] = values
-            seen[users, items] = True
-            line += len(piece)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as problem:
-        text = " ".join(str(problem).split())
-        raise DataError(
-            f"'{path}' is not a readable table ({text}).", "Its header must be user,item,score."
-        ) from problem
+        key = np.stack([users, items])
+        if seen[users, items].any() or len(np.unique(key, axis=1).T) != len(users):
+            raise DataError(f"'{path}' holds a pair of user and item twice.", "Keep one score a pair.")
+        matrix[users, items] = numbers
+        seen[users, items] = True
     return matrix

@@ -6,24 +6,22 @@ Shifts cancel in every difference, so training needs only the product scale · m
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ivbpr_numba import backends
 from ivbpr_numba.arrays import padded, stored_bits
-from ivbpr_numba.errors import DataError, UsageError
 from ivbpr_numba.ids import Ids
 
 if TYPE_CHECKING:
-    from ivbpr_numba.features.features import Features, Group
+    from ivbpr_numba.features.features import Features
     from ivbpr_numba.parameters import VisualParameters
 
 __all__ = [
     "FeatureInput",
-    "FeatureRecord",
     "Scaling",
     "align",
     "fit_scaling",
@@ -61,83 +59,6 @@ class Scaling:
         if self.variances is None:
             raise ValueError("the scaling was read from a file, which has no variances")
         return float(self.variances.sum())
-
-
-@dataclass(frozen=True)
-class FeatureRecord:
-    """What a model remembers of its features: enough to find them again and to name their columns.
-
-    Attributes
-    ----------
-    kind : str
-        ``dense`` or ``attributes``.
-    names : list of str, F
-    groups : list of Group
-    sha256 : str
-        Payload digest of the feature file.
-    path : str
-        Absolute; empty for features that were only in memory.
-    scaling : Scaling
-    relative_path, folder : str
-        Path from the folder of the model file, and that folder; empty until a file was read.
-    """
-
-    kind: str
-    names: list[str]
-    groups: list[Group]
-    sha256: str
-    path: str
-    scaling: Scaling
-    relative_path: str = ""
-    folder: str = ""
-
-    @classmethod
-    def of(cls, features: Features, scaling: Scaling) -> FeatureRecord:
-        """Remember these."""
-        path = os.path.realpath(features.path) if features.path else ""
-        return cls(
-            features.kind, list(features.names), list(features.groups), features.payload_sha256, path, scaling
-        )
-
-    def find(self, given: Features | None = None) -> Features:
-        """Return `given`, or the features at the recorded place, once their digest agrees.
-
-        Raises
-        ------
-        UsageError
-            Nothing is there any more.
-        DataError
-            Other features than those of the fit.
-        """
-        found = [given] if given is not None else self._recorded()
-        for features in found:
-            if features.payload_sha256 == self.sha256:
-                return features
-        if found:
-            raise DataError(
-                f"The features {found[0].path or '(in memory)'} ({found[0].payload_sha256[:12]}…) are not "
-                f"those of the fit, {self.path or '(in memory)'} ({self.sha256[:12]}…).",
-                "Name the features of the fit with --features, or fit again.",
-            )
-        raise UsageError(
-            f"The model's features are not at {self.path or 'any recorded place'}.",
-            "Name their file with --features.",
-        )
-
-    def refuse_changed(self) -> None:
-        """Raise DataError when other features than those of the fit are at the recorded places."""
-        if self._recorded():
-            self.find()
-
-    def _recorded(self) -> list[Features]:
-        """Features at the recorded path, and at the same path from where the model file is now."""
-        from ivbpr_numba.features.features import Features
-
-        places = [self.path]
-        if self.folder and self.path:
-            places += [os.path.join(self.folder, self.relative_path)]
-            places += [os.path.join(self.folder, os.path.basename(self.path))]
-        return [Features.read(place) for place in dict.fromkeys(places) if place and os.path.isfile(place)]
 
 
 @dataclass(frozen=True)
@@ -198,14 +119,13 @@ def align(features: Features, items: Ids) -> FeatureInput:
     return FeatureInput(stored_bits(np.asarray(features.matrix)), rows, float(features.scale))
 
 
-def fit_scaling(source: FeatureInput, how: str) -> Scaling:
-    """Fit ``none | max | standard | idf`` on the items."""
-    from ivbpr_numba.kernels.cpu.features import column_statistics
-
+def fit_scaling(source: FeatureInput, how: str, kernels: backends.Kernels | None = None) -> Scaling:
+    """Fit ``none | max | standard | idf`` on the items, with the CPU's kernels unless others are given."""
+    kernels = kernels or backends.kernels()
     n, columns = len(source.rows), source.matrix.shape[1]
     sums, squares = np.zeros(columns), np.zeros(columns)
     largest, positive = np.zeros(columns, np.float32), np.zeros(columns, np.int64)
-    column_statistics(source.matrix, source.rows, sums, squares, largest, positive)
+    kernels.column_statistics(source.matrix, source.rows, sums, squares, largest, positive)
     mean = sums / n * source.scale
     variance = np.maximum(squares / n * source.scale**2 - mean**2, 0.0)
     peak = largest * source.scale
@@ -231,7 +151,11 @@ def fit_scaling(source: FeatureInput, how: str) -> Scaling:
 
 
 def project(
-    source: FeatureInput, shift: np.ndarray, multiplier: np.ndarray, weights: Sequence[Any]
+    source: FeatureInput,
+    shift: np.ndarray,
+    multiplier: np.ndarray,
+    weights: Sequence[Any],
+    kernels: backends.Kernels | None = None,
 ) -> np.ndarray:
     """weights · f_i for every item.
 
@@ -240,13 +164,13 @@ def project(
     source : FeatureInput
     shift, multiplier : (F,) float32
     weights : sequence of (…, F) arrays, stacked to (R, F)
+    kernels : Kernels, optional
+        Those of the CPU by default.
 
     Returns
     -------
     (I, R) float32
     """
-    from ivbpr_numba.kernels.cpu.features import project_items
-
     stacked = np.concatenate([np.atleast_2d(w) for w in weights]).astype(np.float64)
     height, columns = stacked.shape
     scaled = np.zeros((padded(height, 4), padded(columns)), np.float32)
@@ -255,11 +179,16 @@ def project(
     # The shift is one constant per row; summed by column in float64 without BLAS.
     offsets[:height] = -(stacked * (multiplier.astype(np.float64) * shift)).sum(axis=1)
     out = np.empty((len(source.rows), len(scaled)), np.float32)
-    project_items(source.matrix, source.rows, scaled, offsets, out)
+    (kernels or backends.kernels()).project_items(source.matrix, source.rows, scaled, offsets, out)
     return out[:, :height]
 
 
-def project_style(parameters: VisualParameters, source: FeatureInput, scaling: Scaling) -> np.ndarray:
+def project_style(
+    parameters: VisualParameters,
+    source: FeatureInput,
+    scaling: Scaling,
+    kernels: backends.Kernels | None = None,
+) -> np.ndarray:
     """What the features give to the score of every item: [E f_i, β · f_i], (I, D + 1) float32."""
     weights = [parameters.embedding, parameters.visual_bias]
-    return project(source, scaling.shift, scaling.multiplier, weights)
+    return project(source, scaling.shift, scaling.multiplier, weights, kernels)

@@ -2,48 +2,54 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ivbpr_numba.errors import DataError
+from ivbpr_numba.features.encoding import check_choices, encode
 from ivbpr_numba.features.layout import (
     DTYPES,
     FORMAT,
     PAYLOAD,
     Columns,
     Group,
+    all_finite,
     check_finite,
     default_groups,
     feature_tree,
     layout_from,
     sort_distinct,
 )
+from ivbpr_numba.features.rounding import Rounding
+from ivbpr_numba.features.showing import as_html, shorten
+from ivbpr_numba.features.writing import row_blocks, write_features
 from ivbpr_numba.ids import Ids, encode_ids
-from ivbpr_numba.store.atomic import Lock, PathLike
+from ivbpr_numba.readers.cells import id_text
+from ivbpr_numba.readers.item_columns import Tags, columns_of_frame
+from ivbpr_numba.store.atomic import PathLike
 from ivbpr_numba.store.digest import digest_objects
 from ivbpr_numba.store.files import refuse_changed
 from ivbpr_numba.store.matrix import (
     MATRIX,
     MappedMatrix,
-    MatrixSink,
     as_digested,
     digest_blocks,
     open_matrix,
-    rows_per_block,
-    writing_matrix,
 )
 from ivbpr_numba.store.tree import Tree, entries_of
 
-__all__ = ["FeatureSink", "Features", "Group", "describe", "examples", "features_sink", "write_features"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Features"]
 
 
 class Features:
-    """Features of items; made by `read` from a file or by `from_arrays`.
+    """Features of items; made by `read` from a file, by `from_frame` or by `from_matrix`.
 
     Attributes
     ----------
@@ -99,7 +105,13 @@ class Features:
 
     def __repr__(self) -> str:
         rows, columns = self.matrix.shape
-        return f"Features({rows:,} items × {columns:,} columns, {self.kind}, {self.matrix.dtype})"
+        groups = f" in {len(self.groups):,} groups" if len(self.groups) > 1 else ""
+        shown = ", ".join(shorten(name) for name in self.names[:3]) + (", …" if columns > 3 else "")
+        size = f"{rows:,} items × {columns:,} columns{groups}"
+        return f"Features({size}, {self.kind}, {self.matrix.dtype}: {shown})"
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
 
     @classmethod
     def read(cls, path: PathLike) -> Features:
@@ -118,6 +130,80 @@ class Features:
         return cls(mapped=mapped, path=os.fspath(path), **layout)
 
     @classmethod
+    def from_matrix(
+        cls,
+        X: Any,
+        *,
+        ids: Ids | Iterable[object],
+        names: Sequence[str] | None = None,
+        groups: Sequence[Group] | Sequence[str] | None = None,
+        kind: str = "dense",
+        scale: float = 1.0,
+    ) -> Features:
+        """Make features of a matrix in memory.
+
+        Parameters
+        ----------
+        X : array (I, F), or SciPy sparse matrix or array
+            Values before `scale`. float16, float32 and uint8 are kept, other numbers become float32. A sparse
+            matrix becomes a dense one.
+        ids : Ids or iterable of text or whole numbers
+            One per row, in any order; rows are sorted by id.
+        names : sequence of str, optional
+            Column names; numbers by default.
+        groups : sequence of Group, or of str, optional
+            The groups, or the name of its group for each column, columns of a group beside each other. By
+            default one group of all columns, or, for attributes named ``column=value``, a group for each run
+            of equal columns. Where only names are given, a group of attributes is exclusive if no row of it
+            sums to more than 1.
+        kind : str
+            ``dense`` or ``attributes``.
+        scale : float
+            value = stored × scale.
+
+        Raises
+        ------
+        UsageError
+            An unknown kind.
+        DataError
+            Ids repeat or are neither text nor whole numbers, shapes disagree, or values are not numbers, NaN,
+            infinite, or lost in float32.
+        """
+        values = np.asarray(X.toarray() if hasattr(X, "toarray") else X)
+        if values.dtype.kind not in "biuf":
+            hint = "Give one number each; tables of text go to Features.from_frame."
+            raise DataError(f"The feature matrix holds {values.dtype}, not numbers.", hint)
+        if values.ndim != 2:
+            raise DataError(f"The feature matrix has {values.ndim} dimensions, not 2.", "One row an item.")
+        names = [str(k) for k in range(values.shape[1])] if names is None else [str(name) for name in names]
+        if values.dtype.name not in DTYPES:
+            values = _as_float32(values, names)
+        if not isinstance(ids, Ids):
+            encoded = _encoded(ids)
+            if len(encoded) != len(values):
+                raise DataError(
+                    f"{len(encoded):,} ids for {len(values):,} rows of features.", "One id a row."
+                )
+            order = sort_distinct(encoded, "The features")
+            items, values = Ids(encoded[order], "item"), values[order]
+        else:
+            items = ids
+        values = np.array(values, dtype=values.dtype.newbyteorder("<"), order="C")
+        values.flags.writeable = False
+        if groups is None or (len(groups) and isinstance(groups[0], str)):
+            found = default_groups(names, values, kind, scale, groups)  # type: ignore[arg-type]
+        else:
+            found = list(groups)  # type: ignore[arg-type]
+        tree = feature_tree(items, names, found, kind, scale, values.shape, values.dtype)
+        check_finite(values, items, names)
+        digests = digest_blocks(values)
+        entries = entries_of(tree.objects, tree.attrs)
+        whole = {**entries, MATRIX: as_digested(values.shape, values.dtype, digests)}
+        digest = digest_objects({name: whole[name] for name in PAYLOAD})
+        mapped = MappedMatrix(values, digests, "(features in memory)")
+        return cls(items, mapped, float(scale), names, found, kind, digest)
+
+    @classmethod
     def from_arrays(
         cls,
         items: Ids | Iterable[object],
@@ -127,55 +213,53 @@ class Features:
         kind: str = "dense",
         scale: float = 1.0,
     ) -> Features:
-        """Make features in memory.
+        """`from_matrix` with the ids first."""
+        return cls.from_matrix(matrix, ids=items, names=names, groups=groups, kind=kind, scale=scale)
+
+    @classmethod
+    def from_frame(
+        cls,
+        frame: pd.DataFrame,
+        *,
+        id: object,
+        columns: Sequence[str] = (),
+        tags: Tags = (),
+        min_count: int = 1,
+        aggregate: str = "error",
+    ) -> Features:
+        """One-hot groups of a data frame of items, as ``ivbpr features table`` makes them of a file.
 
         Parameters
         ----------
-        items : Ids or iterable of ids
-            One per row, in any order; rows are sorted by id.
-        matrix : array (I, F)
-            Values before `scale`. float16, float32 and uint8 are kept, other types become float32.
-        names : sequence of str, optional
-            Column names; numbers by default.
-        groups : sequence of Group, optional
-            By default one group of all columns, or, for attributes named ``column=value``, a group for each
-            run of equal columns, exclusive where no row sums to more than 1.
-        kind : str
-            ``dense`` or ``attributes``.
-        scale : float
-            value = stored × scale.
+        frame : DataFrame
+        id : label
+            The column of item ids: text or whole numbers.
+        columns : sequence of labels
+            Columns with one value an item; each becomes an exclusive group named ``column=value``.
+        tags : sequence of labels, or mapping of label to separator
+            Columns with any number of values: lists, sets, arrays, or text with separators (``;``).
+        min_count, aggregate
+            See `tables.build_feature_table`.
+
+        Returns
+        -------
+        Features
+            Of kind ``attributes``, float16; `source` reports what was left out.
 
         Raises
         ------
-        DataError
-            Ids repeat, shapes disagree, or a value is NaN or infinite.
+        UsageError, DataError
+            See `tables.build_feature_table`.
         """
-        values = np.asarray(matrix)
-        if values.dtype.name not in DTYPES:
-            values = values.astype(np.float32)
-        if values.ndim != 2:
-            raise DataError(f"The feature matrix has {values.ndim} dimensions, not 2.", "One row an item.")
-        if not isinstance(items, Ids):
-            encoded = encode_ids(items)
-            if len(encoded) != len(values):
-                raise DataError(
-                    f"{len(encoded):,} ids for {len(values):,} rows of features.", "One id a row."
-                )
-            order = sort_distinct(encoded, "The features")
-            items, values = Ids(encoded[order], "item"), values[order]
-        values = np.array(values, dtype=values.dtype.newbyteorder("<"), order="C")
-        values.flags.writeable = False
-        names = [str(k) for k in range(values.shape[1])] if names is None else list(names)
-        if groups is None:
-            groups = default_groups(names, values, kind, scale)
-        tree = feature_tree(items, names, groups, kind, scale, values.shape, values.dtype)
-        check_finite(values, items, names)
-        digests = digest_blocks(values)
-        entries = entries_of(tree.objects, tree.attrs)
-        whole = {**entries, MATRIX: as_digested(values.shape, values.dtype, digests)}
-        digest = digest_objects({name: whole[name] for name in PAYLOAD})
-        mapped = MappedMatrix(values, digests, "(features in memory)")
-        return cls(items, mapped, float(scale), names, list(groups), kind, digest)
+        check_choices(min_count, aggregate)
+        rows, read = columns_of_frame(frame, id, columns, tags)
+        encoded = encode(rows, read, min_count, aggregate, None)
+        matrix = np.concatenate(list(encoded.blocks()))
+        features = cls.from_matrix(
+            matrix, ids=encoded.items, names=encoded.names, groups=encoded.groups, kind="attributes"
+        )
+        features.source = {"command": "Features.from_frame", "min_count": min_count, **encoded.report}
+        return features
 
     def write(self, path: PathLike) -> str:
         """Write a feature file (see `write_features`) and return its ``payload_sha256``."""
@@ -223,6 +307,16 @@ class Features:
         self._mapped.check(rows)
         return self.matrix[rows]
 
+    def check(self) -> None:
+        """Compare every block of the matrix with its digest, each once.
+
+        Raises
+        ------
+        DataError
+            A block differs.
+        """
+        self._mapped.check()
+
     def values(self, rows: np.ndarray) -> np.ndarray:
         """Values of rows, (n, F) float32: stored × scale."""
         return self.take(rows).astype(np.float32) * np.float32(self.scale)
@@ -242,199 +336,29 @@ class Features:
         return Columns(self.names, self.groups)
 
 
-def write_features(
-    path: PathLike,
-    items: Ids,
-    names: Sequence[str],
-    groups: Sequence[Group],
-    kind: str,
-    scale: float,
-    blocks: Iterable[np.ndarray],
-    dtype: np.dtype | str,
-    shape: tuple[int, int],
-    *,
-    attrs: Mapping[str, str | int | float] | None = None,
-    source: Mapping[str, Any] | None = None,
-    keep_lock: Lock | None = None,
-) -> str:
-    """Write a feature file from blocks of rows in the order of the ids.
-
-    Parameters
-    ----------
-    path : path
-        Target, in an existing folder.
-    items : Ids
-        Item ids by row.
-    names, groups, kind, scale
-        As in `Features`.
-    blocks : iterable of ndarray (n, F)
-        Stored values, together `shape`; never more than one block is held.
-    dtype : dtype
-        float16, float32 or uint8; the blocks have it too.
-    shape : (int, int)
-        Items and columns.
-    attrs : mapping, optional
-        Further root attributes (``network_sha256``).
-    source : mapping, optional
-        Where the features come from; anything JSON can hold.
-    keep_lock : Lock, optional
-        A lock that the caller holds on `path`.
-
-    Returns
-    -------
-    str
-        ``payload_sha256``.
-
-    Raises
-    ------
-    DataError
-        A value is NaN or infinite (its item and column are named), or nothing is left to write.
-    UsageError, EnvironmentProblem
-        See `ivbpr_numba.store.matrix.writing_matrix`.
-    """
-    with features_sink(
-        path,
-        items,
-        names,
-        groups,
-        kind,
-        scale,
-        dtype,
-        shape[1],
-        attrs=attrs,
-        source=source,
-        keep_lock=keep_lock,
-    ) as sink:
-        start = 0
-        for block in blocks:
-            sink.put(np.arange(start, start + len(block)), block)
-            start += len(block)
-    return sink.payload_sha256
+def _encoded(ids: Iterable[object]) -> np.ndarray:
+    """Ids as fixed-width UTF-8."""
+    texts = []
+    for row, value in enumerate(ids):
+        try:
+            texts.append(value if isinstance(value, bytes) else id_text(value))
+        except ValueError as problem:
+            raise DataError(
+                f"The id of row {row + 1:,} is {problem}.", "Give ids as text or whole numbers."
+            ) from None
+    return encode_ids(texts)
 
 
-class FeatureSink:
-    """Takes rows of stored values in any order, each exactly once, and refuses NaN and infinity."""
-
-    def __init__(self, sink: MatrixSink, items: Ids, names: Sequence[str]) -> None:
-        self._sink = sink
-        self._items = items
-        self._names = names
-
-    @property
-    def payload_sha256(self) -> str:
-        """Digest of the payload, once the file is complete."""
-        return self._sink.payload_sha256
-
-    def put(self, rows: np.ndarray, block: np.ndarray) -> None:
-        """Write `block` (n, F) as the rows numbered `rows`."""
-        check_finite(block, self._items, self._names, rows)
-        self._sink.put(rows, block)
-
-
-@contextlib.contextmanager
-def features_sink(
-    path: PathLike,
-    items: Ids,
-    names: Sequence[str],
-    groups: Sequence[Group],
-    kind: str,
-    scale: float,
-    dtype: np.dtype | str,
-    columns: int,
-    *,
-    attrs: Mapping[str, str | int | float] | None = None,
-    source: Mapping[str, Any] | None = None,
-    keep_lock: Lock | None = None,
-) -> Iterator[FeatureSink]:
-    """Write a feature file whose rows come in any order; see `write_features`."""
-    stored = np.dtype(dtype)
-    tree = feature_tree(items, names, groups, kind, scale, (len(items), columns), stored, attrs, source)
-    with writing_matrix(path, tree, PAYLOAD, (len(items), columns), stored, keep_lock) as sink:
-        yield FeatureSink(sink, items, names)
-
-
-def row_blocks(matrix: np.ndarray) -> Iterator[np.ndarray]:
-    """Row numbers of a matrix in steps of about 8 MiB: the blocks that have a digest."""
-    step = rows_per_block(matrix.shape, matrix.dtype)
-    for start in range(0, len(matrix), step):
-        yield np.arange(start, min(start + step, len(matrix)))
-
-
-def describe(features: Features) -> dict[str, Any]:
-    """Shape, groups and sparsity of features (``ivbpr features info``); reads every row once.
-
-    Returns
-    -------
-    dict
-        ``file items columns kind dtype scale payload_sha256 min max zero_share source`` and ``groups``: rows
-        ``group columns exclusive items_with_value share_with_value``. `min` and `max` are values
-        (stored × scale); shares are of all items, or of all stored numbers for ``zero_share``.
-    """
-    low, high, nonzero = np.inf, -np.inf, 0
-    having = np.zeros(len(features.groups), dtype=np.int64)
-    for rows in row_blocks(features.matrix):
-        block = features.take(rows)
-        low, high = min(low, float(block.min())), max(high, float(block.max()))
-        filled = block != 0
-        nonzero += int(np.count_nonzero(filled))
-        for k, group in enumerate(features.groups):
-            part = filled[:, group.offset : group.offset + group.size]
-            having[k] += int(np.count_nonzero(part.any(axis=1)))
-    count, columns = features.matrix.shape
-    return {
-        "file": features.path,
-        "items": count,
-        "columns": columns,
-        "kind": features.kind,
-        "dtype": features.matrix.dtype.name,
-        "scale": features.scale,
-        "min": low * features.scale,
-        "max": high * features.scale,
-        "zero_share": 1.0 - nonzero / (count * columns),
-        "payload_sha256": features.payload_sha256,
-        **features.attrs,
-        "source": features.source,
-        "groups": [
-            {
-                "group": group.name,
-                "columns": group.size,
-                "exclusive": group.exclusive,
-                "items_with_value": int(with_value),
-                "share_with_value": int(with_value) / count,
-            }
-            for group, with_value in zip(features.groups, having)
-        ],
-    }
-
-
-def examples(features: Features, name: str, n: int = 10) -> list[dict[str, Any]]:
-    """Items with the highest value of a feature (``ivbpr features examples``).
-
-    Parameters
-    ----------
-    features : Features
-    name : str
-        As for `Features.column`.
-    n : int
-        At most so many; for attributes only items whose value is above 0.
-
-    Returns
-    -------
-    list of dict
-        ``rank item feature value``, highest first, ties by id.
-    """
-    column = features.column(name)
-    values = np.concatenate([features.take(rows)[:, column] for rows in row_blocks(features.matrix)])
-    values = values.astype(np.float64) * features.scale
-    order = np.argsort(-values, kind="stable")[: max(0, n)]  # stable: rows, and so ties, are in id order
-    if features.kind == "attributes":
-        order = order[values[order] > 0]
-    return [
-        {
-            "rank": k + 1,
-            "item": features.items[int(row)],
-            "feature": features.names[column],
-            "value": float(values[row]),
-        }
-        for k, row in enumerate(order)
-    ]
+def _as_float32(values: np.ndarray, names: list[str]) -> np.ndarray:
+    """The values as float32, unless that loses a column."""
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        stored: np.ndarray = values.astype(np.float32)
+    if values.size and all_finite(stored):  # what is not finite is named later
+        rounding = Rounding(values.shape[1])
+        rounding.add(values, None if np.can_cast(values.dtype, np.float32) else stored)
+        columns = names if len(names) == values.shape[1] else list(map(str, range(values.shape[1])))
+        complaint = rounding.complaint(columns, "float32")
+        if complaint:
+            hint = "Subtract what all values of a column share, or divide them by a common number."
+            raise DataError(f"{complaint[0].upper()}{complaint[1:]}.", hint)
+    return stored

@@ -9,13 +9,20 @@ from typing import Any
 import numpy as np
 
 from ivbpr_numba.errors import DataError, UsageError
-from ivbpr_numba.features.features import features_sink
 from ivbpr_numba.features.layout import DTYPES, Group, all_finite, sort_distinct
+from ivbpr_numba.features.rounding import Rounding
 from ivbpr_numba.features.sources import open_source
+from ivbpr_numba.features.writing import features_sink
 from ivbpr_numba.ids import Ids
 from ivbpr_numba.store.atomic import PathLike
 
 __all__ = ["import_features"]
+
+_HINTS = {
+    "uint8": "Use --dtype float16 or float32, or divide by the largest value (--divide-by).",
+    "float16": "Use --dtype float32, or divide the values (--divide-by).",
+    "float32": "Subtract what all values of a column share, or divide them (--divide-by).",
+}
 
 
 def import_features(
@@ -23,7 +30,7 @@ def import_features(
     *,
     ids: PathLike | None = None,
     divide_by: float | None = None,
-    dtype: str = "float16",
+    dtype: str | None = None,
     kind: str = "dense",
     out: PathLike,
     progress: Callable[[dict[str, Any]], None] | None = None,
@@ -33,14 +40,16 @@ def import_features(
     Parameters
     ----------
     path : path
-        ``.npy``, ``.npz``, ``.h5`` or Amazon's ``.b`` (see `feature_sources.open_source`).
+        ``.npy``, ``.npz``, ``.h5`` or Amazon's ``.b`` (see `sources.open_source`).
     ids : path, optional
         Text file with one id a line, where the file itself has none.
     divide_by : float, optional
         Values are divided by this (58.388599, the largest activation of the Amazon files, for one).
-    dtype : str
+    dtype : str, optional
         ``float16`` and ``float32`` round to the nearest; ``uint8`` stores round(255 · value) with a scale
-        of 1/255, so values must lie in [0, 1] and are off by at most 1/510.
+        of 1/255, so values must lie in [0, 1] and are off by at most 1/510. A type that loses a column (see
+        `rounding.Rounding`) is refused. Where none is given it is float16, or float32 where float16 would
+        lose a column or can't hold a value; the file is then read twice.
     kind : str
         ``dense`` or ``attributes``.
     out : path
@@ -51,22 +60,51 @@ def import_features(
     Returns
     -------
     dict
-        ``file input items columns kind dtype scale divide_by min max payload_sha256``; `min` and `max` are
-        of the values after division.
+        ``file input items columns kind dtype dtype_why scale divide_by min max largest_error
+        payload_sha256``; `min` and `max` are of the values after division, `largest_error` is how far a
+        stored value is from the true one at most, `dtype_why` says why it is not float16 where no dtype was
+        given.
 
     Raises
     ------
     UsageError
         Files that don't exist, an unknown kind or dtype, a divisor that is not a positive number.
     DataError
-        Repeated ids, NaN, infinity or a value beyond the range of `dtype`; row and column are named.
+        Repeated ids, NaN, infinity, a value beyond the range of `dtype` or a column lost to it; the place is
+        named.
     """
-    if dtype not in DTYPES:
+    if dtype is not None and dtype not in DTYPES:
         raise UsageError(f"Features can't be stored as '{dtype}'.", f"Use {', '.join(DTYPES)}.")
     if divide_by is not None and not (np.isfinite(divide_by) and divide_by > 0):
         raise UsageError(f"Values can't be divided by {divide_by}.", "Give a positive number.")
     if os.path.exists(out) and os.path.exists(path) and os.path.samefile(path, out):
         raise UsageError(f"'{out}' is the input itself.", "Name another file for the result.")
+    if dtype is not None:
+        return _import(path, ids, divide_by, dtype, None, kind, out, progress)
+    try:
+        return _import(path, ids, divide_by, "float16", None, kind, out, progress)
+    except _TooNarrow as problem:
+        return _import(path, ids, divide_by, "float32", problem.why, kind, out, progress)
+
+
+class _TooNarrow(DataError):
+    """A type can't hold what is to be stored; `why` in words."""
+
+    def __init__(self, message: str, hint: str, why: str) -> None:
+        super().__init__(message, hint)
+        self.why = why
+
+
+def _import(
+    path: PathLike,
+    ids: PathLike | None,
+    divide_by: float | None,
+    dtype: str,
+    why: str | None,
+    kind: str,
+    out: PathLike,
+    progress: Callable[[dict[str, Any]], None] | None,
+) -> dict[str, Any]:
     source = open_source(path, ids)
     order = sort_distinct(source.ids, f"'{ids or path}'")
     target = np.empty(len(order), dtype=np.int64)
@@ -80,18 +118,22 @@ def import_features(
         "input": os.path.basename(os.fspath(path)),
         "divide_by": divide_by,
     }
-    low, high, start = np.inf, -np.inf, 0
+    rounding, start = Rounding(source.columns), 0
     with features_sink(
         out, items, names, groups, kind, scale, dtype, source.columns, source=recorded
     ) as sink:
         for raw in source.blocks():
             values = _scaled(raw, source.scale, divide_by)
             stored = _stored(values, np.dtype(dtype), start, source.ids, names, path)
-            low, high = min(low, float(values.min())), max(high, float(values.max()))
+            exact = divide_by is None and source.scale == scale == 1.0 and np.can_cast(raw.dtype, dtype)
+            rounding.add(values, None if exact else stored, scale)
             sink.put(target[start : start + len(raw)], stored)
             start += len(raw)
             if progress is not None:
                 progress({"done": start, "total": len(order)})
+        complaint = rounding.complaint(names, dtype)
+        if complaint:
+            raise _TooNarrow(f"'{path}': {complaint}.", _HINTS[dtype], complaint)
     return {
         "file": os.fspath(out),
         "input": os.fspath(path),
@@ -99,10 +141,12 @@ def import_features(
         "columns": source.columns,
         "kind": kind,
         "dtype": dtype,
+        "dtype_why": why,
         "scale": scale,
         "divide_by": divide_by,
-        "min": low,
-        "max": high,
+        "min": float(rounding.low.min()),
+        "max": float(rounding.high.max()),
+        "largest_error": rounding.largest_error,
         "payload_sha256": sink.payload_sha256,
     }
 
@@ -139,9 +183,9 @@ def _stored(
             f"{dtype} holds values up to {np.finfo(dtype).max:g}: divide them (--divide-by) or use float32."
         )
     row, column = np.argwhere(wrong)[0].tolist()
-    value = values[row, column]
+    value = float(values[row, column])
     where = f"row {start + row + 1:,} (item '{ids[start + row].decode()}'), column {column + 1:,}"
-    raise DataError(
-        f"'{path}', {where} ('{names[column]}'): {value}.",
-        hint if np.isfinite(value) else "Features must be finite; mend the input or leave that item out.",
-    )
+    message = f"'{path}', {where} ('{names[column]}'): {value}."
+    if not np.isfinite(value):
+        raise DataError(message, "Features must be finite; mend the input or leave that item out.")
+    raise _TooNarrow(message, hint, f"{dtype} can't hold the value {value:g}")

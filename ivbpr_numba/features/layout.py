@@ -104,19 +104,42 @@ class Columns:
         raise UsageError(f"Unknown feature '{name}'.", hint or "`ivbpr features info FILE` lists the groups.")
 
 
-def default_groups(names: Sequence[str], values: np.ndarray, kind: str, scale: float) -> list[Group]:
+def default_groups(
+    names: Sequence[str],
+    values: np.ndarray,
+    kind: str,
+    scale: float,
+    owners: Sequence[str] | None = None,
+) -> list[Group]:
     """One group of all columns; for attributes named ``column=value`` a group for each run of columns.
 
-    A group of attributes is exclusive where no item's values in it sum to more than 1 (one-hot, soft-max).
+    `owners` names the group of each column instead. A group of attributes is exclusive where no item's values
+    in it sum to more than 1 (one-hot, soft-max).
+
+    Raises
+    ------
+    DataError
+        Other than one owner a column, or one whose columns are not beside each other.
     """
-    if kind != "attributes" or not all("=" in name for name in names):
-        return [Group(kind, 0, len(names), False)]
-    owners = [name.partition("=")[0] for name in names]
+    if owners is None:
+        if kind != "attributes" or not all("=" in name for name in names):
+            return [Group(kind, 0, len(names), False)]
+        owners = [name.partition("=")[0] for name in names]
+    elif len(owners) != len(names):
+        raise DataError(
+            f"{len(owners):,} names of groups for {len(names):,} columns.", "Name the group of each column."
+        )
+    else:
+        runs = [owner for k, owner in enumerate(owners) if k == 0 or owner != owners[k - 1]]
+        if len(set(runs)) < len(runs):
+            split = next(owner for k, owner in enumerate(runs) if owner in runs[:k])
+            raise DataError(f"The columns of the group '{split}' are apart.", "Put them beside each other.")
     starts = [k for k, owner in enumerate(owners) if k == 0 or owner != owners[k - 1]]
     groups = []
     for start, stop in zip(starts, [*starts[1:], len(names)]):
         sums = values[:, start:stop].sum(axis=1, dtype=np.float64) * scale
-        groups.append(Group(owners[start], start, stop - start, bool(sums.max(initial=0.0) <= 1.01)))
+        exclusive = kind == "attributes" and bool(sums.max(initial=0.0) <= 1.01)
+        groups.append(Group(owners[start], start, stop - start, exclusive))
     return groups
 
 

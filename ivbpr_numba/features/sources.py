@@ -16,12 +16,15 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from ivbpr_numba.errors import DataError, UsageError
-from ivbpr_numba.features.features import Features, row_blocks
+from ivbpr_numba.features.features import Features
 from ivbpr_numba.features.layout import Group
+from ivbpr_numba.features.writing import row_blocks
 from ivbpr_numba.ids import encode_ids
 from ivbpr_numba.readers.foreign_hdf5 import ForeignHdf5
-from ivbpr_numba.store.atomic import PathLike, os_problem
+from ivbpr_numba.readers.text import read_lines
+from ivbpr_numba.store.atomic import PathLike
 from ivbpr_numba.store.hdf5 import has_our_layout, opened
+from ivbpr_numba.store.writers import unreadable
 
 __all__ = ["RowSource", "open_source"]
 
@@ -104,14 +107,7 @@ def _reason(problem: BaseException) -> str:
 
 
 def _ids_from_text(path: PathLike, rows: int, of: PathLike) -> np.ndarray:
-    try:
-        with open(path, encoding="utf-8") as lines:
-            texts = [line.rstrip("\r\n") for line in lines]
-    except OSError as problem:
-        raise os_problem(problem, path, "read") from problem
-    except UnicodeDecodeError as problem:
-        raise DataError(f"'{path}' is not UTF-8 text ({problem.reason}).", "Give one id a line.") from problem
-    return _encoded(texts, rows, path, of)
+    return _encoded(read_lines(path), rows, path, of)
 
 
 def _encoded(texts: list[Any], rows: int, path: PathLike, of: PathLike) -> np.ndarray:
@@ -154,8 +150,12 @@ def _npy(path: PathLike, ids: PathLike | None) -> RowSource:
         if not isinstance(header, np.memmap):
             raise ValueError("not a single array")
     except _DAMAGE as problem:
-        raise DataError(
-            f"'{path}' is not a .npy file of numbers, or cut short ({_reason(problem)}).", "Make it again."
+        raise unreadable(
+            path,
+            DataError(
+                f"'{path}' is not a .npy file of numbers, or cut short ({_reason(problem)}).",
+                "Make it again, with numbers of one type: numpy.save(…, X.astype('float32')).",
+            ),
         ) from problem
     shape, dtype, offset = header.shape, header.dtype, int(header.offset)
     by_column = not header.flags.c_contiguous
@@ -187,7 +187,8 @@ def _read(file: BinaryIO, offset: int, shape: tuple[int, ...], dtype: np.dtype, 
     values = np.empty(shape, dtype)
     file.seek(offset)
     if file.readinto(values.reshape(-1).view(np.uint8).data) != values.nbytes:  # type: ignore[attr-defined]
-        raise DataError(f"'{path}' ends early: it was cut short.", "Restore a whole copy.")
+        damaged = DataError(f"'{path}' ends early: it was cut short.", "Restore a whole copy.")
+        raise unreadable(path, damaged)
     return values
 
 
@@ -200,8 +201,9 @@ def _npz(path: PathLike, ids: PathLike | None) -> RowSource:
                 if m.endswith(".npy")
             }
     except _DAMAGE as problem:
-        raise DataError(
-            f"'{path}' is not a .npz file, or damaged ({_reason(problem)}).", "Make it again."
+        raise unreadable(
+            path,
+            DataError(f"'{path}' is not a .npz file, or damaged ({_reason(problem)}).", "Make it again."),
         ) from problem
     found = {name: (h[0], h[2]) for name, h in headers.items()}
     name = _the_matrix(found, path)
@@ -230,6 +232,13 @@ def _npz(path: PathLike, ids: PathLike | None) -> RowSource:
     if ids is not None:
         return RowSource(_ids_from_text(ids, rows, path), columns, blocks)
     id_name = _the_ids(found, rows, path)
+    if found[id_name][1].hasobject:
+        raise DataError(
+            f"'{path}', {id_name} holds Python objects, which only pickle can read; a pickle may run any "
+            "program, so it is not opened.",
+            f"Save the ids as text: numpy.savez(…, {id_name}={id_name}.astype(str)); or name a file of "
+            "ids with --ids.",
+        )
     try:
         with np.load(path, allow_pickle=False) as archive:
             texts = archive[id_name].tolist()
@@ -243,8 +252,9 @@ def _npz(path: PathLike, ids: PathLike | None) -> RowSource:
 def _npz_header(archive: zipfile.ZipFile, member: str) -> tuple[tuple[int, ...], bool, np.dtype]:
     with archive.open(member) as stream:
         shape, by_column, dtype = _npy_header(stream)
-    # NumPy takes memory for what the header claims before it reads a value.
-    if archive.getinfo(member).file_size < math.prod(shape) * dtype.itemsize:
+    # NumPy takes memory for what the header claims before it reads a value. The size of pickled objects
+    # says nothing, and they are never read.
+    if not dtype.hasobject and archive.getinfo(member).file_size < math.prod(shape) * dtype.itemsize:
         raise ValueError(f"{member} is shorter than its header says")
     return shape, by_column, dtype
 
@@ -261,9 +271,11 @@ def _the_matrix(found: dict[str, tuple[tuple[int, ...], np.dtype]], path: PathLi
     tables = [name for name, (shape, dtype) in found.items() if len(shape) == 2 and dtype.kind in "biuf"]
     if len(tables) != 1:
         listed = ", ".join(f"{name} {shape} {dtype}" for name, (shape, dtype) in sorted(found.items())[:8])
+        objects = any(len(shape) == 2 and dtype.hasobject for shape, dtype in found.values())
+        hint = "Save it as numbers: X.astype('float32')." if objects and not tables else ""
         raise DataError(
             f"'{path}' holds {len(tables)} two-dimensional arrays of numbers ({listed}), not one.",
-            "Keep the features alone in a file.",
+            hint or "Keep the features alone in a file.",
         )
     return tables[0]
 
@@ -320,11 +332,12 @@ def _records(path: PathLike, ids: PathLike | None) -> RowSource:
     record = RECORD_ID_BYTES + 4 * RECORD_VALUES
     size = os.path.getsize(path)
     if size == 0 or size % record:
-        raise DataError(
+        damaged = DataError(
             f"'{path}' has {size:,} bytes, not a multiple of {record:,}: {RECORD_ID_BYTES} bytes of id and "
             f"{RECORD_VALUES} float32 a record.",
             "The file was cut short, or its ids have another width.",
         )
+        raise unreadable(path, damaged)
     count = size // record
     raw = np.empty(count, dtype=f"S{RECORD_ID_BYTES}")
     with open(path, "rb", buffering=0) as file:

@@ -14,8 +14,9 @@ from ivbpr_numba.arrays import as_float32
 from ivbpr_numba.datasets.categories import category_codes
 from ivbpr_numba.datasets.dataset import Dataset
 from ivbpr_numba.errors import DataError, IvbprError
-from ivbpr_numba.features.alignment import FeatureRecord, Scaling
+from ivbpr_numba.features.alignment import Scaling
 from ivbpr_numba.features.layout import Group
+from ivbpr_numba.features.record import FeatureRecord
 from ivbpr_numba.fitted.fitted import DRIFTING, Fitted, payload_of, place
 from ivbpr_numba.parameters import Parameters
 from ivbpr_numba.store.atomic import Lock, PathLike

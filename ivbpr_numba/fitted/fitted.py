@@ -12,7 +12,7 @@ from ivbpr_numba.store.tree import FORMAT_VERSION, Value, as_canonical
 
 if TYPE_CHECKING:
     from ivbpr_numba.datasets.dataset import Dataset
-    from ivbpr_numba.features.alignment import FeatureRecord
+    from ivbpr_numba.features.record import FeatureRecord
 
 __all__ = ["RUN_OPTIONS", "Fitted", "learning_options", "place"]
 

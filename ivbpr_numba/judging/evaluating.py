@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ivbpr_numba.errors import DataError, UsageError, did_you_mean
+from ivbpr_numba.events import Observer
 from ivbpr_numba.features.features import Features
 from ivbpr_numba.ids import Ids, encode_ids
 from ivbpr_numba.judging.assessment import assess
@@ -20,14 +21,13 @@ from ivbpr_numba.photos.pictures import Pictures, pixels_of
 from ivbpr_numba.photos.preprocessing import Preprocessing
 from ivbpr_numba.store.atomic import PathLike
 from ivbpr_numba.training.labels import Labels, read_labels
+from ivbpr_numba.training.listed import named_by_path
 from ivbpr_numba.training.splitting import PARTS, part_of
 
 __all__ = ["Judged", "chosen_vocabulary", "evaluate", "recorded_parts"]
 
 BATCH = 32
 SPLITS = ("all", *PARTS)
-
-Progress = Callable[[dict[str, Any]], None] | None
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def evaluate(
     split: str = "all",
     device: str = "auto",
     threads: int | None = None,
-    progress: Progress = None,
+    progress: Observer | None = None,
 ) -> Judged:
     """Give every labelled item its probabilities.
 
@@ -112,9 +112,11 @@ def evaluate(
         )
     columns = _columns(network, features, vocabulary) if features is not None else None
     read = read_labels(labels, id_column, read_groups, read_tags)
+    if images is not None and read.by_path:
+        images = named_by_path(images, read.items)
     known = np.any([read.known(k) for k in range(len(read.values))], axis=0)
     shown = _items_of(images, features)
-    where = read.items.find(shown)
+    where = images.rows_in(read.items) if images is not None else read.items.find(shown)
     having = known.copy()
     having[np.setdiff1d(np.arange(len(read)), where)] = False
     rows = np.flatnonzero(having)
@@ -136,7 +138,7 @@ def evaluate(
         seen = np.full(len(read) + 1, -1, dtype=np.int64)  # the last place is for images of unknown items
         seen[rows] = np.arange(len(rows))
         found, ok, run = _run(network, images, seen[where], len(rows), device, threads, progress)
-        facts |= run
+        facts |= {**run, "others": images.others, "notes": images.notes}
         if not ok.any():
             reason = run["bad"][0]["reason"]
             raise DataError(
@@ -147,6 +149,7 @@ def evaluate(
         assert features is not None
         found = features.values(features.items.find(read.items.values[rows]))[:, columns]
         facts |= {"images": len(rows), "bad": [], "provider": None, "device_reason": None}
+        facts |= {"others": [], "notes": []}
     kept = read.take(rows).onto(vocabulary)
     facts |= {"items": len(rows), "other_values": kept.report["other_values"]}
     facts["trained_on"] = int(np.count_nonzero(parts[rows] == 0)) if parts is not None else None
@@ -262,7 +265,7 @@ def _run(
     n_items: int,
     device: str,
     threads: int | None,
-    progress: Progress,
+    progress: Observer | None,
 ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
     """Mean probabilities of each item (n, F), whether it has any, and what happened."""
     assert network.vocabulary is not None

@@ -63,7 +63,8 @@ class BPRMF(LearningOptions, Trained):
     specifications: ClassVar[tuple[Specification, ...]] = (SPECIFICATIONS["bpr-mf"],)
 
     def _learn(self, data: Dataset, features: Features | None, options: dict[str, Any], run: Run) -> Learned:
-        learner = FactorLearner(options, data.train.indptr, data.train.indices, len(data.items))
+        train = data.train
+        learner = FactorLearner(options, train.indptr, train.indices, len(data.items), run.kernels)
         return self._train(learner, data, options, run)
 
 

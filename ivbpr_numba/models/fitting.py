@@ -14,7 +14,7 @@ from ivbpr_numba import backends
 from ivbpr_numba.errors import UsageError
 from ivbpr_numba.events import Event, JsonLines, Observer
 from ivbpr_numba.models.checkpoint import Checkpoint, partial_path
-from ivbpr_numba.store.atomic import Lock, PathLike, lock
+from ivbpr_numba.store.atomic import Lock, PathLike, companions, lock
 
 __all__ = ["Run", "Target", "start"]
 
@@ -46,6 +46,8 @@ class Run:
         For the provenance: versions, device and why, threads.
     keep_lock : Lock or None
         On the target.
+    kernels : Kernels
+        Of the device it runs on.
     checkpoint : Checkpoint or None
     log : JsonLines or None
     heading : list of dict
@@ -58,6 +60,7 @@ class Run:
     """
 
     facts: dict[str, Any]
+    kernels: backends.Kernels
     observers: Sequence[Observer]
     keep_lock: Lock | None = None
     checkpoint: Checkpoint | None = None
@@ -114,12 +117,12 @@ def start(
         raise UsageError(f"--checkpoint-every {every} is below 1.", "Give a positive number.")
     if target.out is None and (target.resume or target.overwrite):
         raise UsageError("resume and overwrite need a file to save to.", "Name it with out.")
-    state = partial_path(target.out) if target.out is not None else None
-    log = None
-    if target.log is not None:
-        log = JsonLines(target.log, append=target.resume, others=(target.out, state))
-    device, why = backends.choose_device(options["device"])
+    made = companions(target.out, partial_path(target.out)) if target.out is not None else ()
     with ExitStack() as stack:
+        log = None
+        if target.log is not None:
+            log = stack.enter_context(JsonLines(target.log, append=target.resume, others=made))
+        device, why = backends.choose_device(options["device"])
         keep_lock = stack.enter_context(lock(target.out)) if target.out is not None else None
         threads = stack.enter_context(backends.threads(options["threads"]))
         run = Run(
@@ -131,12 +134,11 @@ def start(
                 "device_reason": why,
                 "threads": threads,
             },
+            backends.kernels(device),
             observers,
             keep_lock,
             log=log,
         )
-        if log is not None:
-            stack.callback(log.close)
         if target.out is not None and keep_lock is not None:
             every = every or options.get("eval_every") or CHECKPOINT_EVERY
             run.checkpoint = Checkpoint(target.out, identity, every, keep_lock)

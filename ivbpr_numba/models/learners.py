@@ -12,8 +12,17 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ivbpr_numba import backends
 from ivbpr_numba.arrays import padded
 from ivbpr_numba.features.alignment import FeatureInput, Scaling, project_style
+from ivbpr_numba.kernels.arguments import (
+    EmbeddingTable,
+    FactorTables,
+    Rates,
+    Sizes,
+    StoredFeatures,
+    VisualTables,
+)
 from ivbpr_numba.kernels.scalar.random import INIT, mix64
 from ivbpr_numba.models.triples import Triples, TripleSampler
 from ivbpr_numba.parameters import FactorParameters, Parameters, TemporalParameters, VisualParameters
@@ -52,6 +61,7 @@ class Learner(Protocol):
     """What the fit loop needs to know of a model."""
 
     tables: Tables
+    kernels: backends.Kernels
 
     def compile(self) -> None: ...
 
@@ -87,7 +97,13 @@ def block_size(rate: float, load: float) -> int:
     return block
 
 
-def _sampler(options: dict[str, Any], indptr: np.ndarray, indices: np.ndarray, n_items: int) -> TripleSampler:
+def _sampler(
+    options: dict[str, Any],
+    indptr: np.ndarray,
+    indices: np.ndarray,
+    n_items: int,
+    kernels: backends.Kernels,
+) -> TripleSampler:
     return TripleSampler(
         indptr,
         indices,
@@ -95,7 +111,15 @@ def _sampler(options: dict[str, Any], indptr: np.ndarray, indices: np.ndarray, n
         seed=options["seed"],
         negatives=options["negatives"],
         sampling=options["sampling"],
+        kernels=kernels,
     )
+
+
+def _rates(
+    step: float, *, factors: float, bias: float, user_visual: float = 0.0, visual: float = 0.0
+) -> Rates:
+    """η and the decays as kernels take them."""
+    return Rates(*(np.float32(value) for value in (step, factors, bias, user_visual, visual)))
 
 
 class _Sampled:
@@ -124,13 +148,21 @@ class FactorLearner(_Sampled):
         Resolved options.
     indptr, indices : training CSR by user
     n_items : int
+    kernels : Kernels, optional
+        Of the device that learns; those of the CPU by default.
     """
 
     def __init__(
-        self, options: dict[str, Any], indptr: np.ndarray, indices: np.ndarray, n_items: int
+        self,
+        options: dict[str, Any],
+        indptr: np.ndarray,
+        indices: np.ndarray,
+        n_items: int,
+        kernels: backends.Kernels | None = None,
     ) -> None:
         self.options = options
-        self.sampler = _sampler(options, indptr, indices, n_items)
+        self.kernels = kernels or backends.kernels()
+        self.sampler = _sampler(options, indptr, indices, n_items, self.kernels)
         self.size = k = options["factors"]
         n_users = len(indptr) - 1
         users = np.zeros((n_users, padded(k)), np.float32)
@@ -140,23 +172,14 @@ class FactorLearner(_Sampled):
         self.tables: Tables = {"users": users, "items": items}
 
     def _apply(self, drawn: Triples) -> Iteration:
-        import numba
-
-        from ivbpr_numba.kernels.cpu.factor import factor_epoch
-
         o = self.options
-        loss = factor_epoch(
-            drawn.users,
-            drawn.positives,
-            drawn.negatives,
-            self.tables["users"],
-            self.tables["items"],
+        loss = self.kernels.factor_epoch(
+            drawn.rows,
+            FactorTables(self.tables["users"], self.tables["items"]),
             self.size,
             np.float32(o.get("margin", -1.0)),
-            np.float32(o["learning_rate"]),
-            np.float32(o["lambda_theta"]),
-            np.float32(o["lambda_bias"]),
-            numba.get_num_threads() if o["update"] == "hogwild" else 1,
+            _rates(o["learning_rate"], factors=o["lambda_theta"], bias=o["lambda_bias"]),
+            self.kernels.racers() if o["update"] == "hogwild" else 1,
         )
         return Iteration(len(drawn.users), loss, drawn.fallbacks)
 
@@ -178,7 +201,7 @@ class VisualLearner(_Sampled):
 
     Parameters
     ----------
-    options, indptr, indices, n_items :
+    options, indptr, indices, n_items, kernels :
         As `FactorLearner`.
     source : FeatureInput
     scaling : Scaling
@@ -192,9 +215,11 @@ class VisualLearner(_Sampled):
         n_items: int,
         source: FeatureInput,
         scaling: Scaling,
+        kernels: backends.Kernels | None = None,
     ) -> None:
         self.options, self.source, self.scaling = options, source, scaling
-        self.sampler = _sampler(options, indptr, indices, n_items)
+        self.kernels = kernels or backends.kernels()
+        self.sampler = _sampler(options, indptr, indices, n_items, self.kernels)
         self.latent, self.visual = k, d = options["factors"], options["visual_factors"]
         self.columns = source.matrix.shape[1]
         n_users, width = len(indptr) - 1, padded(self.columns)
@@ -230,40 +255,37 @@ class VisualLearner(_Sampled):
         theta = float(np.square(visual, dtype=np.float64).sum() / len(visual))
         return 2.0 * self.scaling.variance * (1.0 + theta)
 
-    def _rates(self) -> tuple[np.float32, ...]:
-        """η, and λ of γ, of θ_u, of the item bias and of what is visual, as kernels take them."""
+    def _rates(self) -> Rates:
         o = self.options
-        latent = o["lambda_theta"] if o["reg_scope"] == "all" else 0.0
-        values = (o["learning_rate"], latent, o["lambda_theta"], o["lambda_bias"], o["lambda_visual"])
-        return tuple(np.float32(value) for value in values)
+        return _rates(
+            o["learning_rate"],
+            factors=o["lambda_theta"] if o["reg_scope"] == "all" else 0.0,
+            bias=o["lambda_bias"],
+            user_visual=o["lambda_theta"],
+            visual=o["lambda_visual"],
+        )
+
+    def _features(self) -> StoredFeatures:
+        return StoredFeatures(self.source.matrix, self.source.rows)
+
+    def _visual_tables(self) -> VisualTables:
+        return VisualTables(self.tables["users"], self.tables["items"], self.tables["visual"])
 
     def _apply(self, drawn: Triples) -> Iteration:
-        import numba
-
-        from ivbpr_numba.kernels.cpu.visual import visual_epoch, visual_epoch_racing
-
-        warning, t = self._choose_block(), self.tables
-        arguments = (
-            drawn.users,
-            drawn.positives,
-            drawn.negatives,
+        warning, values = self._choose_block(), self.tables["embedding"]
+        given = (
+            drawn.rows,
             self.block,
-            self.source.matrix,
-            self.source.rows,
-            self.multiplier,
-            t["users"],
-            t["items"],
-            t["visual"],
-            t["embedding"],
-            t["embedding"] * self.multiplier,
-            self.latent,
-            self.visual,
-            *self._rates(),
+            self._features(),
+            self._visual_tables(),
+            EmbeddingTable(values, values * self.multiplier, self.multiplier),
+            Sizes(self.latent, self.visual),
+            self._rates(),
         )
         if self.options["update"] == "hogwild":
-            loss = visual_epoch_racing(*arguments, numba.get_num_threads())
+            loss = self.kernels.visual_epoch_racing(*given, self.kernels.racers())
         else:
-            loss = visual_epoch(*arguments)
+            loss = self.kernels.visual_epoch(*given)
         return Iteration(len(drawn.users), loss, drawn.fallbacks, warning)
 
     def parameters(self, tables: Tables) -> VisualParameters:
@@ -284,6 +306,6 @@ class VisualLearner(_Sampled):
 
         def style(epoch: int) -> np.ndarray:
             own = parameters.at(epoch) if isinstance(parameters, TemporalParameters) else parameters
-            return project_style(own, self.source, self.scaling)
+            return project_style(own, self.source, self.scaling, self.kernels)
 
         return scorer_of(parameters, len(parameters.user_factors), style)

@@ -146,6 +146,6 @@ class TVBPR(TimeOptions, VBPR):
         return {int(n): value for n, value in tried.items()}
 
     def _learner(
-        self, data: Dataset, source: FeatureInput, scaling: Scaling, options: dict[str, Any]
+        self, data: Dataset, source: FeatureInput, scaling: Scaling, options: dict[str, Any], run: Run
     ) -> Learner:
-        return TemporalLearner(options, data, source, scaling)
+        return TemporalLearner(options, data, source, scaling, run.kernels)

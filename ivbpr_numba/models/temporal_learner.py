@@ -6,8 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ivbpr_numba import backends
 from ivbpr_numba.datasets.categories import category_codes
 from ivbpr_numba.features.alignment import FeatureInput, Scaling, project_style
+from ivbpr_numba.kernels.arguments import (
+    RUN_BLOCKS,
+    BlockPlan,
+    Drift,
+    EmbeddingTable,
+    EpochTables,
+    EpochVectors,
+    Events,
+    Sizes,
+)
 from ivbpr_numba.kernels.scalar.random import SAMPLE, mix64
 from ivbpr_numba.models.epochs import bin_edges, bins_of, epoch_edges, epoch_of, segment, start_ends
 from ivbpr_numba.models.learners import Iteration, Tables, VisualLearner, draw_initial
@@ -32,12 +43,20 @@ class TemporalLearner(VisualLearner):
         With times.
     source : FeatureInput
     scaling : Scaling
+    kernels : Kernels, optional
+        Of the device that learns; those of the CPU by default.
     """
 
     def __init__(
-        self, options: dict[str, Any], data: Dataset, source: FeatureInput, scaling: Scaling
+        self,
+        options: dict[str, Any],
+        data: Dataset,
+        source: FeatureInput,
+        scaling: Scaling,
+        kernels: backends.Kernels | None = None,
     ) -> None:
-        super().__init__(options, data.train.indptr, data.train.indices, len(data.items), source, scaling)
+        train = data.train
+        super().__init__(options, train.indptr, train.indices, len(data.items), source, scaling, kernels)
         n_epochs, d = options["epochs"], self.visual
         known = np.concatenate([data.train.times, data.valid.times])
         self.edges = bin_edges(known, options["bins"], options["bin_type"])
@@ -90,65 +109,52 @@ class TemporalLearner(VisualLearner):
         return float(max(loads))
 
     def _apply(self, drawn: Triples) -> Iteration:
-        from ivbpr_numba.kernels.cpu.temporal import RUN_BLOCKS, find_pairs, plan_blocks, temporal_epoch
-
         warning, t = self._choose_block(), self.tables
         n, n_epochs = len(drawn.users), len(t["ends"])
         pairs, order = np.empty(n, np.int64), np.empty(n, np.int64)
-        find_pairs(drawn.users, drawn.positives, self.sampler.indptr, self.sampler.indices, pairs)
+        self.kernels.find_pairs(drawn.rows, self.sampler.pairs, pairs)
         own = epoch_edges(t["ends"], self.edges)
         epochs = epoch_of(self.times, own)[pairs]
         most = n // self.block + (n // (RUN_BLOCKS * self.block) + 1) * n_epochs + 1
         starts, block_epochs = np.zeros(most + 1, np.int64), np.zeros(most, np.int64)
-        count = plan_blocks(epochs, n_epochs, self.block, order, starts, block_epochs)
-        loss = temporal_epoch(
-            drawn.users[order],
-            drawn.positives[order],
-            drawn.negatives[order],
-            starts[: count + 1],
-            block_epochs[:count],
+        count = self.kernels.plan_blocks(epochs, n_epochs, self.block, order, starts, block_epochs)
+        loss = self.kernels.temporal_epoch(
+            drawn.reordered(order).rows,
+            BlockPlan(starts[: count + 1], block_epochs[:count]),
             min(self.block, max(n, 1)),
-            self.source.matrix,
-            self.source.rows,
-            self.multiplier,
-            t["users"],
-            t["items"],
-            t["visual"],
-            t["embedding"],
-            t["weight"],
-            t["drift"],
-            t["bias_weight"],
-            self.latent,
-            self.visual,
-            *self._rates(),
-            t["item_drift"],
-            t["category_drift"],
-            self.category,
+            self._features(),
+            self._visual_tables(),
+            EmbeddingTable(t["embedding"], np.zeros_like(t["embedding"]), self.multiplier),
+            EpochTables(t["weight"], t["drift"], t["bias_weight"]),
+            Sizes(self.latent, self.visual),
+            self._rates(),
+            Drift(t["item_drift"], t["category_drift"], self.category),
         )
         return Iteration(n, loss, drawn.fallbacks, warning)
 
     def likelihoods(self, iteration: int) -> np.ndarray:
         """V (B, N): how well each epoch's parameters explain the events of each bin."""
-        from ivbpr_numba.kernels.cpu.segmentation import event_likelihoods
-
         users, items, times = self.events
         parameters = self.parameters(self.tables)
         epochs = [parameters.at(e) for e in range(len(self.tables["ends"]))]
-        projected = np.stack([project_style(one, self.source, self.scaling) for one in epochs], axis=1)
+        projected = np.stack(
+            [project_style(one, self.source, self.scaling, self.kernels) for one in epochs], axis=1
+        )
         values = np.empty((len(users), len(epochs)))
-        event_likelihoods(
-            self.sampler.seed,
-            iteration,
-            users,
-            items,
-            self.options["segment_negatives"],
-            self.sampler.indptr,
-            self.sampler.indices,
+        vectors = EpochVectors(
             parameters.user_factors,
             parameters.user_visual,
             parameters.item_factors,
             np.ascontiguousarray(projected[:, :, :-1]),
             np.stack([one.item_bias for one in epochs], axis=1) + projected[:, :, -1],
+        )
+        self.kernels.event_likelihoods(
+            self.sampler.seed,
+            iteration,
+            Events(users, items),
+            self.options["segment_negatives"],
+            self.sampler.pairs,
+            vectors,
             values,
         )
         table = np.zeros((self.options["bins"], len(epochs)))

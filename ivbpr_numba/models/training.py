@@ -126,7 +126,7 @@ def run_iterations(
     if state.iteration < total:
         learner.compile()
         if asked is not None:
-            count(learner.scorer(state.current), asked.part(np.arange(1)), everything)
+            count(learner.scorer(state.current), asked.part(np.arange(1)), everything, learner.kernels)
 
     def tell(event: Event) -> None:
         for observer in observers:
@@ -163,7 +163,7 @@ def run_iterations(
             begun = time.perf_counter()
             auc = math.nan
             if asked is not None:
-                values, _, _ = count(learner.scorer(state.current), asked, everything).auc()
+                values, _, _ = count(learner.scorer(state.current), asked, everything, learner.kernels).auc()
                 known = values[np.isfinite(values)]
                 auc = float(known.mean()) if len(known) else math.nan
                 if math.isfinite(auc) and (state.best_iteration == 0 or auc > state.best_auc):

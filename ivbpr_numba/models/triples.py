@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ivbpr_numba import backends
 from ivbpr_numba.errors import DataError
+from ivbpr_numba.kernels import arguments
 
 __all__ = ["TripleSampler", "Triples"]
 
@@ -28,6 +30,16 @@ class Triples:
     negatives: np.ndarray
     fallbacks: int
 
+    @property
+    def rows(self) -> arguments.Triples:
+        """As kernels take them."""
+        return arguments.Triples(self.users, self.positives, self.negatives)
+
+    def reordered(self, order: np.ndarray) -> Triples:
+        """The same triples, `order` telling which one comes at each place."""
+        users, positives, negatives = (column[order] for column in self.rows)
+        return Triples(users, positives, negatives, self.fallbacks)
+
     def first(self, n: int) -> Triples:
         """The first `n` of them."""
         return Triples(self.users[:n], self.positives[:n], self.negatives[:n], 0)
@@ -47,6 +59,8 @@ class TripleSampler:
         "uniform", "trained" or "popularity".
     sampling : str
         "users" (every user alike) or "interactions" (every pair alike).
+    kernels : Kernels, optional
+        Those of the CPU by default.
     """
 
     def __init__(
@@ -58,9 +72,9 @@ class TripleSampler:
         seed: int,
         negatives: str,
         sampling: str,
+        kernels: backends.Kernels | None = None,
     ) -> None:
-        from ivbpr_numba.kernels.cpu.sampling import NEGATIVES
-
+        self.kernels = kernels or backends.kernels()
         sizes = np.diff(indptr)
         self.eligible = np.nonzero((sizes > 0) & (sizes < n_items))[0].astype(np.int64)
         if not len(self.eligible):
@@ -72,44 +86,27 @@ class TripleSampler:
             raise DataError(
                 f"{self.n_draws:,} training pairs exceed the sampler's 2,147,483,647.", "Split the data."
             )
-        self.indptr = indptr.astype(np.int64)
-        self.indices = indices.astype(np.int32)
-        self.n_items = n_items
+        self.pairs = arguments.Pairs(indptr.astype(np.int64), indices.astype(np.int32))
         self.seed = np.uint64(seed)
-        self.law = NEGATIVES[negatives]
         self.by_users = sampling == "users"
-        self.counts = np.bincount(indices, minlength=n_items).astype(np.int64)
-        self.trained = np.nonzero(self.counts)[0].astype(np.int32)
+        counts = np.bincount(indices, minlength=n_items).astype(np.int64)
+        trained = np.nonzero(counts)[0].astype(np.int32)
+        self.law = arguments.NegativeLaw(arguments.NEGATIVES[negatives], trained, counts)
         self._triples = np.empty((3, self.n_draws), np.int32)
 
     def draw(self, iteration: int) -> Triples:
         """Triples of one iteration (from 1); the arrays are reused by the next call."""
-        from ivbpr_numba.kernels.cpu.sampling import count_draws, draw_triples, user_order
-
         order = np.empty(len(self.eligible), np.int64)
-        user_order(self.seed, iteration, self.eligible, order)
+        self.kernels.user_order(self.seed, iteration, self.eligible, order)
         if self.by_users:
-            chunks = np.empty((COUNT_CHUNKS, len(self.indptr) - 1), np.int32)
-            count_draws(self.seed, iteration, self.eligible, self.n_draws, chunks)
+            chunks = np.empty((COUNT_CHUNKS, len(self.pairs.indptr) - 1), np.int32)
+            self.kernels.count_draws(self.seed, iteration, self.eligible, self.n_draws, chunks)
             draws = chunks.sum(axis=0)
         else:
-            draws = np.diff(self.indptr)
+            draws = np.diff(self.pairs.indptr)
         offsets = np.zeros(len(order) + 1, np.int64)
         np.cumsum(draws[order], out=offsets[1:])
-        users, positives, negatives = self._triples
-        fallbacks = draw_triples(
-            self.seed,
-            iteration,
-            order,
-            offsets,
-            self.indptr,
-            self.indices,
-            self.n_items,
-            self.law,
-            self.trained,
-            self.counts,
-            users,
-            positives,
-            negatives,
-        )
-        return Triples(users, positives, negatives, int(fallbacks))
+        drawn = arguments.Triples(*self._triples)
+        visits = arguments.Visits(order, offsets)
+        fallbacks = self.kernels.draw_triples(self.seed, iteration, visits, self.pairs, self.law, drawn)
+        return Triples(*drawn, int(fallbacks))

@@ -6,14 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ivbpr_numba.errors import DataError, UsageError, did_you_mean
-from ivbpr_numba.features.alignment import (
-    FeatureInput,
-    FeatureRecord,
-    Scaling,
-    align,
-    fit_scaling,
-    learned_as,
-)
+from ivbpr_numba.features.alignment import FeatureInput, Scaling, align, fit_scaling, learned_as
+from ivbpr_numba.features.record import FeatureRecord
 from ivbpr_numba.models.fitting import Run
 from ivbpr_numba.models.learned import Learned
 from ivbpr_numba.models.learners import Learner, VisualLearner
@@ -116,12 +110,13 @@ class VBPR(VisualOptions, Trained):
     def _learn(self, data: Dataset, features: Features | None, options: dict[str, Any], run: Run) -> Learned:
         assert features is not None
         source = align(features, data.items)
-        scaling = fit_scaling(source, options["feature_scaling"])
-        learner = self._learner(data, source, scaling, options)
+        scaling = fit_scaling(source, options["feature_scaling"], run.kernels)
+        learner = self._learner(data, source, scaling, options, run)
         record = FeatureRecord.of(features, scaling)
         return self._train(learner, data, options, run, features=features, source=source, record=record)
 
     def _learner(
-        self, data: Dataset, source: FeatureInput, scaling: Scaling, options: dict[str, Any]
+        self, data: Dataset, source: FeatureInput, scaling: Scaling, options: dict[str, Any], run: Run
     ) -> Learner:
-        return VisualLearner(options, data.train.indptr, data.train.indices, len(data.items), source, scaling)
+        train, n_items = data.train, len(data.items)
+        return VisualLearner(options, train.indptr, train.indices, n_items, source, scaling, run.kernels)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,8 +14,9 @@ import numpy as np
 from ivbpr_numba.errors import DataError, EnvironmentProblem, UsageError, did_you_mean
 from ivbpr_numba.network.format import KEYS, PROBABILITIES, VERSION
 from ivbpr_numba.network.vocabulary import Vocabulary
+from ivbpr_numba.network.weights import read_network
 from ivbpr_numba.photos.preprocessing import Preprocessing
-from ivbpr_numba.store.atomic import PathLike, os_problem
+from ivbpr_numba.store.atomic import PathLike
 
 __all__ = ["Network", "NetworkSession", "start_session"]
 
@@ -26,6 +25,8 @@ CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 # Without TF32 the card computes in the precision that the CPU has; the search for the fastest convolution
 # would choose another one from run to run.
 CUDA_OPTIONS = {"use_tf32": "0", "cudnn_conv_algo_search": "DEFAULT"}
+# What a network may take: pixels as they are, or numbers in either precision.
+INPUTS = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(uint8)": "uint8"}
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Network:
     ----------
     path : str
     sha256 : str
-        Of the file.
+        Of the file, and of those that hold its weights; see `weights.NetworkBytes`.
     vocabulary : Vocabulary or None
         Names of the output ``probabilities``; None in a file that isn't ours.
     preprocessing : Preprocessing or None
@@ -48,6 +49,8 @@ class Network:
         Numbers, or None where any number fits.
     outputs : tuple of str
         Declared outputs.
+    input_dtype : str
+        ``float32``, ``float16`` or, for pixels as they are, ``uint8``.
     """
 
     path: str
@@ -58,6 +61,7 @@ class Network:
     input: str
     input_shape: tuple[int | None, ...]
     outputs: tuple[str, ...]
+    input_dtype: str = "float32"
 
     @classmethod
     def read(cls, path: PathLike) -> Network:
@@ -68,10 +72,11 @@ class Network:
         UsageError
             The file does not exist.
         DataError
-            onnxruntime can't load it, it hasn't exactly one input of images, or its description is broken.
+            onnxruntime can't load it, it hasn't exactly one input of images, its description is broken, or
+            its weights are in a file that is not beside it.
         """
-        content = _bytes_of(path)
-        session = _load(content, path, [CPU], None)
+        found = read_network(path)
+        session = _load(found.content, path, [CPU], None)
         inputs = session.get_inputs()
         if len(inputs) != 1:
             names = ", ".join(f"'{one.name}'" for one in inputs)
@@ -79,10 +84,11 @@ class Network:
                 f"'{path}' has {len(inputs)} inputs ({names}).", "A network of images has exactly one."
             )
         shape = tuple(side if isinstance(side, int) and side > 0 else None for side in inputs[0].shape)
-        if len(shape) != 4 or inputs[0].type != "tensor(float)":
+        dtype = INPUTS.get(inputs[0].type)
+        if len(shape) != 4 or dtype is None:
             raise DataError(
                 f"'{path}': the input '{inputs[0].name}' is {inputs[0].type} {inputs[0].shape}.",
-                "Images are float32 batches of four dimensions.",
+                "Images are uint8, float16 or float32 batches of four dimensions; export it so.",
             )
         described = dict(session.get_modelmeta().custom_metadata_map)
         version = described.get(KEYS["format"])
@@ -96,13 +102,14 @@ class Network:
             raise DataError(f"'{path}': its training record is no JSON.", "Export it again.") from None
         return cls(
             os.fspath(path),
-            hashlib.sha256(content).hexdigest(),
+            found.sha256,
             None if vocabulary is None else Vocabulary.from_json(vocabulary, os.fspath(path)),
             None if preprocessing is None else Preprocessing.from_json(preprocessing, os.fspath(path)),
             record if isinstance(record, dict) else {},
             inputs[0].name,
             shape,
             tuple(one.name for one in session.get_outputs()),
+            dtype,
         )
 
     def prepared_by(self, given: Preprocessing | None) -> Preprocessing:
@@ -111,20 +118,21 @@ class Network:
         Raises
         ------
         UsageError
-            There is neither, or its size is not the one that the network takes.
+            There is neither, or it doesn't make what the network takes: another size or layout, or numbers
+            where it takes pixels as they are.
         """
         found = given or self.preprocessing
         if found is None:
             raise UsageError(
                 f"'{self.path}' doesn't say how photos become its input.",
-                "Describe it with --preprocess FILE.json (size, crop, layout, channels, scale, mean, std), "
-                "or name a preset: imagenet or bgr-raw.",
+                f"Describe it with {self._way_out()}",
             )
         sides = self.input_shape[2:] if found.layout == "NCHW" else self.input_shape[1:3]
         channels = self.input_shape[1] if found.layout == "NCHW" else self.input_shape[3]
         if channels not in (3, None):
             raise UsageError(
-                f"'{self.path}' takes {self.input_shape}, which is not {found.layout}.", "Change the layout."
+                f"'{self.path}' takes {self.input_shape}, which is not {found.layout}.",
+                f'Write "layout": "{_other(found.layout)}" into the --preprocess FILE.json.',
             )
         if any(wanted not in (side, None) for side, wanted in zip(found.size, sides)):
             raise UsageError(
@@ -132,7 +140,27 @@ class Network:
                 f"{found.size[0]} × {found.size[1]}.",
                 "Change the size.",
             )
+        if self.input_dtype == "uint8" and not found.keeps_pixels:
+            raise UsageError(
+                f"'{self.path}' takes pixels as they are, 0 to 255 (uint8); the preprocessing makes other "
+                "numbers of them.",
+                "Leave scale, mean and std out of the --preprocess FILE.json: they are 1, 0 and 1 then.",
+            )
         return found
+
+    def _way_out(self) -> str:
+        """What a network without description may need."""
+        nhwc = self.input_shape[3] == 3 and self.input_shape[1] != 3
+        if self.input_dtype == "uint8":
+            height, width = (side or 224 for side in self.input_shape[slice(1, 3) if nhwc else slice(2, 4)])
+            layout = "NHWC" if nhwc else "NCHW"
+            return (
+                f'--preprocess FILE.json that holds {{"size": [{height}, {width}], "layout": "{layout}"}}: '
+                "it takes pixels as they are (uint8)."
+            )
+        more = '"layout": "NHWC", ' if nhwc else "layout, "
+        presets = "" if nhwc else ", or name a preset: imagenet or bgr-raw"
+        return f"--preprocess FILE.json (size, crop, {more}channels, scale, mean, std){presets}."
 
     def output_named(self, name: str | None) -> str:
         """The output to take: `name`, else ``probabilities``, else the first."""
@@ -173,17 +201,17 @@ class Network:
         return start_session(content, self.path, self.input, names, self.input_shape[0], device, threads)
 
     def content(self) -> bytes:
-        """The bytes of the file.
+        """The bytes of the file, all weights inside.
 
         Raises
         ------
         DataError
             They changed since the file was read.
         """
-        content = _bytes_of(self.path)
-        if hashlib.sha256(content).hexdigest() != self.sha256:
+        found = read_network(self.path)
+        if found.sha256 != self.sha256:
             raise DataError(f"'{self.path}' changed while it was in use.", "Run the command again.")
-        return content
+        return found.content
 
 
 def start_session(
@@ -200,7 +228,7 @@ def start_session(
     Parameters
     ----------
     content : bytes
-        An ONNX model.
+        An ONNX model, all weights inside (see `weights.read_network`).
     where : path
         What to call it in messages.
     input : str
@@ -230,7 +258,9 @@ def start_session(
         reason = "onnxruntime could not start its CUDA provider (are the CUDA and cuDNN libraries there?)"
         if device == "cuda":
             raise EnvironmentProblem(f"--device cuda: {reason}.", 'pip install "ivbpr[gpu]".')
-    return NetworkSession(session, input, list(outputs), batch, running, reason)
+    kinds = {one.name: one.type for one in session.get_inputs()}
+    dtype = INPUTS.get(kinds.get(input, ""), "float32")
+    return NetworkSession(session, input, list(outputs), batch, running, reason, dtype)
 
 
 class NetworkSession:
@@ -245,12 +275,20 @@ class NetworkSession:
     """
 
     def __init__(
-        self, session: Any, input: str, outputs: list[str], batch: int | None, provider: str, why: str
+        self,
+        session: Any,
+        input: str,
+        outputs: list[str],
+        batch: int | None,
+        provider: str,
+        why: str,
+        dtype: str = "float32",
     ) -> None:
         self._session = session
         self._input = input
         self._outputs = outputs
         self._batch = batch
+        self._dtype = dtype
         self.provider = provider
         self.why = why
 
@@ -260,18 +298,20 @@ class NetworkSession:
         Parameters
         ----------
         batch : ndarray of float32, shape (n, …)
-            A network made for batches of another size gets it in pieces, the last one filled up.
+            A network made for batches of another size gets it in pieces, the last one filled up; one that
+            takes float16 or uint8 gets that.
 
         Returns
         -------
         list of ndarray, shape (n, …)
-            One for each output.
+            One for each output; float32 where the network gives float16.
 
         Raises
         ------
         DataError
-            onnxruntime fails on it.
+            onnxruntime fails on it, or the values don't fit into what the network takes.
         """
+        batch = self._input_of(batch)
         if self._batch is None or len(batch) == self._batch:
             return self._run(batch)
         pieces = []
@@ -282,11 +322,32 @@ class NetworkSession:
             pieces.append([value[: len(piece)] for value in self._run(np.ascontiguousarray(filled))])
         return [np.concatenate(values) for values in zip(*pieces)]
 
+    def _input_of(self, batch: np.ndarray) -> np.ndarray:
+        """The batch in the network's own type; nothing is clipped or rounded silently."""
+        if self._dtype == "float32":
+            return batch
+        with np.errstate(over="ignore", invalid="ignore"):
+            own = batch.astype(self._dtype)
+        if self._dtype == "float16" and not np.isfinite(own).all():
+            raise DataError(
+                f"The network takes float16, for which its input is too large: {np.abs(batch).max():g}.",
+                "Check scale, mean and std of the preprocessing.",
+            )
+        if self._dtype == "uint8" and not (own == batch).all():
+            raise DataError(
+                f"The network takes pixels of 0 to 255 (uint8), and its input goes from {batch.min():g} to "
+                f"{batch.max():g}, or between whole numbers.",
+                "Leave scale, mean and std out of the preprocessing.",
+            )
+        return own
+
     def _run(self, batch: np.ndarray) -> list[np.ndarray]:
         try:
             found = self._session.run(self._outputs, {self._input: batch})
         except Exception as problem:  # onnxruntime's exceptions have no common base but this
-            raise DataError(f"The network failed: {_first_line(problem)}.", "Check its input size.") from None
+            raise DataError(
+                f"The network failed: {_first_line(problem)}.", "Check its input size and layout."
+            ) from None
         for name, value in zip(self._outputs, found):
             if not isinstance(value, np.ndarray) or value.ndim < 1 or len(value) != len(batch):
                 shape = getattr(value, "shape", "no array")
@@ -294,14 +355,11 @@ class NetworkSession:
                     f"The output '{name}' is {shape} for {len(batch)} images.",
                     "Name one with a row an image.",
                 )
-        return found
+        return [value.astype(np.float32) if value.dtype == np.float16 else value for value in found]
 
 
-def _bytes_of(path: PathLike) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as problem:
-        raise os_problem(problem, path, "read") from problem
+def _other(layout: str) -> str:
+    return "NHWC" if layout == "NCHW" else "NCHW"
 
 
 def _load(content: bytes, path: PathLike, providers: list[Any], threads: int | None) -> Any:
@@ -318,7 +376,7 @@ def _load(content: bytes, path: PathLike, providers: list[Any], threads: int | N
     except Exception as problem:  # onnxruntime's exceptions have no common base but this
         raise DataError(
             f"'{path}' is no network that onnxruntime can load: {_first_line(problem)}.",
-            "Name an ONNX file with its weights inside.",
+            "Name an ONNX file.",
         ) from None
 
 

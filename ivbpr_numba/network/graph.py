@@ -10,6 +10,7 @@ import numpy as np
 
 from ivbpr_numba.errors import DataError, EnvironmentProblem, UsageError, did_you_mean
 from ivbpr_numba.network.format import FEATURES, KEYS, PROBABILITIES, VERSION
+from ivbpr_numba.network.weights import outside_weights
 from ivbpr_numba.store.atomic import Lock, PathLike, write_bytes
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def onnx_package() -> Any:
 
 
 def parse(content: bytes, where: PathLike) -> onnx.ModelProto:
-    """The model in the bytes of a file.
+    """The model in the bytes of a file, as `weights.read_network` gives them.
 
     Raises
     ------
@@ -68,9 +69,9 @@ def parse(content: bytes, where: PathLike) -> onnx.ModelProto:
     onnx = onnx_package()
     try:
         model = onnx.load_model_from_string(content)
+        outside = outside_weights(content)
     except Exception as problem:  # protobuf's own exception class depends on its implementation
         raise DataError(f"'{where}' is no ONNX file ({type(problem).__name__}).", "Check the path.") from None
-    outside = [one.name for one in model.graph.initializer if one.data_location == onnx.TensorProto.EXTERNAL]
     if outside:
         raise DataError(
             f"'{where}' keeps weights in other files ('{outside[0]}').", "Save it with its weights inside."
@@ -91,7 +92,7 @@ def cut(model: onnx.ModelProto, outputs: Sequence[str], where: PathLike) -> onnx
     model : ModelProto
         Stays as it is.
     outputs : sequence of str
-        Names of inner values or outputs; values are float32 of any shape.
+        Names of inner values or outputs.
     where : path
         Its file, for messages.
 
@@ -123,8 +124,9 @@ def cut(model: onnx.ModelProto, outputs: Sequence[str], where: PathLike) -> onnx
     )
     _set(graph.input, [one for one in model.graph.input if one.name in needed])
     shapes = {one.name: one for one in (*model.graph.value_info, *model.graph.output)}
-    anything = onnx.helper.make_tensor_value_info
-    _set(graph.output, [shapes.get(name) or anything(name, onnx.TensorProto.FLOAT, None) for name in outputs])
+    # Without a type onnxruntime finds it by itself; a network may well compute in float16.
+    anything = onnx.helper.make_empty_tensor_value_info
+    _set(graph.output, [shapes.get(name) or anything(name) for name in outputs])
     _set(graph.value_info, [one for name, one in shapes.items() if name in needed and name not in outputs])
     return found
 
@@ -138,10 +140,11 @@ def with_free_sides(model: onnx.ModelProto, input: str, shape: Sequence[int | No
     sides = [f"side_{k}" if side is None else side for k, side in enumerate(shape)]
     if shape[0] is None:
         sides[0] = "batch"
-    value.CopyFrom(onnx.helper.make_tensor_value_info(input, onnx.TensorProto.FLOAT, sides))
+    kind = value.type.tensor_type.elem_type
+    value.CopyFrom(onnx.helper.make_tensor_value_info(input, kind, sides))
     _set(found.graph.value_info, [])
     for output in found.graph.output:
-        output.CopyFrom(onnx.helper.make_tensor_value_info(output.name, onnx.TensorProto.FLOAT, None))
+        output.CopyFrom(onnx.helper.make_empty_tensor_value_info(output.name))
     return onnx.shape_inference.infer_shapes(found)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import importlib.util
 import io
 import re
 import threading
@@ -11,26 +14,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ivbpr_numba.photos.kinds import START, foreign_format, image_format
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["LARGEST_FILE", "LARGEST_IMAGE", "Decoded", "decode"]
+__all__ = ["LARGEST_FILE", "LARGEST_IMAGE", "Decoded", "decode", "heif_package"]
 
 LARGEST_IMAGE = 64_000_000  # pixels; more is a mistake or a trap
 LARGEST_FILE = 256 << 20  # bytes
 # A closed list: Pillow knows formats that start other programs (EPS) or that nobody has tested with damage.
-FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")
-_NO_FORMAT = "not an image in a format that is read (JPEG, PNG, GIF, WebP, BMP, TIFF)"
-_FOREIGN = (
-    (b"%!PS", "PostScript (EPS)"),
-    (b"\xc5\xd0\xd3\xc6", "PostScript (EPS)"),
-    (b"%PDF", "a PDF document"),
-    (b"8BPS", "a Photoshop file"),
-    (b"<svg", "an SVG drawing"),
-    (b"<?xml", "an XML document"),
-    (b"<!doctype html", "a web page"),
-    (b"<html", "a web page"),
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
+_NO_FORMAT = (
+    "not an image in a format that is read (JPEG, PNG, GIF, WebP, BMP, TIFF, PPM, JPEG 2000, AVIF, and HEIC "
+    "with the package pillow-heif)"
 )
+_HEIF_PACKAGES = ("pillow_heif", "pi_heif")  # the second one only reads
 _LARGE = 8_000_000  # pixels; above it one image at a time is decoded
 _one_large = threading.Lock()
 _ORIENTATION = 0x0112
@@ -112,7 +111,7 @@ def decode(data: bytes, target: tuple[int, int] | None = None) -> Decoded:
         CMYK, palettes and 16-bit values become 8-bit RGB, transparency is put on white, the first of several
         frames is taken, and EXIF's orientation is applied. Refused are images of more than 64 megapixels
         (by their header, before any pixel is decoded), damaged and cut files, and everything that isn't
-        JPEG, PNG, GIF, WebP, BMP or TIFF.
+        JPEG, PNG, GIF, WebP, BMP, TIFF, PPM, JPEG 2000 or AVIF; HEIC needs the package pillow-heif.
     """
     if not data:
         return Decoded(None, "the file is empty")
@@ -145,16 +144,25 @@ def _open(data: bytes) -> Any:
     from PIL import BmpImagePlugin, GifImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin  # noqa: F401
     from PIL import Image as pillow
 
-    try:
-        from PIL import MpoImagePlugin, WebPImagePlugin  # noqa: F401
-    except ImportError:  # pragma: no cover - a Pillow built without them
-        pass
+    for plugin in (
+        "MpoImagePlugin",
+        "WebPImagePlugin",
+        "PpmImagePlugin",
+        "Jpeg2KImagePlugin",
+        "AvifImagePlugin",
+    ):
+        with contextlib.suppress(ImportError):  # a Pillow that is older, or built without them
+            importlib.import_module(f"PIL.{plugin}")
+    if image_format(data[:START]) == "HEIF":
+        return _open_heif(data)
     start = data[:16]
     for name in FORMATS:
         if name not in pillow.OPEN:
             continue
         factory, accept = pillow.OPEN[name]
         accepted = accept is None or accept(start)
+        if name == "PPM" and image_format(data[:START]) != "PPM":
+            continue  # Pillow takes every text that begins like "Py" for one
         if isinstance(accepted, str):
             raise _Unusable(f"a {name} image, which this Pillow can't read")
         if accepted:
@@ -171,18 +179,33 @@ def _open(data: bytes) -> Any:
     raise _Unusable(_foreign(data))
 
 
+def _open_heif(data: bytes) -> Any:
+    """HEIC is read by a package of its own; it is asked directly, so that Pillow stays as it was."""
+    package = heif_package()
+    if package is None:
+        raise _Unusable('HEIC, which needs the package pillow-heif: pip install "pillow-heif"')
+    opener: Any = importlib.import_module(package).HeifImageFile
+    try:
+        return opener(io.BytesIO(data), "")
+    except Exception as problem:  # libheif's errors come as whatever the package likes
+        raise _Unusable(f"a HEIC image whose header is damaged or cut short ({problem})") from None
+
+
+def heif_package() -> str | None:
+    """The installed package that reads HEIC; None where there is none."""
+    return next((name for name in _HEIF_PACKAGES if importlib.util.find_spec(name) is not None), None)
+
+
 def _gigantic(size: str) -> str:
     return f"gigantic: {size}, over the limit of {LARGEST_IMAGE // 1_000_000} megapixels"
 
 
 def _foreign(data: bytes) -> str:
-    start = data[:64].lstrip(b"\xef\xbb\xbf \t\r\n")
-    for mark, what in _FOREIGN:
-        if start[: len(mark)].lower() == mark.lower():
-            return f"{what}; {_NO_FORMAT}"
-    if data[4:8] == b"ftyp" and data[8:12] in (b"avif", b"avis", b"heic", b"heix", b"mif1", b"heif"):
-        return f"HEIC or AVIF; {_NO_FORMAT}"
-    return _NO_FORMAT
+    start = data[:START]
+    if image_format(start) == "AVIF":
+        return f"AVIF, which this Pillow can't read; {_NO_FORMAT}"
+    what = foreign_format(start)
+    return f"{what}; {_NO_FORMAT}" if what else _NO_FORMAT
 
 
 def _upright(opened: Any, target: tuple[int, int] | None, notes: list[str]) -> Image:

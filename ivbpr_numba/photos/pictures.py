@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import posixpath
+import unicodedata
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ivbpr_numba.errors import DataError, UsageError
+from ivbpr_numba.ids import Ids, encode_ids
 from ivbpr_numba.photos.decoding import LARGEST_FILE, LARGEST_IMAGE, Decoded, decode
+from ivbpr_numba.photos.kinds import ENDINGS
+from ivbpr_numba.photos.listing import Found, Picture, listed_by_name, listed_by_table
 from ivbpr_numba.photos.pipeline import cores, in_order
 from ivbpr_numba.photos.sources import Source, open_source
 from ivbpr_numba.store.atomic import PathLike
@@ -34,24 +37,6 @@ __all__ = [
     "pixels_of",
 ]
 
-ENDINGS = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff")
-
-
-@dataclass(frozen=True)
-class Picture:
-    """One image.
-
-    Attributes
-    ----------
-    item : str
-        Id of the item it shows.
-    name : str
-        Its path within the folder or archive, with slashes.
-    """
-
-    item: str
-    name: str
-
 
 class Pictures:
     """The images of a folder or archive; made by `open`.
@@ -71,21 +56,25 @@ class Pictures:
         they lie in the archive.
     missing : list of (Picture, str)
         What a table names, or a folder holds, and can't be read, with the reason.
+    others : list of dict
+        Files that are not taken for photos, as rows ``kind files first``: an ending, or what else they are;
+        how many; the first names.
+    notes : list of str
+        What might surprise about names and ids, for people.
     """
 
     def __init__(
-        self,
-        path: PathLike,
-        source: Source,
-        found: list[tuple[Picture, int]],
-        missing: list[tuple[Picture, str]],
+        self, path: PathLike, source: Source, listed: Found, found: list[tuple[Picture, int]]
     ) -> None:
         found = sorted(found, key=lambda entry: (entry[0].item.encode(), entry[0].name.encode()))
         self.path = path
         self.kind = source.kind
         self.pictures = [picture for picture, _ in found]
         self.sizes = [size for _, size in found]
-        self.missing = missing
+        self.missing = listed.missing
+        self.others = listed.others
+        self.notes = [*source.notes, *listed.notes]
+        self._respelled = listed.respelled
         self._source = source
         self.order = self._reading_order(range(len(found)))
 
@@ -115,9 +104,10 @@ class Pictures:
         ----------
         source : path
         items_table : path, optional
-            A table (see `datasets.tables.read_table`) that names the item of each image; without it every
-            file with an image's ending is one, and its item is the name without folder and ending. Hidden
-            files and links to folders are left out.
+            A table (see `readers.tables.read_table`) that names the item of each image. Without it every
+            file is one that ends, or begins, like an image, and its item is the name without folder and
+            ending, in the composed form of Unicode (NFC), which catalogues have and Macs don't. Hidden files
+            and links to folders are left out.
         id_column, file_column : str, optional
             Its columns of item ids and of paths within `source`.
 
@@ -136,28 +126,26 @@ class Pictures:
             raise UsageError("--items needs the columns of ids and of files.", "Add --id COL --file COL.")
         place = open_source(source)
         if items_table is None:
-            wanted, missing = _by_name(place)
+            listed = listed_by_name(place)
         else:
-            wanted, missing = _by_table(items_table, str(id_column), str(file_column))
+            listed = listed_by_table(place, items_table, str(id_column), str(file_column))
         found = []
-        for picture in wanted:
+        for picture in listed.wanted:
             size = place.size(picture.name)
             if isinstance(size, int):
                 found.append((picture, size))
             else:
-                missing.append((picture, size))
+                listed.missing.append((picture, size))
         if not found:
-            more = ""
-            if missing:
-                picture, reason = missing[0]
-                more = f"; {len(missing):,} can't be read, '{picture.name}' for one: {reason}"
-            raise DataError(
-                f"There are no images in '{source}'{more}.",
-                f"Files that end in {', '.join(ENDINGS)} count as images."
-                if items_table is None
-                else "Paths in the table are relative to the folder or archive.",
-            )
-        return cls(source, place, found, missing)
+            raise _nothing(source, listed, items_table is not None)
+        return cls(source, place, listed, found)
+
+    def renamed(self, item_of: Callable[[str], str]) -> Pictures:
+        """The same images under other ids: `item_of` takes the name of an image and gives its item."""
+        found = [(Picture(item_of(one.name), one.name), size) for one, size in zip(self.pictures, self.sizes)]
+        notes = [note for note in self.notes if note not in self._source.notes]
+        listed = Found([picture for picture, _ in found], self.missing, self.others, notes)
+        return Pictures(self.path, self._source, listed, found)
 
     def _reading_order(self, indices: Sequence[int]) -> list[int]:
         if not self._source.sequential:
@@ -184,7 +172,26 @@ class Pictures:
             The archive was damaged since it was listed.
         """
         order = self._reading_order(indices)
-        yield from zip(order, self._source.read([self.pictures[index].name for index in order]))
+        with closing(self._source.read([self.pictures[index].name for index in order])) as contents:
+            yield from zip(order, contents)
+
+    def rows_in(self, ids: Ids) -> np.ndarray:
+        """Row of each image's item among `ids`, int64; −1 where it is none of them.
+
+        An id that differs only in its Unicode form counts as the same, unless another one does as well.
+        """
+        rows = ids.find(encode_ids(self._respelled.get(one.item, one.item) for one in self.pictures))
+        rows = np.where(rows < 0, ids.find(encode_ids(one.item for one in self.pictures)), rows)
+        unknown = [k for k in np.flatnonzero(rows < 0).tolist() if not self.pictures[k].item.isascii()]
+        if unknown:
+            forms: dict[str, int] = {}
+            for row, text in enumerate(ids.texts()):
+                if not text.isascii():
+                    form = unicodedata.normalize("NFC", text)
+                    forms[form] = -1 if form in forms else row
+            for k in unknown:
+                rows[k] = forms.get(unicodedata.normalize("NFC", self.pictures[k].item), -1)
+        return rows
 
     def digest(self) -> str:
         """SHA-256 over items, names and sizes in reading order."""
@@ -195,44 +202,18 @@ class Pictures:
         return total.hexdigest()
 
 
-def _by_name(place: Source) -> tuple[list[Picture], list[tuple[Picture, str]]]:
-    names, bad = place.listing()
-    wanted = [Picture(_stem(name), name) for name in names if name.lower().endswith(ENDINGS)]
-    missing = [
-        (Picture(_stem(name), name), reason)
-        for name, reason in bad
-        if name.endswith("/") or name.lower().endswith(ENDINGS)
-    ]
-    return wanted, missing
-
-
-def _stem(name: str) -> str:
-    return posixpath.splitext(posixpath.basename(name.rstrip("/")))[0]
-
-
-def _by_table(
-    path: PathLike, id_column: str, file_column: str
-) -> tuple[list[Picture], list[tuple[Picture, str]]]:
-    from ivbpr_numba.readers.tables import read_table
-
-    columns = [id_column] if id_column == file_column else [id_column, file_column]
-    table = read_table(path, columns)
-    wanted: dict[Picture, None] = {}
-    missing = []
-    for item, file in zip(table[id_column].tolist(), table[file_column].tolist()):
-        name = posixpath.normpath(file) if file else ""
-        picture = Picture(item, name)
-        if picture in wanted:
-            continue
-        if not item or "\0" in item:
-            missing.append((picture, "the table gives it no item id"))
-        elif not file:
-            missing.append((picture, "the table names no file"))
-        elif name.startswith(("/", "../")) or name == "..":
-            missing.append((Picture(item, file), "the path leads out of the folder or archive"))
-        else:
-            wanted[picture] = None
-    return list(wanted), missing
+def _nothing(source: PathLike, listed: Found, by_table: bool) -> DataError:
+    more = ""
+    if listed.missing:
+        picture, reason = listed.missing[0]
+        more = f"; {len(listed.missing):,} can't be read, '{picture.name}' for one: {reason}"
+    elif listed.others:
+        held = ", ".join(f"{row['files']:,} {row['kind']}" for row in listed.others[:5])
+        more = f"; it holds {held}"
+    hint = f"Files count that end in {', '.join(ENDINGS)}, or that begin as such images do."
+    if by_table:
+        hint = "Paths in the table are relative to the folder or archive."
+    return DataError(f"There are no images in '{source}'{more}.", hint)
 
 
 @dataclass(frozen=True)

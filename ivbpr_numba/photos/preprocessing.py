@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ivbpr_numba.errors import DataError, UsageError, did_you_mean
+from ivbpr_numba.readers.text import read_text
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -59,6 +60,11 @@ class Preprocessing:
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     resize: int | None = None
+
+    @property
+    def keeps_pixels(self) -> bool:
+        """Whether the values are the pixels themselves, 0 to 255."""
+        return (self.scale, self.mean, self.std) == (1, (0, 0, 0), (1, 1, 1))
 
     def fit(self, image: Image) -> Image:
         """An RGB image scaled and cut to `size`."""
@@ -181,11 +187,7 @@ class Preprocessing:
         if not path.is_file():
             hint = did_you_mean(text, PRESETS) or f"Name a JSON file or one of {', '.join(PRESETS)}."
             raise UsageError(f"The preprocessing '{text}' is no file.", hint)
-        try:
-            content = path.read_text(encoding="utf-8")
-        except UnicodeDecodeError:
-            raise DataError(f"'{text}' is no text.", f"Write {EXAMPLE}.") from None
-        return cls.from_json(content, text)
+        return cls.from_json(read_text(path), text)
 
     def _checked(self, where: str) -> Preprocessing:
         problems = [

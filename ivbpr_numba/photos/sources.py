@@ -12,15 +12,18 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Protocol
 
 from ivbpr_numba.errors import DataError, UsageError
 from ivbpr_numba.photos.decoding import LARGEST_FILE
+from ivbpr_numba.photos.kinds import ENDINGS, START
+from ivbpr_numba.photos.zip_names import zip_name
 from ivbpr_numba.store.atomic import PathLike, os_problem
 
-__all__ = ["Source", "open_source", "visible"]
+__all__ = ["Listing", "Source", "open_source", "visible"]
 
 _NO_UTF8 = "its name is not valid UTF-8"
 _BROKEN = (
@@ -29,14 +32,50 @@ _BROKEN = (
 )
 
 
+@dataclass
+class Listing:
+    """What a place holds.
+
+    Attributes
+    ----------
+    names : list of str
+        All visible files.
+    bad : list of (str, str)
+        Names of what can't be read, and why.
+    others : list of (str, str)
+        Names of what is not looked at, and its kind: hidden files (a hidden folder counts once), links to
+        folders, pipes and the like.
+    """
+
+    names: list[str] = field(default_factory=list)
+    bad: list[tuple[str, str]] = field(default_factory=list)
+    others: list[tuple[str, str]] = field(default_factory=list)
+
+
 class Source(Protocol):
-    """A place with files; names are relative, with slashes."""
+    """A place with files; names are relative, with slashes.
+
+    Attributes
+    ----------
+    kind : str
+    sequential : bool
+        Files can be read fast only in the order of `position`.
+    notes : list of str
+        What might surprise about its names, for people.
+    """
 
     kind: str
-    sequential: bool  # files can be read fast only in the order of `position`
+    sequential: bool
+    notes: list[str]
 
-    def listing(self) -> tuple[list[str], list[tuple[str, str]]]:
-        """Names of all visible files; and (name, reason) of what can't be read."""
+    def listing(self) -> Listing:
+        """Everything in it."""
+
+    def starts(self, names: Sequence[str]) -> Iterator[bytes]:
+        """The first bytes of each file, as far as they tell what it is; empty where it can't be read.
+
+        Of files whose names end like an image's they may be empty.
+        """
 
     def size(self, name: str) -> int | str:
         """Bytes of a file, or the reason why it can't be read."""
@@ -44,8 +83,8 @@ class Source(Protocol):
     def position(self, name: str) -> int:
         """Where it lies, for sequential sources."""
 
-    def read(self, names: Sequence[str]) -> Iterator[bytes | str]:
-        """The content of each file, or the reason why it can't be read."""
+    def read(self, names: Sequence[str]) -> Generator[bytes | str, None, None]:
+        """The content of each file, or the reason why it can't be read; close it."""
 
 
 def open_source(path: PathLike) -> Source:
@@ -89,7 +128,35 @@ def open_source(path: PathLike) -> Source:
 
 def visible(name: str) -> bool:
     """Whether no part of a path is hidden or made by a system for itself."""
-    return not any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
+    return _hidden_part(name) is None
+
+
+def _hidden_part(name: str) -> str | None:
+    """A path up to its first hidden part; None where there is none."""
+    parts = name.split("/")
+    for k, part in enumerate(parts):
+        if part == "__MACOSX" or (part.startswith(".") and part not in (".", "..")):
+            return "/".join(parts[: k + 1])
+    return None
+
+
+def _listing(names: Iterable[str], bad: Sequence[tuple[str, str]] = ()) -> Listing:
+    """Of the members of an archive."""
+    found = Listing(bad=list(bad))
+    hidden: dict[str, None] = {}
+    for name in names:
+        part = _hidden_part(name)
+        if part is None:
+            found.names.append(name)
+        else:
+            hidden[part] = None
+    found.others = [(name, "hidden") for name in hidden]
+    return found
+
+
+def _inside(name: str) -> str:
+    """The path of an archive's member as that of a file in a folder."""
+    return posixpath.normpath(name).lstrip("/")
 
 
 def _printable_name(name: str) -> str | None:
@@ -107,29 +174,39 @@ class _Folder:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.notes: list[str] = []
 
-    def listing(self) -> tuple[list[str], list[tuple[str, str]]]:
+    def listing(self) -> Listing:
         # Links to folders aren't followed: they may lead in circles or to the whole disk.
-        names, bad, folders = [], [], [""]
+        found, folders = Listing(), [""]
         while folders:
             inner = folders.pop()
             try:
                 entries = list(os.scandir(self._path / inner))
             except OSError as problem:
-                bad.append((f"{inner}/", f"the folder can't be read ({problem.strerror})"))
+                found.bad.append((f"{inner}/", f"the folder can't be read ({problem.strerror})"))
                 continue
             for entry in entries:
                 name = f"{inner}/{entry.name}" if inner else entry.name
-                if not visible(entry.name):
-                    continue
                 odd = _printable_name(name)
-                if odd is not None:
-                    bad.append((odd, _NO_UTF8))
+                if not visible(entry.name):
+                    found.others.append((odd or name, "hidden"))
+                elif odd is not None:
+                    found.bad.append((odd, _NO_UTF8))
                 elif entry.is_dir(follow_symlinks=False):
                     folders.append(name)
+                elif entry.is_symlink() and os.path.isdir(entry.path):
+                    found.others.append((name, "link to a folder"))
                 elif entry.is_symlink() or entry.is_file():
-                    names.append(name)
-        return names, bad
+                    found.names.append(name)
+                else:
+                    found.others.append((name, "no regular file"))
+        return found
+
+    def starts(self, names: Sequence[str]) -> Iterator[bytes]:
+        for name in names:
+            content = _read_file(self._path / name, START)
+            yield content if isinstance(content, bytes) else b""
 
     def size(self, name: str) -> int | str:
         try:
@@ -141,7 +218,7 @@ class _Folder:
     def position(self, name: str) -> int:
         return 0
 
-    def read(self, names: Sequence[str]) -> Iterator[bytes | str]:
+    def read(self, names: Sequence[str]) -> Generator[bytes | str, None, None]:
         for name in names:
             yield _read_file(self._path / name)
 
@@ -156,7 +233,8 @@ def _why(problem: Exception) -> str:
     }.get(number or 0, f"it can't be read ({getattr(problem, 'strerror', None) or problem})")
 
 
-def _read_file(path: Path) -> bytes | str:
+def _read_file(path: Path, most: int | None = None) -> bytes | str:
+    """A whole file, or its first `most` bytes; or why it can't be read."""
     try:
         # Without O_NONBLOCK a pipe that has taken the place of a file would wait for a writer for ever.
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -164,6 +242,8 @@ def _read_file(path: Path) -> bytes | str:
             found = os.fstat(fd)
             if not stat.S_ISREG(found.st_mode):
                 return "not a regular file"
+            if most is not None:
+                return file.read(most)
             if found.st_size > LARGEST_FILE:
                 return _too_large(found.st_size)
             return file.readall()
@@ -181,19 +261,40 @@ class _Zip:
 
     def __init__(self, path: PathLike) -> None:
         self._path = path
+        self.notes: list[str] = []
+        self._members: dict[str, zipfile.ZipInfo] = {}
+        guessed = []
         try:
             with zipfile.ZipFile(path) as archive:
                 # Of two members of one name the later one counts, as when they are unpacked.
-                self._members = {
-                    posixpath.normpath(info.filename): info
-                    for info in archive.infolist()
-                    if not info.is_dir()
-                }
+                for info in archive.infolist():
+                    written, sure = zip_name(info)
+                    if written.endswith("/"):
+                        continue
+                    name = _inside(written)
+                    self._members[name] = info
+                    if not sure:
+                        guessed.append(name)
         except (*_BROKEN, NotImplementedError) as problem:
             raise _broken(path, problem) from None
+        if guessed:
+            self.notes.append(
+                f"{len(guessed):,} names in '{path}' don't say which letters they are written in and were "
+                f"read as code page 437, the rule for zip; '{guessed[0]}' for one."
+            )
 
-    def listing(self) -> tuple[list[str], list[tuple[str, str]]]:
-        return [name for name in self._members if visible(name)], []
+    def listing(self) -> Listing:
+        return _listing(self._members)
+
+    def starts(self, names: Sequence[str]) -> Iterator[bytes]:
+        try:
+            archive = zipfile.ZipFile(self._path)
+        except _BROKEN as problem:
+            raise _broken(self._path, problem) from None
+        with archive:
+            for name in names:
+                content = self._one(archive, self._members[name], START)
+                yield content if isinstance(content, bytes) else b""
 
     def size(self, name: str) -> int | str:
         info = self._members.get(name)
@@ -206,7 +307,7 @@ class _Zip:
     def position(self, name: str) -> int:
         return 0
 
-    def read(self, names: Sequence[str]) -> Iterator[bytes | str]:
+    def read(self, names: Sequence[str]) -> Generator[bytes | str, None, None]:
         try:
             archive = zipfile.ZipFile(self._path)
         except _BROKEN as problem:
@@ -216,14 +317,14 @@ class _Zip:
                 yield self._one(archive, self._members[name])
 
     @staticmethod
-    def _one(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes | str:
+    def _one(archive: zipfile.ZipFile, info: zipfile.ZipInfo, most: int = -1) -> bytes | str:
         if info.flag_bits & 1:
             return "encrypted in the archive"
-        if info.file_size > LARGEST_FILE:
+        if most < 0 and info.file_size > LARGEST_FILE:
             return _too_large(info.file_size)
         try:
             with archive.open(info) as member:
-                return member.read()
+                return member.read(most)
         except NotImplementedError as problem:
             return f"packed in a way that can't be read ({problem})"
         except (*_BROKEN, RuntimeError) as problem:
@@ -263,6 +364,10 @@ class _Tar:
         self._codec = codec
         self.kind = "tar" if codec == "plain" else f"tar, {codec}"
         self.sequential = codec != "plain"
+        self.notes: list[str] = []
+        self._starts: dict[
+            str, bytes
+        ] = {}  # of what doesn't end like an image: a compressed file is read once
         self._members: dict[str, tuple[int, int] | str] = {}  # where its bytes are, or a reason
         self._bad: list[tuple[str, str]] = []
         try:
@@ -278,7 +383,7 @@ class _Tar:
         archive: Any = tarfile.TarFile(fileobj=watched, mode="r", encoding="utf-8", errors="surrogateescape")
         while (member := archive.next()) is not None:
             archive.members.clear()  # otherwise all headers are kept
-            name = posixpath.normpath(member.name).lstrip("/")
+            name = _inside(member.name)
             if member.isdir():
                 continue
             odd = _printable_name(name)
@@ -290,12 +395,19 @@ class _Tar:
                 self._members[name] = "not a regular file"
             else:
                 self._members[name] = (member.offset_data, member.size)
+                if not name.lower().endswith(ENDINGS):
+                    file.seek(member.offset_data)
+                    self._starts[name] = file.read(min(START, member.size))
         # tarfile takes a damaged header, and the end of a file that was cut, for the end of the archive.
         if len(watched.last) < tarfile.BLOCKSIZE or watched.last.strip(b"\0"):
             raise tarfile.ReadError(f"it ends without an end mark after {len(self._members):,} files")
 
-    def listing(self) -> tuple[list[str], list[tuple[str, str]]]:
-        return [name for name in self._members if visible(name)], self._bad
+    def listing(self) -> Listing:
+        return _listing(self._members, self._bad)
+
+    def starts(self, names: Sequence[str]) -> Iterator[bytes]:
+        for name in names:
+            yield self._starts.get(name, b"")
 
     def size(self, name: str) -> int | str:
         found = self._members.get(name, "there is no such file in the archive")
@@ -305,7 +417,7 @@ class _Tar:
         found = self._members[name]
         return 0 if isinstance(found, str) else found[0]
 
-    def read(self, names: Sequence[str]) -> Iterator[bytes | str]:
+    def read(self, names: Sequence[str]) -> Generator[bytes | str, None, None]:
         before, content = "", b""
         try:
             with _unpacked(self._path, self._codec) as file:

@@ -14,6 +14,7 @@ from ivbpr_numba.datasets.dataset import Dataset
 from ivbpr_numba.datasets.scores import open_scores
 from ivbpr_numba.errors import DataError, UsageError, did_you_mean
 from ivbpr_numba.kernels.scalar.random import SAMPLE, mix64
+from ivbpr_numba.questions.results import AucReport
 from ivbpr_numba.ranking import (
     COLD_BELOW,
     Counts,
@@ -69,7 +70,7 @@ def auc(
     per_user: PathLike | None = None,
     metrics: Sequence[str] = (),
     baselines: Sequence[str] = (),
-) -> dict[str, Any]:
+) -> AucReport:
     """Exact AUC of a fitted model over all candidates, All Items and Cold Start.
 
     A user's held-out item is compared with every item that the user has in no part of the split.
@@ -98,9 +99,10 @@ def auc(
 
     Returns
     -------
-    dict
-        ``model split ties``; for each setting, and for ``stratified``, ``auc users pairs tied_pairs stderr
-        ci95``; ``baselines``; ``seconds``; ``warnings``.
+    AucReport
+        A dictionary: ``model split ties``; for each setting, and for ``stratified``, ``auc users pairs
+        tied_pairs stderr ci95``; ``baselines``; ``seconds``; ``warnings``. Its method `to_frame` gives a row
+        for each scorer and setting.
 
     Raises
     ------
@@ -128,7 +130,7 @@ def auc(
     )
 
 
-def auc_of_scores(scores: PathLike | np.ndarray, data: Dataset, **options: Any) -> dict[str, Any]:
+def auc_of_scores(scores: PathLike | np.ndarray, data: Dataset, **options: Any) -> AucReport:
     """Judge any other program's scores by the same protocol.
 
     Parameters
@@ -162,7 +164,7 @@ def judge(
     per_user: PathLike | None = None,
     metrics: Sequence[str] = (),
     baselines: Sequence[str] = (),
-) -> dict[str, Any]:
+) -> AucReport:
     """Judge a scorer; see `auc`. `make_scorer` is called once the options are known to be right."""
     _check("setting", settings, SETTINGS)
     _check("split", [split], SPLITS)
@@ -179,7 +181,7 @@ def judge(
     cold = trained[asked.targets] < cold_below
     scorer = make_scorer()
     counts = count(scorer, asked, classes)
-    report: dict[str, Any] = {"model": name, "split": split, "ties": ties}
+    report = AucReport(model=name, split=split, ties=ties)
     report |= _settings(counts, cold, settings, ties, cold_below)
     for metric, value in zip(metrics, wanted):
         report.setdefault("metrics", {})[metric] = _metric(counts, *value)

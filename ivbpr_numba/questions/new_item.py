@@ -20,8 +20,8 @@ from ivbpr_numba.ranking import scores
 from ivbpr_numba.store.atomic import PathLike, os_problem
 
 if TYPE_CHECKING:
-    from ivbpr_numba.features.alignment import FeatureRecord
     from ivbpr_numba.features.features import Features
+    from ivbpr_numba.features.record import FeatureRecord
     from ivbpr_numba.models.base import Model
     from ivbpr_numba.photos.preprocessing import Preprocessing
 

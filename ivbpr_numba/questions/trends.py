@@ -22,9 +22,10 @@ from ivbpr_numba.errors import UsageError, did_you_mean
 from ivbpr_numba.features.layout import Columns
 from ivbpr_numba.models.epochs import epoch_of
 from ivbpr_numba.parameters import TemporalParameters
+from ivbpr_numba.questions.results import TrendRows
 
 if TYPE_CHECKING:
-    from ivbpr_numba.features.alignment import FeatureRecord
+    from ivbpr_numba.features.record import FeatureRecord
     from ivbpr_numba.models.base import Model
 
 __all__ = ["Trends", "measure", "trends"]
@@ -144,7 +145,7 @@ def trends(
     users: str = "all",
     bootstrap: int = 200,
     seed: int = 0,
-) -> list[dict[str, Any]]:
+) -> TrendRows:
     """How the liking of features changed from epoch to epoch of a model in time (specification 8).
 
     Parameters
@@ -167,12 +168,12 @@ def trends(
 
     Returns
     -------
-    list of dict
-        One row per feature and epoch: ``epoch`` (from 0), ``from`` and ``to`` (ISO dates), ``events``
-        (training and validation), ``feature``, ``group``, ``influence`` (equation 8, within this fit only),
-        ``response`` (score units, centred within exclusive groups; its changes over time mean something),
-        ``low`` and ``high`` (95 % of the bootstrap over users: the spread of the mean under this one fit,
-        not the uncertainty of the fit).
+    TrendRows
+        A list with one dictionary per feature and epoch: ``epoch`` (from 0), ``from`` and ``to`` (ISO
+        dates), ``events`` (training and validation), ``feature``, ``group``, ``influence`` (equation 8,
+        within this fit only), ``response`` (score units, centred within exclusive groups; its changes over
+        time mean something), ``low`` and ``high`` (95 % of the bootstrap over users: the spread of the mean
+        under this one fit, not the uncertainty of the fit). Its method `to_frame` makes a data frame of it.
 
     Raises
     ------
@@ -180,7 +181,7 @@ def trends(
         A model without time or not fitted; an unknown feature or option.
     """
     found = measure(model, features, top=top, users=users, bootstrap=bootstrap, seed=seed)
-    return list(found.rows())
+    return TrendRows(found.rows())
 
 
 def measure(
@@ -311,6 +312,8 @@ def _mean(values: np.ndarray, axis: int) -> np.ndarray:
 
 def _interval(draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The middle 95 % of the resamples that have a value."""
+    if not draws.size:  # no feature at all, and NumPy gives one array for none
+        return np.full(draws.shape[1:], np.nan), np.full(draws.shape[1:], np.nan)
     empty = ~np.isfinite(draws).any(axis=0)
     low, high = np.nanquantile(np.where(empty, 0.0, draws), INTERVAL, axis=0)
     return np.where(empty, np.nan, low), np.where(empty, np.nan, high)

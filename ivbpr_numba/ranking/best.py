@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ivbpr_numba import backends
 from ivbpr_numba.ranking.scorers import ItemSide, RowScorer, Scorer, at_time, user_rows
 
 __all__ = ["scores", "scores_of_pairs", "scores_of_vectors", "top", "top_of_vectors"]
@@ -15,11 +16,9 @@ Best = tuple[list[np.ndarray], list[np.ndarray]]
 
 def scores_of_vectors(items: ItemSide, vectors: np.ndarray) -> np.ndarray:
     """Scores (n, I) float32 of user vectors (n, L), with the very bits that `count` compares."""
-    from ivbpr_numba.kernels.cpu.ranking import score_items
-
     tiles = items.tiles
     out = np.empty((len(vectors), len(items)), np.float32)
-    score_items(user_rows(vectors), tiles.values, tiles.item_slot, out)
+    backends.kernels().score_items(user_rows(vectors), tiles.values, tiles.item_slot, out)
     return out
 
 
@@ -55,12 +54,12 @@ def top_of_vectors(
     items: ItemSide, vectors: np.ndarray, n: int, owned: tuple[np.ndarray, np.ndarray], allowed: np.ndarray
 ) -> Best:
     """As `top`, for user vectors (m, L): stored, folded in or steered."""
-    from ivbpr_numba.kernels.cpu.top import top_items
-
     n = min(n, int(np.count_nonzero(allowed)))
     found, rows, sizes = _room(len(vectors), n)
     if n:
-        top_items(user_rows(vectors), items.tiles.values, owned[0], owned[1], allowed, found, rows, sizes)
+        backends.kernels().top_items(
+            user_rows(vectors), items.tiles.values, owned[0], owned[1], allowed, found, rows, sizes
+        )
     return _cut(found, rows, sizes)
 
 
@@ -89,8 +88,6 @@ def top(
     items, scores : lists of m arrays, int32 and float32
         Each as long as there are items to recommend.
     """
-    from ivbpr_numba.kernels.cpu.top import best_of_rows
-
     users = np.asarray(users, dtype=np.int64)
     scorer, _ = at_time(scorer)
     if not isinstance(scorer, RowScorer):
@@ -99,7 +96,7 @@ def top(
     found, items, sizes = _room(len(users), n)
     if n:
         rows = np.ascontiguousarray(scorer.rows(users), dtype=np.float32)
-        best_of_rows(rows, owned[0], owned[1], allowed, found, items, sizes)
+        backends.kernels().best_of_rows(rows, owned[0], owned[1], allowed, found, items, sizes)
     return _cut(found, items, sizes)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ivbpr_numba import backends
 from ivbpr_numba.ranking.scorers import CLASSES, Scorer, TemporalScorer, VectorScorer, user_rows
 
 if TYPE_CHECKING:
@@ -169,7 +170,9 @@ def all_and_cold(
     return found
 
 
-def count(scorer: Scorer, asked: Questions, classes: np.ndarray) -> Counts:
+def count(
+    scorer: Scorer, asked: Questions, classes: np.ndarray, kernels: backends.Kernels | None = None
+) -> Counts:
     """Count candidates below and equal to each target.
 
     Parameters
@@ -178,16 +181,17 @@ def count(scorer: Scorer, asked: Questions, classes: np.ndarray) -> Counts:
         One in time scores held-out item and candidates at the epoch of the held-out event.
     asked : Questions
     classes : (I,) int8, class of each item (see `item_classes`)
+    kernels : Kernels, optional
+        Of the device that counts; the CPU's unless others are given.
     """
     if isinstance(scorer, TemporalScorer):
-        return count_by_epoch(scorer.at, scorer.epochs(asked.times), asked, classes)
-    from ivbpr_numba.kernels.cpu.ranking import count_ranks, count_row
-
+        return count_by_epoch(scorer.at, scorer.epochs(asked.times), asked, classes, kernels)
+    kernels = kernels or backends.kernels()
     n = len(asked.users)
     less, equal = np.zeros((n, CLASSES), np.int64), np.zeros((n, CLASSES), np.int64)
     if isinstance(scorer, VectorScorer):
         tiles = scorer.items.tiled(classes)
-        count_ranks(
+        kernels.count_ranks(
             user_rows(scorer.user_vectors[asked.users]),
             tiles.values,
             tiles.tile_class,
@@ -203,14 +207,18 @@ def count(scorer: Scorer, asked: Questions, classes: np.ndarray) -> Counts:
             part = asked.part(np.arange(start, min(start + step, n)))
             where = slice(start, start + step)
             rows = np.ascontiguousarray(scorer.rows(part.users))
-            count_row(rows, classes, part.indptr, part.items, less[where], equal[where])
+            kernels.count_row(rows, classes, part.indptr, part.items, less[where], equal[where])
     pairs = np.tile(np.bincount(classes, minlength=CLASSES).astype(np.int64), (n, 1))
     np.subtract.at(pairs, (np.repeat(np.arange(n), np.diff(asked.indptr)), classes[asked.items]), 1)
     return Counts(less, equal, pairs, classes[asked.targets])
 
 
 def count_by_epoch(
-    scorer_of: Callable[[int], Scorer], epochs: np.ndarray, asked: Questions, classes: np.ndarray
+    scorer_of: Callable[[int], Scorer],
+    epochs: np.ndarray,
+    asked: Questions,
+    classes: np.ndarray,
+    kernels: backends.Kernels | None = None,
 ) -> Counts:
     """Count with another scorer in every epoch: a held-out item and its candidates share its epoch.
 
@@ -219,12 +227,12 @@ def count_by_epoch(
     scorer_of : callable
         From an epoch to its scorer; called once an epoch.
     epochs : (n,) int64, epoch of each question
-    asked, classes : as for `count`
+    asked, classes, kernels : as for `count`
     """
     n = len(asked.users)
     less, equal, pairs = (np.zeros((n, CLASSES), np.int64) for _ in range(3))
     for epoch in np.unique(epochs).tolist():
         chosen = np.flatnonzero(epochs == epoch)
-        found = count(scorer_of(epoch), asked.part(chosen), classes)
+        found = count(scorer_of(epoch), asked.part(chosen), classes, kernels)
         less[chosen], equal[chosen], pairs[chosen] = found.less, found.equal, found.pairs
     return Counts(less, equal, pairs, classes[asked.targets])

@@ -8,7 +8,9 @@ from functools import cached_property
 
 import numpy as np
 
+from ivbpr_numba import backends
 from ivbpr_numba.arrays import padded
+from ivbpr_numba.kernels.arguments import TILE
 from ivbpr_numba.parameters import (
     FactorParameters,
     PopularityParameters,
@@ -70,8 +72,6 @@ class ItemSide:
 
     def tiled(self, classes: np.ndarray) -> Tiles:
         """The items in tiles of one class each, (I,) int8 below `CLASSES`."""
-        from ivbpr_numba.kernels.cpu.ranking import TILE
-
         n_items, length = self.vectors.shape
         order = np.argsort(classes, kind="stable")
         sizes = np.bincount(classes, minlength=CLASSES)
@@ -216,11 +216,10 @@ def scorer_of(
 
 def random_scorer(n_items: int, seed: int) -> RowScorer:
     """RAND: an independent uniform score of every user and item, by hash (paper 4.3)."""
-    from ivbpr_numba.kernels.cpu.ranking import random_scores
 
     def rows(users: np.ndarray) -> np.ndarray:
         out = np.empty((len(users), n_items), np.float32)
-        random_scores(np.uint64(seed), np.asarray(users, np.int64), out)
+        backends.kernels().random_scores(np.uint64(seed), np.asarray(users, np.int64), out)
         return out
 
     return RowScorer(rows, n_items)

@@ -66,7 +66,7 @@ def reviews(stream: ByteStream, declared: str | None) -> Reader | None:
     _agree(stream, declared, source, "reviews", why)
     times = [record.get(columns["time"]) for record in objects]
     if declared in ("amazon-2014", "amazon-2018"):
-        _refuse_milliseconds(stream, declared, times)
+        _refuse_finer_units(stream, declared, times)
     read = partial(_read_reviews, stream, columns)
     return Reader(stream, source, "reviews", why, columns, read)
 
@@ -112,7 +112,7 @@ def ratings(stream: ByteStream, declared: str | None) -> Reader | None:
         source, why = declared, "--source; four columns, the third of stars, the fourth of times"
     _agree(stream, declared, source, "ratings", why)
     if declared in ("amazon-2014", "amazon-2018"):
-        _refuse_milliseconds(stream, declared, columns[3])
+        _refuse_finer_units(stream, declared, columns[3])
     return _ratings_reader(stream, source, why, 4, header=False)
 
 
@@ -156,11 +156,12 @@ def _are_times(values: list[Any]) -> bool:
     return bool((good & (seconds > 100_000_000)).mean() >= _MOSTLY)
 
 
-def _refuse_milliseconds(stream: ByteStream, declared: str, times: list[Any]) -> None:
-    _, _, n_milli = settle_times(parse_times(times))
-    if n_milli > len(times) / 2:
+def _refuse_finer_units(stream: ByteStream, declared: str, times: list[Any]) -> None:
+    _, _, units = settle_times(parse_times(times))
+    if sum(units.values()) > len(times) / 2:
+        unit = max(units, key=lambda unit: units[unit])
         raise DataError(
-            f"'{stream.path}' has times in milliseconds, {declared} has seconds.",
+            f"'{stream.path}' has times in {unit}, {declared} has seconds.",
             "Leave out --source, or name the release it comes from.",
         )
 

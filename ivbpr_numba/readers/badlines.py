@@ -8,9 +8,11 @@ from typing import Any
 
 from ivbpr_numba.errors import DataError
 
-__all__ = ["BadLines"]
+__all__ = ["NOT_UTF8", "RECODE", "BadLines", "summarise"]
 
 _NAMED = 5
+NOT_UTF8 = "not UTF-8"
+RECODE = "Convert it: iconv -f latin1 -t utf-8, or from whatever encoding it has."
 
 
 @dataclass
@@ -42,9 +44,12 @@ class BadLines:
             When strict.
         """
         if self.strict:
-            raise DataError(
-                f"'{self.name}', {self.unit} {line}: {reason}.", "Mend it, or leave out --strict."
+            hint = (
+                f"{RECODE.removesuffix('.')}, or leave out --strict."
+                if reason == NOT_UTF8
+                else "Mend it, or leave out --strict."
             )
+            raise DataError(f"'{self.name}', {self.unit} {line}: {reason}.", hint)
         count, first = self.reasons.get(reason, (0, []))
         self.reasons[reason] = (count + 1, [*first, line] if len(first) < _NAMED else first)
 
@@ -58,6 +63,11 @@ class BadLines:
         """All bad lines."""
         return sum(count for count, _ in self.reasons.values())
 
+    @property
+    def advice(self) -> str:
+        """What helps against the most frequent reason, empty where that is not known."""
+        return RECODE if self.reasons and self.rows()[0]["reason"] == NOT_UTF8 else ""
+
     def rows(self) -> list[dict[str, Any]]:
         """``reason count first`` of each reason, the most frequent first."""
         ordered = sorted(self.reasons.items(), key=lambda entry: (-entry[1][0], entry[0]))
@@ -67,8 +77,15 @@ class BadLines:
 
     def summary(self) -> str:
         """One sentence about them, empty when there are none."""
-        parts = []
-        for reason, count, first in (row.values() for row in self.rows()):
-            more = ", …" if count > len(first) else ""
-            parts.append(f"{count:,} × {reason} ({self.unit} {', '.join(map(str, first))}{more})")
-        return "; ".join(parts)
+        return summarise(self.rows())
+
+
+def summarise(rows: list[dict[str, Any]]) -> str:
+    """One sentence about what `BadLines.rows` gave."""
+    parts = []
+    for row in rows:
+        reason, count, first = row.values()
+        unit = list(row)[2].removeprefix("first_").removesuffix("s")
+        more = ", …" if count > len(first) else ""
+        parts.append(f"{count:,} × {reason} ({unit} {', '.join(map(str, first))}{more})")
+    return "; ".join(parts)

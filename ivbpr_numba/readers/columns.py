@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from ivbpr_numba.errors import DataError, UsageError
 from ivbpr_numba.readers.amazon import LOOKS_LIKE_ITEM, LOOKS_LIKE_USER
 from ivbpr_numba.readers.badlines import BadLines
 from ivbpr_numba.readers.rows import Reader, Rows, matching
 from ivbpr_numba.readers.tables import Table, shown
-from ivbpr_numba.readers.times import are_compact_dates, parse_times, settle_times
+from ivbpr_numba.readers.time_column import FORMS, TimeColumn
+from ivbpr_numba.readers.times import are_compact_dates, are_times
 
 __all__ = ["purchases"]
 
@@ -25,7 +28,9 @@ _NAMES = {
 _MOSTLY = 0.8
 
 
-def purchases(table: Table, user: str | None, item: str | None, time: str | None) -> Reader:
+def purchases(
+    table: Table, user: str | None, item: str | None, time: str | None, time_format: str | None = None
+) -> Reader:
     """Decide which columns are meant.
 
     Columns that are given are taken; the others are found by their names, in a file without header by
@@ -34,7 +39,7 @@ def purchases(table: Table, user: str | None, item: str | None, time: str | None
     Raises
     ------
     UsageError
-        One column is given twice.
+        One column is given twice, or a form of times without a column of them.
     DataError
         A given column does not exist, user and item can't be guessed, the columns look swapped, or the
         column of times holds none.
@@ -53,7 +58,12 @@ def purchases(table: Table, user: str | None, item: str | None, time: str | None
         if role not in chosen and role in guessed and guessed[role] not in chosen.values():
             chosen[role] = guessed[role]
     _check(table, chosen)
-    compact = "time" in chosen and _check_times(table, chosen["time"])
+    if time_format is not None and "time" not in chosen:
+        raise UsageError(
+            f"No column of '{table.stream.path}' holds times as far as known, but their form is given.",
+            "Name the column with --time.",
+        )
+    compact = "time" in chosen and _check_times(table, chosen["time"], time_format)
     taken = [role for role in chosen if given[role] is None]
     reason = "by name" if table.has_header else "by place, as there is no header"
     why = "; ".join(
@@ -66,13 +76,13 @@ def purchases(table: Table, user: str | None, item: str | None, time: str | None
         if part
     )
     read = partial(_read, table, chosen)
-    return Reader(table.stream, "table", table.kind, why, chosen, read, compact, table.unit)
+    return Reader(table.stream, "table", table.kind, why, chosen, read, compact, table.unit, time_format)
 
 
 def _by_number(table: Table, given: dict[str, str | None]) -> bool:
     """Whether columns are given by number although the first line was taken for a header."""
     names = [name for name in given.values() if name is not None]
-    numbers = all(name.isdecimal() and 1 <= int(name) <= len(table.columns) for name in names)
+    numbers = all(re.fullmatch("[1-9][0-9]{0,5}", name) and int(name) <= len(table.columns) for name in names)
     lines = table.kind not in ("JSON lines", "Parquet")
     return table.has_header and lines and bool(names) and numbers and not set(names) & set(table.columns)
 
@@ -107,8 +117,7 @@ def _times_share(values: list[Any], above: int = 0) -> float:
     if not texts:
         return 0.0
     compact = are_compact_dates([str(value).strip() for value in texts])
-    seconds, good, _ = settle_times(parse_times(texts, compact))
-    return float((good & (seconds >= above)).mean())
+    return float(are_times(texts, compact, above).mean())
 
 
 def _check(table: Table, chosen: dict[str, str]) -> None:
@@ -130,15 +139,23 @@ def _check(table: Table, chosen: dict[str, str]) -> None:
         )
 
 
-def _check_times(table: Table, name: str) -> bool:
+def _check_times(table: Table, name: str, form: str | None) -> bool:
     """Refuse a column that holds no times; returns whether they are dates of eight digits."""
     texts = [value for value in table.sampled(name) if value not in (None, "")]
-    if texts and _times_share(texts) == 0.0:
+    if form is not None:
+        fitting = TimeColumn(form=form).read(texts, np.arange(len(texts))).good
+    else:
+        fitting = are_times(texts, are_compact_dates([str(value).strip() for value in texts]))
+    if texts and not fitting.any():
+        kind = f"times of the form '{form}'" if form else "times"
         raise DataError(
-            f"The column '{name}' of '{table.stream.path}' holds no times, but {shown(str(texts[0]))}.",
-            "Times are ISO dates (2020-09-01), unix seconds or milliseconds.",
+            f"The column '{name}' of '{table.stream.path}' holds no {kind}, but {shown(str(texts[0]))}.",
+            "Make --time-format fit it."
+            if form
+            else "Times are ISO dates (2020-09-01) or unix time in seconds or finer units; others need "
+            f"--time-format, {FORMS}.",
         )
-    return are_compact_dates([str(value).strip() for value in texts])
+    return form is None and are_compact_dates([str(value).strip() for value in texts])
 
 
 def _read(table: Table, chosen: dict[str, str], bad: BadLines) -> Iterator[Rows]:

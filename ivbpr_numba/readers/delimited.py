@@ -9,7 +9,7 @@ from itertools import chain
 
 import numpy as np
 
-from ivbpr_numba.readers.badlines import BadLines
+from ivbpr_numba.readers.badlines import NOT_UTF8, BadLines
 from ivbpr_numba.readers.streams import ByteStream, line_blocks
 
 __all__ = ["DELIMITERS", "columns", "decode_lines", "delimiter_of", "first_records"]
@@ -17,7 +17,6 @@ __all__ = ["DELIMITERS", "columns", "decode_lines", "delimiter_of", "first_recor
 DELIMITERS = {"\t": "TSV", ",": "CSV", ";": "CSV with semicolons", "|": "CSV with bars"}
 # A line of its own: an open quote swallows it, so its absence betrays one.
 _SENTINEL = "\x1e\n"
-NOT_UTF8 = "not UTF-8"
 
 Record = list[str]
 

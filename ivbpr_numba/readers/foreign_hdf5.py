@@ -19,8 +19,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from ivbpr_numba.errors import DataError
+from ivbpr_numba.errors import DataError, IvbprError
 from ivbpr_numba.store.atomic import PathLike
+from ivbpr_numba.store.writers import unreadable
 
 __all__ = ["ForeignHdf5"]
 
@@ -41,6 +42,8 @@ class ForeignHdf5:
     ------
     DataError
         On opening or reading: damaged, or too large for the memory.
+    UsageError
+        It can't be read because another process is writing it.
     """
 
     def __init__(self, path: PathLike) -> None:
@@ -109,7 +112,7 @@ class ForeignHdf5:
             raise self._failed()
         return line
 
-    def _failed(self) -> DataError:
+    def _failed(self) -> IvbprError:
         """What the end of the child says about the file."""
         assert self._child.stderr is not None
         said = self._child.stderr.read().decode("utf-8", "replace")
@@ -118,9 +121,10 @@ class ForeignHdf5:
             reason = f"the HDF5 library ended with {signal.Signals(-code).name}"
         else:
             reason = " ".join(said.split())[:300] or f"the HDF5 library came to no end in {SECONDS:.0f} s"
-        return DataError(
+        damaged = DataError(
             f"'{self._path}' is damaged or cut short ({reason}).", "Make the file again or restore a copy."
         )
+        return unreadable(self._path, damaged)
 
 
 # --- the child ---

@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from ivbpr_numba import backends
+from ivbpr_numba.ids import id_text
+
 __all__ = ["LONGEST_ID", "REASONS", "IdIndex"]
 
 LONGEST_ID = 1024  # bytes
@@ -24,9 +27,15 @@ class IdIndex:
     """A growing table of distinct ids; 20 to 45 bytes an id, besides its own bytes.
 
     Codes are 0, 1, … in the order of first appearance.
+
+    Attributes
+    ----------
+    floats : int
+        How many of the ids that were added came as floats (17.0, taken as 17).
     """
 
     def __init__(self) -> None:
+        self.floats = 0
         self._count = 0
         self._arena = np.zeros(1 << 12, np.uint8)
         self._offsets = np.zeros(1 << 8, np.int64)
@@ -64,13 +73,11 @@ class IdIndex:
 
     def take(self, codes: np.ndarray) -> np.ndarray:
         """Ids of these codes as fixed-width UTF-8."""
-        from ivbpr_numba.kernels.cpu.idtable import gather_ids
-
         codes = np.asarray(codes, dtype=np.int64)
         lengths = np.diff(self._offsets[: self._count + 1])[codes]
         width = int(lengths.max(initial=1))
         out = np.zeros((len(codes), width), np.uint8)
-        gather_ids(self._arena, self._offsets, codes, out)
+        backends.kernels().gather_ids(self._arena, self._offsets, codes, out)
         return out.reshape(-1).view(f"S{width}")
 
     def _number(self, values: Sequence[Any], add: bool) -> np.ndarray:
@@ -90,16 +97,15 @@ class IdIndex:
         for k, value in enumerate(values):
             data, wrong[k] = _encode(value)
             good.append(data)
+            self.floats += add and isinstance(value, float) and wrong[k] == 0
         codes = self._number_text(b"\0".join(good) + b"\0", len(good), add)
         return np.where(wrong < 0, wrong, codes).astype(np.int32)
 
     def _number_text(self, text: bytes, n: int, add: bool) -> np.ndarray:
-        from ivbpr_numba.kernels.cpu.idtable import number_ids
-
         out = np.empty(n, np.int32)
         if add:
             self._make_room(n, len(text))
-        self._count = number_ids(
+        self._count = backends.kernels().number_ids(
             np.frombuffer(text, np.uint8),
             n,
             LONGEST_ID,
@@ -114,8 +120,6 @@ class IdIndex:
         return out
 
     def _make_room(self, n: int, size: int) -> None:
-        from ivbpr_numba.kernels.cpu.idtable import rebuild_slots
-
         used = int(self._offsets[self._count])
         # resize() extends in place: no second copy of a large table.
         if used + size > len(self._arena):
@@ -125,20 +129,21 @@ class IdIndex:
             self._offsets.resize(larger, refcheck=False)
         if 3 * (self._count + n) > 2 * len(self._slots):
             slots = np.full(1 << (3 * (self._count + n) // 2).bit_length(), -1, np.int64)
-            rebuild_slots(self._slots, slots)
+            backends.kernels().rebuild_slots(self._slots, slots)
             self._slots = slots
 
 
 def _encode(value: Any) -> tuple[bytes, int]:
     """UTF-8 of an id and 0, or nothing and the negative number of what is wrong with it."""
-    if value is None:
-        return b"", -1
-    if isinstance(value, bool) or not isinstance(value, (int, str)):
-        return b"", -4
     try:
-        data = str(value).encode()
+        text = id_text(value)
+        data = (text or "").encode()
+    except TypeError:
+        return b"", -4
     except UnicodeEncodeError:
         return b"", -5
     except ValueError:  # Python refuses to print whole numbers of thousands of digits
         return b"", -2
+    if text is None:
+        return b"", -1
     return (b"", -3) if b"\0" in data else (data, 0)

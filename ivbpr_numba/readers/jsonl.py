@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import orjson
 
-from ivbpr_numba.readers.badlines import BadLines
-from ivbpr_numba.readers.streams import ByteStream, line_blocks
+from ivbpr_numba.readers.badlines import NOT_UTF8, BadLines
+from ivbpr_numba.readers.streams import ByteStream, is_utf8, line_blocks
 
 __all__ = ["column", "first_objects", "json_records", "looks_like_json", "parse_literal"]
 
@@ -136,19 +136,11 @@ def _parse_one_by_one(
             record = _parse(line, literal)
         except ValueError:
             if line.strip():
-                bad.add(number, BROKEN if _is_utf8(line) else "not UTF-8")
+                bad.add(number, BROKEN if is_utf8(line) else NOT_UTF8)
             continue
         numbers.append(number)
         records.append(record)
     return np.array(numbers, dtype=np.int64), records
-
-
-def _is_utf8(line: bytes) -> bool:
-    try:
-        line.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def column(records: list[Record], key: str) -> list[Any]:

@@ -20,6 +20,7 @@ __all__ = ["CATEGORIES", "Metadata", "category_paths", "check_category", "is_in_
 
 CATEGORIES = ("clothing", "women", "men", "girls", "boys", "baby")
 _ROOT = "clothing shoes & jewelry"
+_SOME_IDS = 1000
 NODE_DEPTH = 4  # depth of the sub-category whose bias may drift
 
 
@@ -84,6 +85,10 @@ class Metadata:
         By item code: title, and the first four names of its first category path that is that long.
     described, members : int
         Distinct items in the metadata, and of those in the category.
+    some_ids : list of str
+        A few ids of the metadata, for messages.
+    titles_cut : int
+        Titles longer than asked for.
     inputs : list of dict
         ``name bytes compression sha256 recognised lines bad_lines`` of each file.
     """
@@ -94,6 +99,8 @@ class Metadata:
     nodes: dict[int, str] = field(default_factory=dict)
     described: int = 0
     members: int = 0
+    some_ids: list[str] = field(default_factory=list)
+    titles_cut: int = 0
     inputs: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -155,7 +162,9 @@ def read_metadata(
                     found.known[code] = True
                     found.member[code] |= belongs
                     if isinstance(title, str) and title and code not in found.titles:
-                        found.titles[code] = html.unescape(title)[:longest_title]
+                        whole = html.unescape(title)
+                        found.titles[code] = whole[:longest_title]
+                        found.titles_cut += len(whole) > longest_title
                     deep = next((path for path in own if len(path) >= NODE_DEPTH), None)
                     if deep is not None and code not in found.nodes:
                         found.nodes[code] = html.unescape(" > ".join(deep[:NODE_DEPTH]))[:longest_title]
@@ -173,6 +182,8 @@ def read_metadata(
             }
         )
     found.described, found.members = len(catalogue), int(np.count_nonzero(members))
+    some = catalogue.take(np.arange(min(len(catalogue), _SOME_IDS)))
+    found.some_ids = [value.decode() for value in some.tolist()]
     return found
 
 

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ivbpr_numba.errors import DataError, EnvironmentProblem
+from ivbpr_numba.errors import DataError, EnvironmentProblem, IvbprError
 from ivbpr_numba.store.atomic import PathLike
+from ivbpr_numba.store.writers import unreadable
 
-__all__ = ["MAGIC", "batches", "column_names"]
+__all__ = ["MAGIC", "batches", "column_names", "first_values"]
 
 MAGIC = b"PAR1"
 _ROWS = 1 << 16
@@ -30,9 +31,10 @@ def _open(path: PathLike) -> Any:
         raise _damaged(path, problem) from None
 
 
-def _damaged(path: PathLike, problem: Exception) -> DataError:
+def _damaged(path: PathLike, problem: Exception) -> IvbprError:
     what = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
-    return DataError(f"The Parquet file '{path}' can't be read: {what}.", "Fetch or make it again.")
+    damaged = DataError(f"The Parquet file '{path}' can't be read: {what}.", "Fetch or make it again.")
+    return unreadable(path, damaged)
 
 
 def column_names(path: PathLike) -> list[str]:
@@ -41,11 +43,18 @@ def column_names(path: PathLike) -> list[str]:
         return list(file.schema_arrow.names)
 
 
-def batches(path: PathLike, columns: list[str]) -> Iterator[tuple[int, list[list[Any]]]]:
+def first_values(path: PathLike, column: str, count: int = 200) -> list[Any]:
+    """Values of one column in the first rows, for a look at them."""
+    for _, (values,) in batches(path, [column], count):
+        return values
+    return []
+
+
+def batches(path: PathLike, columns: list[str], rows: int = _ROWS) -> Iterator[tuple[int, list[list[Any]]]]:
     """Read some columns, many rows at a time.
 
-    Whole numbers stay numbers, dates and times become seconds since 1970, everything else text; missing
-    values are None.
+    Whole numbers stay numbers, dates and times become seconds since 1970, lists of texts or numbers stay
+    lists, everything else becomes text; missing values are None.
 
     Yields
     ------
@@ -57,14 +66,14 @@ def batches(path: PathLike, columns: list[str]) -> Iterator[tuple[int, list[list
     Raises
     ------
     DataError
-        The file is damaged, or a column holds something that is neither text, number nor time.
+        The file is damaged, or a column holds something that is neither text, number, time nor a list.
     """
     import pyarrow
 
     with _open(path) as file:
         first = 1
         try:
-            for batch in file.iter_batches(batch_size=_ROWS, columns=columns, use_threads=False):
+            for batch in file.iter_batches(batch_size=rows, columns=columns, use_threads=False):
                 values = [_values(batch.column(batch.schema.get_field_index(name)), name) for name in columns]
                 yield first, values
                 first += batch.num_rows
@@ -87,7 +96,11 @@ def _values(array: Any, name: str) -> list[Any]:
         return [None if known is False else s for known, s in zip(array.is_valid().to_pylist(), seconds)]
     if kinds.is_binary(kind) or kinds.is_large_binary(kind):
         array = array.cast(pyarrow.string())
-    simple = kinds.is_integer(kind) or kinds.is_floating(kind) or kinds.is_boolean(kind)
-    if simple or kinds.is_string(array.type) or kinds.is_large_string(array.type) or kinds.is_null(kind):
+    inner = array.type
+    if kinds.is_list(kind) or kinds.is_large_list(kind) or kinds.is_fixed_size_list(kind):
+        inner = kind.value_type
+        inner = inner.value_type if kinds.is_dictionary(inner) else inner
+    simple = kinds.is_integer(inner) or kinds.is_floating(inner) or kinds.is_boolean(inner)
+    if simple or kinds.is_string(inner) or kinds.is_large_string(inner) or kinds.is_null(inner):
         return array.to_pylist()
-    raise DataError(f"The column '{name}' holds {kind}.", "Store text, numbers or times.")
+    raise DataError(f"The column '{name}' holds {kind}.", "Store text, numbers, times or lists of them.")

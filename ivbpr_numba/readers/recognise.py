@@ -35,6 +35,7 @@ def recognise(
     user: str | None = None,
     item: str | None = None,
     time: str | None = None,
+    time_format: str | None = None,
 ) -> Reader:
     """Open an input and choose its reader.
 
@@ -45,6 +46,8 @@ def recognise(
         One of `SOURCES`; otherwise the content decides.
     user, item, time : str, optional
         Columns; a file whose columns are named is a table.
+    time_format : str, optional
+        Form of a table's times, as in `datetime.strptime`.
 
     Raises
     ------
@@ -53,22 +56,27 @@ def recognise(
     DataError
         Empty, of no known format, without the columns, or not what `source` says.
     """
-    check_source(source, user, item, time)
+    check_source(source, user, item, time, time_format)
     stream = ByteStream(path)
     try:
-        return _choose(stream, source, user, item, time)
+        return _choose(stream, source, user, item, time, time_format)
     except BaseException:
         stream.close()
         raise
 
 
 def _choose(
-    stream: ByteStream, source: str | None, user: str | None, item: str | None, time: str | None
+    stream: ByteStream,
+    source: str | None,
+    user: str | None,
+    item: str | None,
+    time: str | None,
+    time_format: str | None,
 ) -> Reader:
     if not stream.head.strip():
         raise DataError(f"'{stream.path}' is empty.", "Check how it was made.")
     found = None
-    if source != "table" and not (user or item or time):
+    if source != "table" and not (user or item or time or time_format):
         json = looks_like_json(stream.head)
         wanted = None if source == "simple" else source
         if source == "simple" or (source is None and not json):
@@ -76,7 +84,7 @@ def _choose(
         if found is None and source != "simple":
             found = reviews(stream, wanted) if json else ratings(stream, wanted)
     if found is None and source in (None, "table"):
-        found = purchases(open_table(stream), user, item, time)
+        found = purchases(open_table(stream), user, item, time, time_format)
     if found is None:
         raise DataError(
             f"'{stream.path}' is not {source}: its first lines look different.",

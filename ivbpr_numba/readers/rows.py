@@ -55,6 +55,8 @@ class Reader:
         Times of eight digits are dates.
     unit : str
         What bad lines are called.
+    time_format : str or None
+        Form of the times, as in `datetime.strptime`.
     """
 
     stream: ByteStream
@@ -65,6 +67,7 @@ class Reader:
     read: Callable[[BadLines], Iterator[Rows]]
     compact_dates: bool = False
     unit: str = "line"
+    time_format: str | None = None
 
 
 def matching(values: list[Any], good: Callable[[str], object]) -> float:

@@ -44,7 +44,7 @@ def _wrong(fields: list[str]) -> str:
         float(fields[2])
     except ValueError:
         return "a rating that is no number"
-    if not fields[4].isdecimal():
+    if not (fields[4].isascii() and fields[4].isdecimal()):
         return "a word count that is no number"
     if int(fields[4][:9]) != len(fields) - 5:
         return "a wrong number of words"

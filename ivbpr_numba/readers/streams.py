@@ -11,10 +11,12 @@ import zlib
 from collections.abc import Iterator
 from queue import Full, Queue
 
-from ivbpr_numba.errors import DataError
+from ivbpr_numba.errors import DataError, IvbprError
+from ivbpr_numba.readers.badlines import RECODE
 from ivbpr_numba.store.atomic import PathLike, os_problem
+from ivbpr_numba.store.writers import unreadable
 
-__all__ = ["ByteStream", "line_blocks"]
+__all__ = ["ByteStream", "is_utf8", "line_blocks"]
 
 HEAD = 1 << 20  # bytes that are looked at to recognise the format
 PIECE = 1 << 22  # bytes that the reading thread hands over at once
@@ -25,6 +27,8 @@ _RAW = 1 << 20
 # while the data are dense, and shrink when they are not.
 _ZSTD_BITES = (1 << 8, 1 << 12)
 _ZSTD_DENSE = 64
+# Bytes that no text holds, whatever its encoding of one or two bytes a letter.
+_CONTROLS = frozenset(range(32)) - frozenset(b"\t\n\v\f\r\x1b")
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _FOREIGN = {
     b"\x89HDF\r\n\x1a\n": ("HDF5", "Purchases are text tables; feature files go to --features."),
@@ -58,7 +62,7 @@ class ByteStream:
     Raises
     ------
     UsageError
-        There is no such file.
+        There is no such file, or its compression ends early because another process is writing it.
     EnvironmentProblem
         It may not be read.
     DataError
@@ -104,6 +108,7 @@ class ByteStream:
         for magic, (what, hint) in _FOREIGN.items():
             if self.head.startswith(magic):
                 raise DataError(f"'{self.path}' is {what}.", hint)
+        _refuse_other_encoding(self.head, self.path)
 
     @property
     def sha256(self) -> str:
@@ -180,8 +185,11 @@ class ByteStream:
             except OSError as problem:
                 raise os_problem(problem, self.path, "read") from problem
 
-    def _damaged(self, what: str) -> DataError:
-        return DataError(f"The {self.codec} data of '{self.path}' {what}.", "Fetch or make the file again.")
+    def _damaged(self, what: str) -> IvbprError:
+        damaged = DataError(
+            f"The {self.codec} data of '{self.path}' {what}.", "Fetch or make the file again."
+        )
+        return unreadable(self.path, damaged)
 
     def _gunzip(self, raw: Iterator[bytes]) -> Iterator[bytes]:
         member = zlib.decompressobj(wbits=31)
@@ -228,6 +236,37 @@ class ByteStream:
                 yield piece
         if not frame.eof:
             raise self._damaged("end too early")
+
+
+def _refuse_other_encoding(head: bytes, path: PathLike) -> None:
+    """Text of which most lines are not UTF-8 is not damaged, it is in another encoding."""
+    try:
+        head.decode()
+        return
+    except UnicodeDecodeError:
+        pass
+    if not _CONTROLS.isdisjoint(head):
+        return  # no text at all: the readers say what it is not
+    lines = head.split(b"\n")
+    wrong = [
+        number
+        for number, line in enumerate(lines[:-1] if len(head) >= HEAD else lines, start=1)
+        if not is_utf8(line)
+    ]
+    if 2 * len(wrong) > sum(1 for line in lines if line.strip()):
+        raise DataError(
+            f"'{path}', line {wrong[0]} is not UTF-8, nor are most of its lines: it has another encoding.",
+            RECODE,
+        )
+
+
+def is_utf8(line: bytes) -> bool:
+    """Whether these bytes are UTF-8."""
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def line_blocks(stream: ByteStream, too_long: list[int]) -> Iterator[tuple[int, bytes]]:

@@ -10,10 +10,11 @@ import numpy as np
 import orjson
 
 from ivbpr_numba.errors import DataError, did_you_mean
+from ivbpr_numba.ids import id_text
 from ivbpr_numba.readers import delimited, jsonl, parquet
-from ivbpr_numba.readers.badlines import BadLines
-from ivbpr_numba.readers.streams import ByteStream
-from ivbpr_numba.readers.times import parse_times, settle_times
+from ivbpr_numba.readers.badlines import RECODE, BadLines
+from ivbpr_numba.readers.streams import ByteStream, is_utf8
+from ivbpr_numba.readers.times import day_and_month, parse_times, settle_times
 from ivbpr_numba.store.atomic import PathLike
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Table:
         Names; "1", "2", … where the file has no header.
     has_header : bool
     sample : list of list
-        The first rows, for a look at them.
+        The first rows, for a look at them; none of Parquet, see `sampled`.
     """
 
     def __init__(
@@ -102,6 +103,8 @@ class Table:
     def sampled(self, name: str) -> list[Any]:
         """Values of one column in the first rows."""
         position = self.position(name)
+        if self.kind == "Parquet":
+            return parquet.first_values(self.stream.path, name)
         return [row[position] for row in self.sample]
 
     def chunks(self, names: Sequence[str], bad: BadLines) -> Iterator[Chunk]:
@@ -120,6 +123,19 @@ class Table:
             width, skip = len(self.columns), int(self.has_header)
             for lines, values in delimited.columns(self.stream, self._delimiter, width, positions, bad, skip):
                 yield Chunk(lines, values)
+
+    def strict_chunks(self, names: Sequence[str]) -> Iterator[Chunk]:
+        """`chunks`, where a line that can't be read is an error.
+
+        Raises
+        ------
+        DataError
+        """
+        bad = BadLines(self.stream.name, strict=True, unit=self.unit)
+        try:
+            yield from self.chunks(names, bad)
+        except DataError as problem:
+            raise DataError(problem.message, problem.hint.replace(", or leave out --strict", "")) from None
 
 
 def open_table(path: PathLike | ByteStream) -> Table:
@@ -150,6 +166,8 @@ def open_table(path: PathLike | ByteStream) -> Table:
     if not _is_header(sample):
         columns = [str(k + 1) for k in range(len(sample[0]))]
         return Table(stream, kind, columns, False, _same_width(sample), delimiter)
+    if "\ufffd" in "".join(sample[0]) and not is_utf8(head.lstrip().split(b"\n")[0]):
+        raise DataError(f"The names of the columns of '{stream.path}' are not UTF-8 (line 1).", RECODE)
     columns = [name.strip() for name in sample[0]]
     _refuse_repeated(columns, stream)
     return Table(stream, kind, columns, True, _same_width(sample)[1:], delimiter)
@@ -161,8 +179,9 @@ def _same_width(records: list[list[str]]) -> list[list[str]]:
 
 def _is_header(records: list[list[str]]) -> bool:
     """Whether the first record names columns: no field of it is a number or a date."""
-    _, good, _ = settle_times(np.abs(parse_times([field.strip() for field in records[0]])))
-    return not good.any()
+    fields = [field.strip() for field in records[0]]
+    _, good, _ = settle_times(np.abs(parse_times(fields)))
+    return not good.any() and not any(map(day_and_month, fields))
 
 
 def _refuse_repeated(columns: list[str], stream: ByteStream) -> None:
@@ -194,14 +213,13 @@ def _open_json(stream: ByteStream) -> Table:
 
 
 def cell_text(value: Any) -> str:
-    """Text of one cell: nothing for None, JSON for what is neither text nor number."""
-    if isinstance(value, str):
-        return value
-    if value is None or value != value:  # a missing number is NaN in some writers
-        return ""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return orjson.dumps(value, default=str).decode()
-    return str(value)
+    """Text of one cell: as `ids.id_text` where that knows one, else other numbers as Python prints them, and
+    JSON for what is no number. A cell that is missing is empty.
+    """
+    try:
+        return id_text(value) or ""
+    except TypeError:
+        return str(value) if isinstance(value, float) else orjson.dumps(value, default=str).decode()
 
 
 def read_table(path: PathLike, columns: Sequence[str] | None = None) -> pd.DataFrame:
@@ -232,13 +250,9 @@ def read_table(path: PathLike, columns: Sequence[str] | None = None) -> pd.DataF
 
     table = open_table(path)
     names = list(table.columns if columns is None else columns)
-    bad = BadLines(table.stream.name, strict=True, unit=table.unit)
     read: list[list[str]] = [[] for _ in names]
-    try:
-        for chunk in table.chunks(names, bad):
-            for whole, values in zip(read, chunk.values):
-                plain = set(map(type, values)) <= {str}
-                whole += values if plain else map(cell_text, values)
-    except DataError as problem:
-        raise DataError(problem.message, problem.hint.replace(", or leave out --strict", "")) from None
+    for chunk in table.strict_chunks(names):
+        for whole, values in zip(read, chunk.values):
+            plain = set(map(type, values)) <= {str}
+            whole += values if plain else map(cell_text, values)
     return pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in zip(names, read)})

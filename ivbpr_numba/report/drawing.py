@@ -12,11 +12,28 @@ from markupsafe import Markup
 from ivbpr_numba.errors import EnvironmentProblem
 from ivbpr_numba.report.svg import tag
 
-__all__ = ["Area", "Drawing", "Line", "Picture", "Words", "width_of"]
+__all__ = ["Area", "Drawing", "Line", "Picture", "Words", "need_matplotlib", "width_of"]
 
 FONTS = ("Helvetica Neue", "Helvetica", "Arial", "Liberation Sans", "DejaVu Sans")
 UNITS_PER_INCH, DOTS_PER_UNIT = 100, 2
 Point = tuple[float, float]
+
+
+def need_matplotlib() -> None:
+    """Refuse to draw pixels before anything is computed for them.
+
+    Raises
+    ------
+    EnvironmentProblem
+        matplotlib is not installed.
+    """
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ImportError as problem:
+        raise EnvironmentProblem(
+            "A .png plot needs matplotlib, which is not installed.",
+            'Install the extra: pip install "ivbpr[plot]", or name an .svg file.',
+        ) from problem
 
 
 @dataclass(frozen=True)
@@ -99,24 +116,29 @@ class Drawing:
         )
         return str(drawn) + "\n"
 
+    def encoded(self, suffix: str) -> bytes:
+        """The content of a file with this suffix: ``.png``, else SVG.
+
+        Raises
+        ------
+        EnvironmentProblem
+            See `need_matplotlib`.
+        """
+        return self.png() if suffix.lower() == ".png" else self.svg().encode()
+
     def png(self) -> bytes:
         """The same as pixels, two to a unit.
 
         Raises
         ------
         EnvironmentProblem
-            matplotlib is not installed.
+            See `need_matplotlib`.
         """
-        try:
-            import matplotlib
-            from matplotlib.backends.backend_agg import FigureCanvasAgg
-            from matplotlib.figure import Figure
-            from PIL import Image
-        except ImportError as problem:
-            raise EnvironmentProblem(
-                "A .png plot needs matplotlib, which is not installed.",
-                'Install the extra: pip install "ivbpr[plot]", or name an .svg file.',
-            ) from problem
+        need_matplotlib()
+        import matplotlib
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+        from PIL import Image
 
         here = {font.name for font in matplotlib.font_manager.fontManager.ttflist}
         with matplotlib.rc_context({"font.family": [name for name in FONTS if name in here]}):

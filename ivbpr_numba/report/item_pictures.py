@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ivbpr_numba.features.features import examples
+from ivbpr_numba.features.describing import examples
 
 if TYPE_CHECKING:
     from ivbpr_numba.features.features import Features

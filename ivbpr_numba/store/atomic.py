@@ -11,6 +11,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -18,7 +19,16 @@ from pathlib import Path
 
 from ivbpr_numba.errors import EnvironmentProblem, IvbprError, UsageError
 
-__all__ = ["Lock", "Temporary", "lock", "os_problem", "replacing", "write_bytes", "write_many"]
+__all__ = [
+    "Lock",
+    "Temporary",
+    "companions",
+    "lock",
+    "os_problem",
+    "replacing",
+    "write_bytes",
+    "write_many",
+]
 
 PathLike = str | os.PathLike[str]
 _CHUNK = 1 << 20
@@ -123,11 +133,20 @@ def _target(path: PathLike) -> Path:
     return target
 
 
+def _lock_path(target: Path) -> Path:
+    return target.with_name(target.name + ".lock")
+
+
+def companions(out: PathLike, *states: PathLike) -> tuple[Path, ...]:
+    """The files that writing `out` makes, which nothing else may be: target, lock, and `states` beside it."""
+    return Path(out), _lock_path(Path(os.path.realpath(out))), *map(Path, states)
+
+
 def _remove_leftovers(target: Path) -> None:
     """Remove temporaries of writers that died; only called by the holder of the lock."""
     for name in os.listdir(target.parent):
         head, _, pid = name.rpartition(".tmp-")
-        if head == target.name and pid.isdigit():
+        if head == target.name and re.fullmatch("[0-9]+", pid):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(target.parent / name)
 
@@ -176,7 +195,7 @@ def lock(path: PathLike) -> Iterator[Lock]:
         Without permission to write there.
     """
     target = _target(path)
-    trace = _Trace(target.with_name(target.name + ".lock"), is_lock=True)
+    trace = _Trace(_lock_path(target), is_lock=True)
     _UNDERWAY.add(trace)
     try:
         try:

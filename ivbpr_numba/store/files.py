@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from ivbpr_numba.store.atomic import Lock, PathLike, replacing
 from ivbpr_numba.store.digest import Digested, Entry, digest_objects
 from ivbpr_numba.store.hdf5 import image_of, opened, read_attributes, read_entries
 from ivbpr_numba.store.tree import FORMAT_VERSION, Tree, Value, as_bytes, as_canonical, as_text, entries_of
+from ivbpr_numba.store.writers import unreadable
 
 __all__ = [
     "Sealed",
@@ -149,12 +151,18 @@ def check_format(attrs: Attributes, path: PathLike, expected: str | None) -> Non
             f"'{path}' is an HDF5 file, but has no ivbpr format.", "Name a file that ivbpr wrote."
         )
     if expected is not None and found != expected:
+        if found == "ivbpr-checkpoint":
+            unfinished = DataError(
+                f"'{path}' is the state of an unfinished fit, not an {expected} file.",
+                "Finish the fit with `ivbpr fit … --resume`, and name its result.",
+            )
+            raise unreadable(path, unfinished)
         raise DataError(
             f"'{path}' is an {found} file; this needs an {expected} file.", "Name the other file."
         )
     version = str(attrs.get("format_version", ""))
     major = version.partition(".")[0]
-    if not major.isdigit():
+    if not re.fullmatch("[0-9]{1,9}", major):
         raise DataError(f"'{path}' does not say its format version.", "Make the file again.")
     if int(major) > int(FORMAT_VERSION.partition(".")[0]):
         raise DataError(

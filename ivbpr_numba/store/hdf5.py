@@ -14,6 +14,7 @@ import numpy as np
 from ivbpr_numba.errors import DataError, IvbprError
 from ivbpr_numba.store.atomic import PathLike, os_problem
 from ivbpr_numba.store.tree import Value, as_bytes, as_entry, as_text
+from ivbpr_numba.store.writers import unreadable
 
 __all__ = [
     "LIBVER",
@@ -32,6 +33,7 @@ __all__ = [
 # let the library at hand decide, and HDF5 2.0 writes types that 1.14 can't read.
 LIBVER = ("v110", "v110")
 _MOST_NODES = 100_000
+_JOURNAL = b"ivbpr ext"  # how the journal of an unfinished extraction begins
 _DEEPEST = 32
 
 
@@ -82,7 +84,7 @@ def has_our_layout(path: PathLike) -> bool:
     Raises
     ------
     UsageError
-        The file does not exist.
+        The file does not exist, or another process is writing it.
     EnvironmentProblem
         No permission.
     DataError
@@ -92,9 +94,16 @@ def has_our_layout(path: PathLike) -> bool:
         with open(path, "rb") as plain:
             start = plain.read(9)
     except OSError as problem:
-        raise os_problem(problem, path, "read") from problem
+        raise unreadable(path, os_problem(problem, path, "read")) from problem
     if start[:8] != b"\x89HDF\r\n\x1a\n":
-        raise DataError(f"'{path}' is not an HDF5 file.", "Name a file that ivbpr wrote.")
+        if start == _JOURNAL:
+            what, hint = (
+                "the unfinished work of `ivbpr features extract`",
+                "Run that command again: it goes on.",
+            )
+        else:
+            what, hint = "not an HDF5 file", "Name a file that ivbpr wrote."
+        raise unreadable(path, DataError(f"'{path}' is {what}.", hint))
     return len(start) == 9 and start[8] in (2, 3)  # version of the superblock
 
 
@@ -105,7 +114,7 @@ def opened(path: PathLike) -> Iterator[h5py.File]:
     Raises
     ------
     UsageError
-        The file does not exist.
+        The file does not exist, or it can't be read because another process is writing it.
     EnvironmentProblem
         No permission.
     DataError
@@ -125,9 +134,10 @@ def opened(path: PathLike) -> Iterator[h5py.File]:
         raise
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, OverflowError) as problem:
         reason = " ".join(str(problem).split())
-        raise DataError(
+        damaged = DataError(
             f"'{path}' is damaged or cut short ({reason}).", "Make the file again or restore a copy."
-        ) from problem
+        )
+        raise unreadable(path, damaged) from problem
 
 
 def check_contiguous(dataset: h5py.Dataset, file_size: int, path: PathLike) -> int:

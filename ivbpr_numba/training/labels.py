@@ -1,4 +1,4 @@
-"""What is known about the attributes of images: read from a table or from JSON, unknown ones masked."""
+"""What is known about the attributes of images: from a table, JSON or a list, unknown ones masked."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,9 @@ from ivbpr_numba.errors import DataError, UsageError, did_you_mean
 from ivbpr_numba.ids import Ids
 from ivbpr_numba.network.vocabulary import AttributeGroup, Vocabulary
 from ivbpr_numba.readers.item_columns import Column, Rows, disagreeing, disagreement, read_columns
-from ivbpr_numba.store.atomic import PathLike, os_problem
+from ivbpr_numba.readers.text import read_text
+from ivbpr_numba.store.atomic import PathLike
+from ivbpr_numba.training.listed import is_list, labels_of_list
 
 __all__ = ["UNKNOWN", "Labels", "read_labels"]
 
@@ -41,12 +42,15 @@ class Labels:
         has not. `UNKNOWN` where nothing is known.
     report : dict
         What was read and what was left out, for people.
+    by_path : bool
+        Items are the paths of images.
     """
 
     items: Ids
     vocabulary: Vocabulary
     values: list[np.ndarray]
     report: dict[str, Any] = field(default_factory=dict)
+    by_path: bool = False
 
     def __len__(self) -> int:
         return len(self.items)
@@ -168,13 +172,13 @@ class Labels:
 def read_labels(
     path: PathLike, id_column: str | None = None, groups: Sequence[str] = (), tags: Sequence[str] = ()
 ) -> Labels:
-    """Read labels from a table or from a JSON file.
+    """Read labels from a table, a JSON file, or a list of images.
 
     Parameters
     ----------
     path : path
-        A table of any kind that `datasets.tables.read_table` understands, or a file that ends in ``.json``
-        and holds one object::
+        A table of any kind that `readers.tables.read_table` understands, a list of images as
+        `readers.image_lists` describes it, or a file that ends in ``.json`` and holds one object::
 
             {"groups": [{"name": "colour", "exclusive": true, "values": ["Black", "White"]}, …],
              "items": {"17": {"colour": "Black", "style": ["flared"]}, …}}
@@ -185,7 +189,8 @@ def read_labels(
     id_column : str, optional
         Of a table: the column of item ids.
     groups : sequence of str
-        Columns with one value an item; an empty cell is unknown. Of JSON: the groups to use, all by default.
+        Columns with one value an item; an empty cell is unknown. Of JSON and lists: the groups to use, all by
+        default.
     tags : sequence of str
         ``COLUMN`` or ``COLUMN:SEPARATOR``: columns of tags; an empty cell has none of them.
 
@@ -203,6 +208,9 @@ def read_labels(
     """
     if os.fspath(path).lower().endswith(".json"):
         labels = _from_json(path, [*groups, *tags])
+    elif is_list(path):
+        items, vocabulary, values, by_path = labels_of_list(path, [*groups, *tags])
+        labels = Labels(items, vocabulary, values, by_path=by_path)
     else:
         if not id_column:
             raise UsageError("The label table needs a column of item ids.", "Name it with --id.")
@@ -213,10 +221,8 @@ def read_labels(
         if differing:
             raise disagreement(columns, rows, differing, path, "Keep one row an item, or one meaning.")
         values = [_exclusive(column, rows) if column.exclusive else _tags(column, rows) for column in columns]
-        vocabulary = [
-            AttributeGroup(column.name, tuple(column.values), column.exclusive) for column in columns
-        ]
-        labels = Labels(rows.items, Vocabulary(tuple(vocabulary)), values)
+        named = [AttributeGroup(column.name, tuple(column.values), column.exclusive) for column in columns]
+        labels = Labels(rows.items, Vocabulary(tuple(named)), values)
     labels.report.update(file=os.path.basename(os.fspath(path)), items=len(labels))
     if not any(labels.known(k).any() for k in range(len(labels.values))):
         raise DataError(f"'{path}' has no label at all.", "Check the columns.")
@@ -246,11 +252,10 @@ def _tags(column: Column, rows: Rows) -> np.ndarray:
 
 
 def _from_json(path: PathLike, wanted: Sequence[str]) -> Labels:
+    text = read_text(path)
     try:
-        document = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as problem:
-        raise os_problem(problem, path, "read") from problem
-    except ValueError as problem:  # also text that is not UTF-8
+        document = json.loads(text)
+    except ValueError as problem:
         raise DataError(f"'{path}' is no JSON: {problem}.", f"Write {EXAMPLE}.") from None
     try:
         listed = [(g["name"], bool(g["exclusive"]), g.get("values")) for g in document["groups"]]

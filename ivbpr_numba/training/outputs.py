@@ -9,13 +9,7 @@ from pathlib import Path
 from ivbpr_numba.errors import UsageError
 from ivbpr_numba.store.atomic import Lock, PathLike, lock
 
-__all__ = ["claimed", "companions"]
-
-
-def companions(out: PathLike, partial: PathLike) -> tuple[Path, ...]:
-    """The files that a training of `out` makes, which nothing else may be: target, lock and state."""
-    target = Path(out)
-    return target, target.with_name(target.name + ".lock"), Path(partial)
+__all__ = ["claimed"]
 
 
 @contextmanager

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from ivbpr_numba.errors import DataError, UsageError
-from ivbpr_numba.ids import encode_ids
 from ivbpr_numba.photos.pictures import Pictures
 from ivbpr_numba.store.atomic import PathLike
 from ivbpr_numba.training.labels import Labels, read_labels
+from ivbpr_numba.training.listed import named_by_path
 from ivbpr_numba.training.splitting import PARTS, part_of
 
 __all__ = ["Task", "make_task"]
@@ -29,7 +29,7 @@ class Task:
     part : ndarray of uint8, shape (n,)
         Position of each item in `splitting.PARTS`.
     pictures : Pictures
-        Open; whoever made the task closes it.
+        Open; whoever made the task closes it. Named by their paths where the labels are.
     chosen : ndarray of int64, shape (m,)
         The photos of these items, numbers into ``pictures.pictures``; ascending.
     picture_rows : ndarray of int64, shape (m,)
@@ -90,7 +90,9 @@ def make_task(
     if min_images < 1:
         raise UsageError(f"--min-images {min_images}: at least 1 is needed.", "Give a positive number.")
     read = read_labels(labels, id_column, groups, tags)
-    rows = read.items.find(encode_ids(picture.item for picture in pictures.pictures))
+    if read.by_path:
+        pictures = named_by_path(pictures, read.items)
+    rows = pictures.rows_in(read.items)
     labelled = np.zeros(len(read), dtype=bool)
     for k in range(len(read.values)):
         labelled |= read.known(k)
@@ -100,7 +102,9 @@ def make_task(
         raise DataError(
             f"None of the {len(rows):,} images has a label in '{labels}': the first image is {shown}, the "
             f"first labelled item '{read.items[0]}'.",
-            "Image names without their ending must be the ids of the label table.",
+            "The paths of the images must be those of the list."
+            if read.by_path
+            else "Image names without their ending must be the ids of the label table.",
         )
     having, picture_rows = np.unique(rows[chosen], return_inverse=True)
     kept = read.take(having)

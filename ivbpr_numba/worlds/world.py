@@ -13,8 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ivbpr_numba import backends
 from ivbpr_numba.errors import DataError, UsageError, did_you_mean
 from ivbpr_numba.ids import Ids
+from ivbpr_numba.kernels.arguments import Orders, Shelf, Tastes
 from ivbpr_numba.store.atomic import os_problem, write_bytes
 from ivbpr_numba.worlds.catalogue import AttributeTable, catalogue_csv, purchases_csv
 from ivbpr_numba.worlds.truth import Truth, TruthVectors
@@ -363,35 +365,28 @@ def _choose(
     progress: Callable[[int, int], None] | None,
 ) -> np.ndarray:
     """Item of every purchase, int32: the best of those on sale and not yet owned, under Gumbel noise."""
-    from ivbpr_numba.kernels.cpu.purchases import choose_items  # numba: only when a world is made
-
     exact = len(buyers) * size.items <= size.exact_limit
     by_release = np.argsort(truth.release, kind="stable")
     indptr = np.searchsorted(buyers, np.arange(size.users + 1)).astype(np.int64)
     released = np.searchsorted(truth.release[by_release], times, side="right").astype(np.int64)
-    epochs = truth.epoch_of(times)
+    orders = Orders(indptr, released, truth.epoch_of(times))
     numbers = np.hstack([truth.popularity[:, None], truth.item_latent])[by_release]
-    columns = truth.attributes.padded()[by_release]
+    shelf = Shelf(numbers, truth.attributes.padded()[by_release])
+    tastes = Tastes(truth.taste, truth.taste_map, truth.style, truth.user_latent)
     chosen = np.empty(len(buyers), dtype=np.int32)  # items in order of release
     per_user = (size.items if exact else size.candidates) * (size.max_purchases + size.min_purchases) // 2
     step = max(1, _CANDIDATES_A_STEP // per_user)
     for first in range(0, size.users, step):
         last = min(first + step, size.users)
-        choose_items(
+        backends.kernels().choose_items(
             np.uint64(seed),
             first,
             last,
-            indptr,
-            released,
-            epochs,
+            orders,
             0 if exact else size.candidates,
             float(size.kappa),
-            truth.taste,
-            truth.taste_map,
-            truth.style,
-            truth.user_latent,
-            numbers,
-            columns,
+            tastes,
+            shelf,
             chosen,
         )
         if progress is not None:

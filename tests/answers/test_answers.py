@@ -18,8 +18,9 @@ from small_models import ATTRIBUTES, DATA, FEATURES, NAMES, fitted
 
 from ivbpr_numba import DataError, Dataset, Features, UsageError
 from ivbpr_numba.answers.explaining import sensitivities, terms_of
-from ivbpr_numba.features.alignment import FeatureRecord, Scaling
+from ivbpr_numba.features.alignment import Scaling
 from ivbpr_numba.features.layout import Group
+from ivbpr_numba.features.record import FeatureRecord
 from ivbpr_numba.models.specifications import MODELS
 from ivbpr_numba.parameters import VisualParameters
 from ivbpr_numba.ranking import ItemSide, RowScorer, VectorScorer, scores, top

@@ -5,9 +5,11 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zstandard
@@ -18,6 +20,7 @@ from ivbpr_numba.datasets.prepare import prepare
 from ivbpr_numba.errors import DataError, IvbprError, UsageError
 from ivbpr_numba.readers import streams
 from ivbpr_numba.readers.jsonl import parse_literal
+from ivbpr_numba.store.files import check_format
 
 put = pytest.fixture(writer)
 
@@ -193,6 +196,42 @@ def test_literals_are_never_evaluated(text: str) -> None:
         warnings.simplefilter("ignore")
         with pytest.raises(ValueError):
             parse_literal(text.encode())
+
+
+def test_no_digit_but_those_of_ascii(put: Callable, ivbpr: Callable[..., Any]) -> None:
+    """Python finds "²" a digit and "٣" a decimal; what becomes a number is neither."""
+    path = put("a,b,5\n" * 4)
+    for name in ("²", "٢", "2" * 5000):
+        done = ivbpr("prepare", path, "--user", "1", "--item", name, "-o", path.parent / "d.h5")
+        assert done.code == 3 and "no column" in done.err
+    simple = put(
+        "\n".join([*[f"u{k % 4} i{k} 5 {k} 1 word" for k in range(40)], "u0 x 5 7 ² word", "u0 x 5 7 ١ word"])
+    )
+    assert prepare(simple).source["inputs"][0]["bad_lines"] == [
+        {"reason": "a word count that is no number", "count": 2, "first_lines": [41, 42]}
+    ]
+    from ivbpr_cli.commands.network import _size
+
+    assert _size("192x128") == _size(" 192 × 0128") == (192, 128)
+    for size in ("²x²", "٣x3", "0x3", "3", "3x3x3", "-3x3", "9" * 5000 + "x3"):
+        with pytest.raises(UsageError, match="is no size"):
+            _size(size)
+    for version in ("²", "٣.0", "", "1" * 5000):
+        attributes = {"format": "ivbpr-dataset", "format_version": version}
+        with pytest.raises(DataError, match="format version"):
+            check_format(attributes, "x.h5", None)
+
+
+def test_digits_are_asked_for_in_ascii() -> None:
+    """`isdigit` and its like hold for characters that `int` refuses, or that nobody means."""
+    found = [
+        f"{path.name}:{number}"
+        for folder in ("ivbpr_numba", "cli")
+        for path in (Path(__file__).parents[2] / folder).rglob("*.py")
+        for number, line in enumerate(path.read_text().splitlines(), start=1)
+        if re.search(r"\.is(digit|numeric|decimal)\(", line) and ".isascii()" not in line
+    ]
+    assert found == []
 
 
 @pytest.mark.parametrize("clothes", CLOTHES)

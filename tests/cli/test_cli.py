@@ -119,6 +119,14 @@ class TestSettings:
         assert done.code == 2
         assert said in done.err and done.out == ""
 
+    def test_config_as_editors_save_it(self, ivbpr: Run, tmp_path: Path) -> None:
+        path = tmp_path / "run.toml"
+        path.write_bytes(b'\xef\xbb\xbfformat = "csv"\r\n[doctor]\r\n')
+        assert self.kind(ivbpr("doctor", "--config", path).out) == "csv"
+        path.write_bytes(b'format = "csv"\nuser = "\xfc"\n')
+        done = ivbpr("doctor", "--config", path)
+        assert done.code == 2 and "run.toml', line 2 is not UTF-8" in done.err
+
     def test_missing_config(self, ivbpr: Run, tmp_path: Path) -> None:
         done = ivbpr("doctor", "--config", tmp_path / "none.toml")
         assert done.code == 2 and "none.toml" in done.err
@@ -236,6 +244,63 @@ class TestFeatureFiles:
     def test_examples_keep_leading_zeros(self, ivbpr: Run, file: Path) -> None:
         done = ivbpr("features", "examples", file, "1", "-n", "2", "--format", "jsonl")
         assert [json.loads(line)["item"] for line in done.out.splitlines()] == ["007", "a"]
+
+    def test_what_a_table_leaves_out_is_counted_and_named(self, ivbpr: Run, tmp_path: Path) -> None:
+        (tmp_path / "t.csv").write_text(
+            "id,colour,tags\n1,red,\"['a', 'b']\"\n2,red,a\n3,blue,\n4,,\n1,green,b\n", encoding="utf-8"
+        )
+        options = ("--id", "id", "--columns", "colour", "--tags", "tags", "--min-count", "2")
+        out = tmp_path / "a.h5"
+        done = ivbpr("features", "table", tmp_path / "t.csv", *options, "--aggregate", "first", "-o", out)
+        assert done.code == 0
+        assert done.err.splitlines() == [
+            "tags: the text of 1 cells was read as a list, the first is ['a', 'b'].",
+            "1 items have rows that disagree; the first row counts: 1.",
+            "colour: 2 values are too rare for --min-count: blue (1 items), green (0 items).",
+            "colour: 1 items have no value: 4.",
+            "colour: 1 items lost their last value to --min-count: 3.",
+            "tags: 1 values are too rare for --min-count: b (1 items).",
+            "tags: 2 items have no value: 3, 4.",
+            "2 items have no value in any group and keep a row of zeros: 3, 4.",
+        ]
+        assert ivbpr("features", "info", out).err == "2 items have only zeros: 3, 4.\n"
+        done = ivbpr("features", "examples", out, "red")
+        assert done.err == "2 of 4 items have 'red'; the others have none of it.\n"
+        assert ivbpr("features", "examples", out, "red", "-n", "0").code == 2
+        quiet = ivbpr(
+            "features", "table", tmp_path / "t.csv", *options, "--aggregate", "first", "-o", out, "-q"
+        )
+        assert (quiet.code, quiet.err) == (0, "")
+
+    def test_a_wider_type_is_said(self, ivbpr: Run, matrix: Path) -> None:
+        np.save(matrix, np.load(matrix) * 1e-9)
+        command = (
+            "features",
+            "import",
+            matrix,
+            "--ids",
+            matrix.parent / "ids.txt",
+            "-o",
+            matrix.parent / "f.h5",
+        )
+        done = ivbpr(*command, "--format", "json")
+        assert json.loads(done.out)["dtype"] == "float32"
+        assert done.err.startswith("Stored as float32: float16 keeps next to nothing of 2 of 2 columns")
+        done = ivbpr(*command, "--dtype", "float16")
+        assert done.code == 3 and "--dtype float32" in done.err
+
+    def test_a_file_that_is_being_made_is_not_called_missing(self, ivbpr: Run, tmp_path: Path) -> None:
+        code = (
+            "import sys, time; from ivbpr_numba.store.atomic import lock\n"
+            "with lock(sys.argv[1]): print(flush=True); time.sleep(60)"
+        )
+        command = [sys.executable, "-c", code, str(tmp_path / "f.h5")]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as writer:
+            assert writer.stdout is not None
+            writer.stdout.readline()
+            done = ivbpr("features", "info", tmp_path / "f.h5")
+            writer.kill()
+        assert done.code == 2 and f"being written by another process (pid {writer.pid})" in done.err
 
     def test_unknown_feature(self, ivbpr: Run, file: Path) -> None:
         assert ivbpr("features", "examples", file, "no-such").code == 2

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ivbpr_numba.datasets.dataset import Dataset
+from ivbpr_numba.datasets.memory import pairs_of
 from ivbpr_numba.errors import DataError, UsageError
 from ivbpr_numba.store.files import read_tree, write_tree
 from ivbpr_numba.store.verify import verify
@@ -61,8 +62,8 @@ def by_seed(seed: int) -> Callable:
     return lambda user, pairs: naive.split_random(user, len(pairs), seed)
 
 
-def by_time(user: str, pairs: list[tuple[str, int]]) -> tuple[int, int]:
-    return naive.split_last([time for _, time in pairs], [item for item, _ in pairs])
+def by_time(seed: int) -> Callable:
+    return lambda user, pairs: naive.split_last(user, [time for _, time in pairs], seed)
 
 
 @given(ROWS, st.integers(0, 2**64 - 1))
@@ -80,11 +81,100 @@ def test_random_split_is_the_reference(rows: list, seed: int) -> None:
     assert data.train_counts.sum() == len(data.train)
 
 
-@given(ROWS)
-def test_last_split_is_the_reference(rows: list) -> None:
-    wanted = expected(rows, by_time, least=4)
-    if wanted:
-        assert parts(build(rows, split="last", min_interactions=4)) == wanted
+@given(ROWS, st.integers(0, 2**64 - 1), st.sampled_from([1, 10, 100]))
+def test_last_split_is_the_reference(rows: list, seed: int, day: int) -> None:
+    """In days of one, ten and a hundred seconds: few ties, many, nothing else."""
+    rows = [(u, i, t // day) for u, i, t in rows]
+    wanted = expected(rows, by_time(seed), least=4)
+    if not wanted:
+        return
+    data = build(rows, split="last", seed=seed, min_interactions=4)
+    assert parts(data) == wanted
+    tied = 0
+    for own in wanted.values():
+        test, valid = own["test"][0][1], own["valid"][0][1]
+        tied += test == valid or valid == max(t for _, t in own["train"])
+    assert data.source["split_ties"] == tied
+    said = f"a draw among equal times decided for {tied:,} of {len(wanted)} users"
+    assert (said in data.source["report"][-1]["why"]) == (tied > 0)
+
+
+@given(ROWS, st.integers(0, 2**64 - 1))
+def test_time_split_is_the_reference(rows: list, seed: int) -> None:
+    """Users, items and the two windows, slowly; a few distinct times, so that most windows begin with a tie."""
+    from ivbpr_numba.datasets.pairs import assemble
+
+    rows = [(u, i, t // 8) for u, i, t in rows] + [(9, k, k % 3) for k in range(20)]
+    wanted, ties = {}, 0
+    for user, own in expected(rows, lambda user, pairs: (0, 1)).items():
+        pairs = sorted([pair for part in own.values() for pair in part], key=lambda p: p[0].encode())
+        times = [t for _, t in pairs]
+        train = [pair for pair in pairs if pair[1] < 3]
+        if len(train) < 3:
+            continue
+        windows = {"valid": (3, 4), "test": (4, 99)}
+        held = {name: naive.split_first_of(user, times, seed, *window) for name, window in windows.items()}
+        wanted[user] = {"train": train} | {
+            name: [] if place is None else [pairs[place]] for name, place in held.items()
+        }
+        ties += any(place is not None and times.count(times[place]) > 1 for place in held.values())
+    users, items, times = zip(*rows)
+    read = pairs_of(users, items, times)
+    data = Dataset.of(assemble(read, split="time", seed=seed, valid_from=3, test_from=4))
+    assert parts(data) == wanted
+    assert data.source["split_ties"] == ties
+
+
+def _noise(seed: int, order: Callable[[int], int]) -> tuple[list[str], list[str]]:
+    """300 users who choose 9 of 200 items for no reason; `order` renames the items."""
+    rng = np.random.default_rng(seed)
+    users = [f"u{u:03}" for u in range(300) for _ in range(9)]
+    items = [f"i{order(k):03}" for _ in range(300) for k in rng.choice(200, 9, replace=False).tolist()]
+    return users, items
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_split_of_noise_by_days_tells_nothing(seed: int) -> None:
+    """Purchases of one day: popularity says about the last one what it says about a random one, nothing."""
+    from ivbpr_numba.models import Popularity
+    from ivbpr_numba.questions.auc import auc
+
+    users, items = _noise(seed, lambda k: k)
+    for split in ("last", "random"):
+        data = Dataset.from_pairs(users, items, ["2020-01-01"] * len(users), split=split, seed=seed)
+        assert data.source["split_ties"] == (300 if split == "last" else 0)
+        found = auc(Popularity().fit(data), data)
+        assert found["all"]["auc"] == pytest.approx(0.5, abs=0.08)
+        assert found["baselines"]["inverse_popularity"]["all"]["auc"] == pytest.approx(0.5, abs=0.05)
+        # One half of the items is held out as often as the other.
+        for part in (data.test, data.valid):
+            assert 150 - 45 < np.count_nonzero(part.indices < 100) < 150 + 45
+
+
+def test_first_items_of_a_window_tell_nothing_either() -> None:
+    """By the split at two moments, with three days in all: the largest or smallest id is not preferred."""
+    users, items = _noise(5, lambda k: k)
+    days = [f"2020-01-0{1 + (k % 9 > 3) + (k % 9 > 6)}" for k in range(len(users))]
+    from ivbpr_numba.datasets.pairs import assemble
+
+    day = 1_577_836_800
+    data = Dataset.of(
+        assemble(
+            pairs_of(users, items, days), split="time", valid_from=day + 86_400, test_from=day + 2 * 86_400
+        )
+    )
+    assert (len(data.valid), len(data.test), data.source["split_ties"]) == (300, 300, 300)
+    for part in (data.test, data.valid):
+        assert 150 - 45 < np.count_nonzero(part.indices < 100) < 150 + 45
+
+
+def test_a_draw_among_equal_times_depends_on_the_own_id_only() -> None:
+    mine = [("me", f"item {k}", 5) for k in range(12)]
+    alone = build(mine, split="last", seed=4)
+    crowd = build([("a", "item 3", 1), ("a", "b", 1), ("a", "c", 1), *mine], split="last", seed=4)
+    assert parts(alone)["me"] == parts(crowd)["me"]
+    drawn = {parts(build(mine, split="last", seed=seed))["me"]["test"][0] for seed in range(30)}
+    assert len(drawn) > 6
 
 
 @given(ROWS, st.randoms(use_true_random=False), st.sampled_from(["random", "last", "time"]))
@@ -135,7 +225,7 @@ def test_time_split() -> None:
         "b": [],
         "d": [],
         "e": ["e3"],
-        "f": ["f1"],
+        "f": [f"f{1 + naive.split_first_of('f', [100, 100, 1, 2, 3], 0, 100, 200)}"],
     }
     assert {u: [i for i, _ in p["test"]] for u, p in found.items()} == {
         "a": ["a5"],
@@ -145,13 +235,15 @@ def test_time_split() -> None:
         "f": [],
     }
     assert [i for i, _ in found["a"]["train"]] == ["a0", "a1", "a2"]
-    assert data.items.find(["a4", "c0", "f2"]).tolist() == [-1, -1, -1]
+    assert data.items.find(["a4", "c0"]).tolist() == [-1, -1]
+    assert np.count_nonzero(data.items.find(["f1", "f2"]) < 0) == 1
     assert [row["dropped"] for row in data.source["report"] if row["step"] == "split"] == [3, 4]
     assert (data.source["valid_from"], data.source["test_from"]) == (100, 200)
+    assert data.source["split_ties"] == 1
 
 
 def _time_split(rows: list[tuple[str, str, int]]) -> Dataset:
-    from ivbpr_numba.datasets.pairs import assemble, pairs_of
+    from ivbpr_numba.datasets.pairs import assemble
 
     users, items, times = zip(*rows)
     return Dataset.of(assemble(pairs_of(users, items, times), split="time", valid_from=100, test_from=200))

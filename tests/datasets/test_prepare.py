@@ -15,9 +15,11 @@ from clothes import CLOTHES, ROWS, writer
 
 from ivbpr_numba.datasets.catalogue import CELL_LIMIT
 from ivbpr_numba.datasets.dataset import Dataset
-from ivbpr_numba.datasets.prepare import prepare, prepare_report_lines
+from ivbpr_numba.datasets.prepare import prepare
+from ivbpr_numba.datasets.reporting import prepare_report_lines
 from ivbpr_numba.errors import DataError, UsageError
-from ivbpr_numba.features.features import Group, write_features
+from ivbpr_numba.features.layout import Group
+from ivbpr_numba.features.writing import write_features
 from ivbpr_numba.ids import Ids
 from ivbpr_numba.readers.tables import read_table
 from ivbpr_numba.readers.times import parse_times
@@ -109,6 +111,14 @@ def test_catalogue(put: Callable, purchases: Path) -> None:
     bare = prepare(purchases)
     assert bare.item_columns == {} and pairs_in(bare) == pairs_in(data)
     assert bare.payload_sha256 != data.payload_sha256
+
+
+def test_a_kept_column_has_one_value_an_item(put: Callable, purchases: Path) -> None:
+    lines = "".join(f'{{"item": "{item}", "tags": ["a", "b"]}}\n' for item in ITEMS)
+    with pytest.raises(DataError, match=r"line 1: the cell .* is a list, but an item keeps one") as caught:
+        prepare(purchases, catalogue=put(lines), keep=["tags"])
+    assert "--keep" in caught.value.hint
+    assert prepare(purchases, catalogue=put(lines.replace('["a", "b"]', '"a"')), keep=["tags"])
 
 
 def test_catalogue_refusals(put: Callable, purchases: Path) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import re
 import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numba
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,9 +24,14 @@ from hypothesis.extra import numpy as hnp
 from ivbpr_numba.errors import CheckFailed, DataError, UsageError
 from ivbpr_numba.features import alignment
 from ivbpr_numba.features.alignment import FeatureInput, align
-from ivbpr_numba.features.features import Features, Group, describe, examples, features_sink, write_features
+from ivbpr_numba.features.describing import describe, examples
+from ivbpr_numba.features.features import Features
 from ivbpr_numba.features.importing import import_features
+from ivbpr_numba.features.layout import Group
+from ivbpr_numba.features.tables import build_feature_table
+from ivbpr_numba.features.writing import features_sink, write_features
 from ivbpr_numba.ids import Ids
+from ivbpr_numba.readers.cells import list_in_text
 from ivbpr_numba.store import matrix as matrix_module
 from ivbpr_numba.store.atomic import lock
 from ivbpr_numba.store.verify import inspect, verify
@@ -351,6 +360,14 @@ def test_description_and_examples() -> None:
         "feature": "tags=leather",
         "value": 0.5,
     }
+    for n in (0, -1):
+        with pytest.raises(UsageError, match="can't be shown"):
+            examples(features, "leather", n)
+    assert (facts["items_without_values"], facts["columns_without_values"]) == (0, 0)
+    dense = Features.from_arrays(IDS, VALUES * np.float16([1, 1, 0]))
+    about = describe(dense)
+    assert (about["items_without_values"], about["first_without_values"]) == (1, ["äpfel"])
+    assert (about["columns_without_values"], about["first_empty_columns"]) == (1, ["2"])
     dense = Features.from_arrays(IDS, VALUES)
     assert [e["item"] for e in examples(dense, "0", 9)] == ["b", "0108", "0020", "äpfel", "a"]
 
@@ -503,6 +520,66 @@ def test_values_a_type_cannot_hold_are_named(tmp_path: Path, value: float, dtype
     assert sorted(p.name for p in tmp_path.iterdir()) == ["ids.txt", "x.npy"]
 
 
+BASE = np.array([[0, 1, 2], [3, 7, 5], [6, 4, 8], [9, 2, 11], [12, 13, 14]])
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype", "lost"),
+    [
+        (BASE * 1e-9, "float16", 3),  # all zero
+        (BASE * 3e-8, "float16", 3),  # below the normal numbers: three bits left
+        (np.full((5, 3), 1e-9), "float16", 3),  # one value, which would become 0
+        (BASE * np.array([1, 1e-9, 1]), "float16", 1),
+        (BASE / 100 + 4000, "float16", 3),  # what differs is smaller than the steps
+        (BASE * 1e-50, "float32", 3),
+        (BASE + 1.7e9, "float32", 3),  # seconds since 1970
+        (BASE / 14 * 0.01, "uint8", 3),
+        (BASE * np.array([0.07, 0.0005, 0.07]), "uint8", 1),
+    ],
+)
+def test_columns_that_a_type_would_lose_are_refused(
+    tmp_path: Path, values: np.ndarray, dtype: str, lost: int
+) -> None:
+    arguments = save_npy(tmp_path, values)
+    with pytest.raises(
+        DataError, match=f"x.npy': {dtype} keeps next to nothing of {lost} of 3 col"
+    ) as caught:
+        import_features(**arguments, dtype=dtype, out=tmp_path / "f.h5")
+    assert "--divide-by" in caught.value.hint
+    assert not (tmp_path / "f.h5").exists()
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        (BASE * 1e-9, "float16 keeps next to nothing of 3 of 3 columns"),
+        (BASE * 10_000.0, "float16 can't hold the value 70000"),
+    ],
+)
+def test_without_a_type_a_wider_one_is_chosen_and_said(tmp_path: Path, values: np.ndarray, why: str) -> None:
+    arguments = save_npy(tmp_path, values)
+    report = import_features(**arguments, out=tmp_path / "f.h5")
+    assert (report["dtype"], report["dtype_why"][: len(why)]) == ("float32", why)
+    back = Features.read(tmp_path / "f.h5")
+    assert np.array_equal(values_of(back, ["0108"])[0], values[0].astype(np.float32))
+    assert report["largest_error"] <= 1e-7 * values.max()
+    small = import_features(**save_npy(tmp_path, BASE / 3), out=tmp_path / "f.h5")
+    assert (small["dtype"], small["dtype_why"]) == ("float16", None)
+    assert small["largest_error"] == pytest.approx(
+        float(np.abs(BASE / 3 - (BASE / 3).astype(np.float16)).max()), rel=1e-6
+    )
+
+
+def test_what_is_only_rounded_is_stored(tmp_path: Path) -> None:
+    rare = BASE / 14  # one tiny value beside large ones is no loss
+    rare[0, 0] = 1e-9
+    for dtype, step in (("float16", 2**-11), ("uint8", 1 / 510)):
+        report = import_features(**save_npy(tmp_path, rare), dtype=dtype, out=tmp_path / "f.h5")
+        assert 0 < report["largest_error"] <= step * 1.001
+    exact = import_features(**save_npy(tmp_path, BASE.astype(np.float16)), out=tmp_path / "f.h5")
+    assert exact["largest_error"] == 0
+
+
 def test_inputs_that_cannot_be_imported(tmp_path: Path) -> None:
     out = tmp_path / "f.h5"
     good = save_npy(tmp_path, VALUES)
@@ -552,6 +629,77 @@ def test_inputs_that_cannot_be_imported(tmp_path: Path) -> None:
     refused(DataError, "not an HDF5 file", path=tmp_path / "text.h5", ids=None)
 
 
+@pytest.mark.parametrize(
+    "pack",
+    [
+        lambda text: text,
+        lambda text: b"\xef\xbb\xbf" + text,
+        lambda text: text.replace(b"\n", b"\r\n"),
+        lambda text: b"\xef\xbb\xbf" + text.replace(b"\n", b"\r\n").rstrip(),
+        lambda text: gzip.compress(b"\xef\xbb\xbf" + text),
+    ],
+)
+def test_ids_as_editors_save_them(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
+    arguments = save_npy(tmp_path, VALUES)
+    arguments["ids"].write_bytes(pack(arguments["ids"].read_bytes()))
+    import_features(**arguments, out=tmp_path / "f.h5")
+    back = Features.read(tmp_path / "f.h5")
+    assert back.items.texts() == ["0020", "0108", "a", "b", "äpfel"]
+    assert values_of(back, ["0108"]).tolist() == [[0.5, 1, 0]]
+
+
+def test_a_line_of_ids_that_is_not_utf8_is_named(tmp_path: Path) -> None:
+    arguments = save_npy(tmp_path, VALUES)
+    arguments["ids"].write_bytes(b"x\ny\nt\xfcr\nz\na\n")
+    with pytest.raises(DataError, match=r"ids\.txt', line 3 is not UTF-8"):
+        import_features(**arguments, out=tmp_path / "f.h5")
+
+
+def test_ids_that_are_python_objects_are_named_and_never_opened(tmp_path: Path) -> None:
+    class Trap:
+        def __reduce__(self) -> tuple:
+            return Path.touch, (tmp_path / "sprung",)
+
+    objects = np.array([*IDS[:4], Trap()], dtype=object)
+    np.savez(tmp_path / "x.npz", x=VALUES, ids=objects)
+    assert not (tmp_path / "sprung").exists()
+    with pytest.raises(DataError, match="ids holds Python objects, which only pickle can read") as caught:
+        import_features(tmp_path / "x.npz", out=tmp_path / "f.h5")
+    assert "ids=ids.astype(str)" in caught.value.hint
+    # Where a list of ids is given, the objects don't matter.
+    import_features(tmp_path / "x.npz", ids=texts(tmp_path / "ids.txt", IDS), out=tmp_path / "f.h5")
+    assert len(Features.read(tmp_path / "f.h5")) == 5
+    # One text many times makes a pickle shorter than the pointers that its header tells of.
+    np.savez(tmp_path / "y.npz", x=np.eye(5), ids=np.array(["a"] * 5, dtype=object))
+    with pytest.raises(DataError, match="ids holds Python objects"):
+        import_features(tmp_path / "y.npz", out=tmp_path / "g.h5")
+    np.savez(tmp_path / "z.npz", x=VALUES.astype(object), ids=np.array(IDS))
+    with pytest.raises(DataError, match="holds 0 two-dimensional arrays of numbers") as caught:
+        import_features(tmp_path / "z.npz", out=tmp_path / "g.h5")
+    assert "astype('float32')" in caught.value.hint
+    assert not (tmp_path / "sprung").exists() and not (tmp_path / "g.h5").exists()
+
+
+def test_a_matrix_that_is_still_being_written_is_named(tmp_path: Path) -> None:
+    arguments = save_npy(tmp_path, VALUES)
+    whole = arguments["path"].read_bytes()
+    code = (
+        "import sys, time; f = open(sys.argv[1], 'r+b'); f.truncate(100); print(flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(arguments["path"])], stdout=subprocess.PIPE
+    ) as writer:
+        assert writer.stdout is not None
+        writer.stdout.readline()
+        with pytest.raises(UsageError, match=f"x.npy' is being written by another process .pid {writer.pid}"):
+            import_features(**arguments, out=tmp_path / "f.h5")
+        writer.kill()
+    with pytest.raises(DataError, match=r"not a .npy file of numbers, or cut short"):
+        import_features(**arguments, out=tmp_path / "f.h5")
+    arguments["path"].write_bytes(whole)
+    assert import_features(**arguments, out=tmp_path / "f.h5")["items"] == 5
+
+
 def test_a_damaged_archive_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
     rng = np.random.default_rng(8)
     np.savez(tmp_path / "x.npz", features=rng.random((5, 3000)), ids=np.array(IDS))
@@ -598,8 +746,6 @@ print(resident() - before)
 
 
 def build(folder: Path, text: str, **options: object) -> tuple[dict, Features]:
-    from ivbpr_numba.features.tables import build_feature_table
-
     (folder / "catalogue.csv").write_text(text, encoding="utf-8")
     arguments: dict = {"id_column": "id", "out": folder / "a.h5", **options}
     report = build_feature_table(folder / "catalogue.csv", **arguments)
@@ -654,6 +800,9 @@ def test_rare_values_are_dropped_and_reported(tmp_path: Path) -> None:
     assert colour["items_dropped"] == 2
     assert (tags["items_dropped"], tags["items_without_value"]) == (1, 1)
     assert report["items_without_values"] == 1  # 0007 keeps its all-zero row
+    assert report["first_without_values"] == ["0007"]
+    assert (shape["first_without_value"], shape["first_items_dropped"]) == (["0007"], ["0100"])
+    assert colour["first_items_dropped"] == ["0003", "0007"]
     assert features.values(np.array([1])).tolist() == [[0, 0, 0, 0]]
     with pytest.raises(DataError, match="no value of the chosen columns is left"):
         build(tmp_path, CATALOGUE, columns=["shape"], min_count=9)
@@ -665,6 +814,7 @@ def test_a_group_without_any_value_is_left_out_and_reported(tmp_path: Path) -> N
     assert report["groups"][0] == {
         "group": "b", "columns": 0, "exclusive": True, "values_seen": 0, "values_dropped": 0,
         "items_without_value": 2, "items_dropped": 0, "dropped": [],
+        "first_without_value": ["1", "2"], "first_items_dropped": [],
     }  # fmt: skip
 
 
@@ -677,7 +827,7 @@ def test_rows_that_disagree(tmp_path: Path) -> None:
     report, features = build(tmp_path, ROWS, columns=["kind"], tags=["tags"], aggregate="first")
     assert features.names == ["kind=gown", "kind=top", "tags=x", "tags=y"]
     assert features.values(np.arange(2)).tolist() == [[0, 1, 1, 0], [1, 0, 1, 1]]
-    assert report["disagreeing_items"] == 1
+    assert (report["disagreeing_items"], report["first_disagreeing"]) == (1, ["b"])
     _, features = build(tmp_path, ROWS, columns=["kind"], tags=["tags"], aggregate="share")
     assert features.names == ["kind=dress", "kind=gown", "kind=top", "tags=x", "tags=y"]
     third = float(np.float16(1 / 3))
@@ -725,6 +875,125 @@ def test_separators(tmp_path: Path) -> None:
     assert features.names == ["v=a", "v=b"]
 
 
+LISTED = [["red", "big"], [], None, ["red", 38], [" red ", ""]]
+
+
+def table_of(folder: Path, cells: list, kind: str) -> Path:
+    """A table of items a, b, … whose column t holds these cells."""
+    frame = pd.DataFrame({"id": list("abcdefgh")[: len(cells)], "t": pd.Series(cells, dtype=object)})
+    path = folder / f"t.{kind}"
+    if kind == "jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in frame.to_dict("records")))
+    elif kind == "parquet":
+        frame["t"] = [cell if cell is None else list(map(str, cell)) for cell in cells]
+        frame.to_parquet(path)
+    elif kind == "json in csv":
+        frame["t"] = ["" if cell is None else json.dumps(cell) for cell in cells]
+        frame.to_csv(path, index=False)
+    else:
+        frame.to_csv(path, index=False)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet", "python in csv", "json in csv"])
+def test_lists_are_tags(tmp_path: Path, kind: str) -> None:
+    path = table_of(tmp_path, LISTED, kind)
+    report = build_feature_table(path, id_column="id", tags=["t"], out=tmp_path / "a.h5")
+    features = Features.read(tmp_path / "a.h5")
+    assert features.names == ["t=38", "t=big", "t=red"]
+    assert features.values(np.arange(5)).tolist() == [[0, 1, 1], [0, 0, 0], [0, 0, 0], [1, 0, 1], [0, 0, 1]]
+    assert report["groups"][0]["first_without_value"] == ["b", "c"]
+    in_text = {
+        "python in csv": [{"column": "t", "rows": 4, "first": "['red', 'big']"}],
+        "json in csv": [{"column": "t", "rows": 4, "first": '["red", "big"]'}],
+    }
+    assert report["lists_in_text"] == in_text.get(kind, [])
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("[]", ()),
+        (" [ 'a' , \"b\", 3, -1.5e3, None, nan, ] ", ("a", "b", "3", "-1.5e3")),
+        ("['it\\'s', 'a,b', \"c]d\"]", ("it's", "a,b", "c]d")),
+        ('["\\u00e9\\/", "\\t"]', ("é/", "\t")),
+        ("('red', 'big')", ("red", "big")),
+        ("{'red'}", ("red",)),
+        ("red;big", None),
+        ("[new];red", None),
+        ("(new)", None),
+        ("{new}", None),
+        ("[", None),
+        ("", None),
+    ],
+)
+def test_the_text_of_a_list(text: str, values: tuple[str, ...] | None) -> None:
+    assert list_in_text(text) == values
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[red, big]",  # of a writer without quotes: a tag may hold a comma
+        "['a' 'b']",  # of a NumPy array; Python would read 'ab'
+        "[['a']]",
+        "[{'a': 1}]",
+        "['a', open('x')]",
+        '{"a": 1}',
+        "['\\x']",
+        "['a'",
+        "[" * 5000 + "]" * 5000,
+    ],
+)
+def test_what_only_looks_like_a_list_is_refused(tmp_path: Path, text: str) -> None:
+    if text[-1] in "]}":
+        with pytest.raises(ValueError, match="the text of a"):
+            list_in_text(text)
+        path = table_of(tmp_path, ["plain", text], "csv")
+        with pytest.raises(
+            DataError, match=r"t\.csv', line 3: the cell .* of the column 't' is the text of a"
+        ):
+            build_feature_table(path, id_column="id", tags=["t"], out=tmp_path / "a.h5")
+        assert not (tmp_path / "a.h5").exists()
+    else:
+        assert list_in_text(text) is None
+
+
+@pytest.mark.parametrize(
+    ("cell", "kind", "said"),
+    [
+        (["red"], "jsonl", "line 2: the cell .* is a list, not one value"),
+        (["red"], "parquet", "row 2: the cell .* is a list, not one value"),
+        ([], "csv", "line 3: the cell .* is a list, not one value"),
+        (["red", "big"], "csv", "line 3: the cell .* is a list, not one value"),
+        ({"a": 1}, "jsonl", "line 2: the cell .* is an object"),
+        ('{"a": 1}', "csv", "the text of a structure"),
+    ],
+)
+def test_one_value_is_no_list(tmp_path: Path, cell: Any, kind: str, said: str) -> None:
+    before: Any = ["x"] if kind == "parquet" else "x"
+    path = table_of(tmp_path, [before, cell], kind)
+    if kind == "parquet":
+        said = said.replace("row 2", "row 1")
+    with pytest.raises(DataError, match=said) as caught:
+        build_feature_table(path, id_column="id", columns=["t"], out=tmp_path / "a.h5")
+    assert ("--tags" in caught.value.hint) == ("a list" in said)
+
+
+def test_brackets_of_a_value_stay(tmp_path: Path) -> None:
+    path = table_of(tmp_path, ["[new]", "(old)", "{odd}"], "csv")
+    build_feature_table(path, id_column="id", columns=["t"], out=tmp_path / "a.h5")
+    assert Features.read(tmp_path / "a.h5").names == ["t=(old)", "t=[new]", "t={odd}"]
+
+
+@pytest.mark.parametrize("value", [1.5, True, ["a"], {"a": 1}])
+def test_ids_are_text_or_whole_numbers(tmp_path: Path, value: Any) -> None:
+    rows = [{"id": 7, "t": "x"}, {"id": value, "t": "y"}]
+    (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(DataError, match=r"line 2: the id is .*, which is neither text nor a whole number"):
+        build_feature_table(tmp_path / "t.jsonl", id_column="id", columns=["t"], out=tmp_path / "a.h5")
+
+
 def test_choices_that_make_no_table(tmp_path: Path) -> None:
     def refused(error: type[Exception], match: str, text: str = CATALOGUE, **options: object) -> None:
         with pytest.raises(error, match=match):
@@ -748,8 +1017,6 @@ def test_choices_that_make_no_table(tmp_path: Path) -> None:
 
 @pytest.mark.real_data
 def test_hm_articles_and_squeezenet(tmp_path: Path, real_data: Path) -> None:
-    from ivbpr_numba.features.tables import build_feature_table
-
     columns = [
         "product_type_name", "graphical_appearance_name", "colour_group_name", "perceived_colour_value_name",
         "perceived_colour_master_name", "department_name", "index_name", "section_name", "garment_group_name",
@@ -775,8 +1042,6 @@ def test_hm_articles_and_squeezenet(tmp_path: Path, real_data: Path) -> None:
 
 @pytest.mark.real_data
 def test_rental_categories_as_shares(tmp_path: Path, real_data: Path) -> None:
-    from ivbpr_numba.features.tables import build_feature_table
-
     rentals = real_data / "rtr" / "rtr_interactions.csv.gz"
     with pytest.raises(DataError, match="5 items have rows that disagree"):
         build_feature_table(rentals, id_column="item_id", columns=["category"], out=tmp_path / "a.h5")

@@ -637,7 +637,7 @@ def test_the_benchmark_compares_on_the_test_part(
 
 
 def test_the_benchmark_of_the_claim_counts_and_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
-    from test_models import ATTRIBUTES, DATA
+    from small_models import ATTRIBUTES, DATA
 
     monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
     sys.modules.pop("quality", None)

@@ -324,8 +324,19 @@ def test_random_split_is_uniform_over_ordered_pairs():
     assert chi_square(list(counts.values()), 500) < 31.3
 
 
-def test_last_split_breaks_ties_by_id():
-    assert naive.split_last([5, 9, 9, 1], ["d", "b", "a", "c"]) == (1, 2)
+def test_last_split_draws_among_equal_times():
+    assert naive.split_last("u", [5, 9, 8, 1], seed=0) == (1, 2)
+    places = Counter(naive.split_last(f"user-{n}", [5, 9, 9, 9], seed=3) for n in range(6000))
+    assert len(places) == 6 and all(0 not in pair for pair in places)
+    assert chi_square(list(places.values()), 1000) < 25.7  # 1 in 10,000 for 5 degrees of freedom
+
+
+def test_window_split_draws_among_equal_times():
+    assert naive.split_first_of("u", [1, 7, 5, 9], seed=0, start=5, end=9) == 2
+    assert naive.split_first_of("u", [1, 7, 5, 9], seed=0, start=2, end=5) is None
+    places = Counter(naive.split_first_of(f"user-{n}", [1, 5, 5, 5], 3, 5, 6) for n in range(6000))
+    assert sorted(places) == [1, 2, 3]
+    assert chi_square(list(places.values()), 2000) < 18.4
 
 
 def test_feature_scaling():

@@ -252,9 +252,12 @@ def test_averaging_is_the_documented_recursion() -> None:
     np.testing.assert_allclose(averaged, expected, rtol=1e-5, atol=1e-7)
 
 
-def test_divergence_stops_with_a_word() -> None:
-    with pytest.raises((UsageError, DataError), match="diverged"):
-        fitted("vbpr", learning_rate=1e6, iterations=30, eval_every=30)
+@pytest.mark.parametrize("rate", [1e3, 1e20])
+@pytest.mark.parametrize("name", [name for name in MODELS if name not in ("rand", "pop")], indirect=True)
+def test_divergence_is_wrong_usage_for_every_model(name: str, rate: float) -> None:
+    with pytest.raises(UsageError, match=r"diverged.*--learning-rate") as caught:
+        fitted(name, learning_rate=rate, iterations=30, eval_every=30)
+    assert caught.value.exit_code == 2
 
 
 def test_a_rate_that_is_too_high_is_told() -> None:

@@ -24,8 +24,9 @@ from PIL import Image
 from tiny_networks import PREPROCESSING, SIZE, VOCABULARY, named_network, plain_network
 
 from ivbpr_numba.errors import DataError, EnvironmentProblem, Interrupted, IvbprError, UsageError
-from ivbpr_numba.features.features import Features, describe
-from ivbpr_numba.network import extraction
+from ivbpr_numba.features.describing import describe
+from ivbpr_numba.features.features import Features
+from ivbpr_numba.network import averaging
 from ivbpr_numba.network.extraction import extract
 from ivbpr_numba.network.file import Network, NetworkSession
 from ivbpr_numba.network.journal import MAGIC, Journal, journal_path
@@ -159,7 +160,7 @@ class TestRows:
         (tmp_path / "items.csv").write_text("id,file\n" + "".join(rows))
         found = set()
         for block in (1, 100, 8 << 20):
-            monkeypatch.setattr(extraction, "_BLOCK_BYTES", block)
+            monkeypatch.setattr(averaging, "_BLOCK_BYTES", block)
             for pack in (
                 folder,
                 pack_tar(tmp_path / "p.tar", {p.name: p.read_bytes() for p in folder.iterdir()}),
@@ -367,7 +368,7 @@ class TestInterrupted:
             assert again[key] == whole[key]
 
     def test_while_writing(self, folder: Path, net: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(extraction, "_BLOCK_BYTES", 100)
+        monkeypatch.setattr(averaging, "_BLOCK_BYTES", 100)
         with pytest.raises(Interrupted, match="all images are done"):
             extract(folder, net, out, batch=23, stop=stop_after(3))
         assert sorted(p.name for p in out.parent.iterdir()) == ["attrs.h5.partial"]

@@ -65,7 +65,8 @@ class TestDecode:
     @pytest.mark.parametrize(
         "name",
         ["cmyk.jpg", "cmyk.tif", "ycbcr.tif", "moving.gif", "moving.webp", "moving.png", "pages.tif",
-         "stereo.jpg", "opaque.png", "palette.png", "progressive.jpg", "really_png.jpg", "LOUD.JPEG"],
+         "stereo.jpg", "opaque.png", "palette.png", "progressive.jpg", "really_png.jpg", "LOUD.JPEG",
+         "plain.ppm", "plain.jp2", "really_jpeg.jfif", "copied.jpg_large", "nameless"],
     )  # fmt: skip
     def test_colours_stay(self, name: str) -> None:
         self.near(name, (2, 8), odd_images.RED)
@@ -124,7 +125,7 @@ class TestDecode:
             "assert 'gigantic' in decode(data).reason\n"
             "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
         )
-        for name in ("bomb.png", "bomb.jpg", "bomb.gif", "bomb.webp"):
+        for name in ("bomb.png", "bomb.jpg", "bomb.gif", "bomb.webp", "bomb.ppm"):
             path = tmp_path / name
             path.write_bytes(BROKEN[name].data)
             done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True)
@@ -214,7 +215,7 @@ class TestListing:
     def test_what_is_no_image_is_left_out(self, tmp_path: Path) -> None:
         good = odd_images.saved(odd_images.photo(1), "PNG")
         names = ["a.PNG", "b.jpeg", "notes.txt", "a.png.bak", ".hidden.png", "._a.png", "__MACOSX/c.png",
-                 ".thumbs/d.png", "png"]  # fmt: skip
+                 ".thumbs/d.png"]  # fmt: skip
         files = dict.fromkeys(names, good)
         for place in (
             write_all(tmp_path / "f", files),

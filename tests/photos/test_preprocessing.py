@@ -118,3 +118,12 @@ def test_wrong_files_are_named(tmp_path: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(DataError):
             Preprocessing.read(path)
+
+
+def test_a_file_as_editors_save_it(tmp_path: Path) -> None:
+    path, how = tmp_path / "p.json", PRESETS["imagenet"]
+    path.write_bytes(b"\xef\xbb\xbf" + how.to_json().encode())
+    assert Preprocessing.read(path) == how
+    path.write_bytes(b'{\n"size": "\xfc"}')
+    with pytest.raises(DataError, match=r"p\.json', line 2 is not UTF-8"):
+        Preprocessing.read(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -159,7 +160,11 @@ def test_finished_scores_are_judged_alike(tmp_path: Path) -> None:
                     file.write(
                         f"{user},{item},{matrix[u, i]!r}\n".replace("np.float32(", "").replace(")", "")
                     )
-    for given in (matrix, tmp_path / "s.npy", tmp_path / "s.csv"):
+    text = (tmp_path / "s.csv").read_bytes()
+    (tmp_path / "bom.csv").write_bytes(b"\xef\xbb\xbf" + text.replace(b"\n", b"\r\n"))
+    (tmp_path / "s.tsv.gz").write_bytes(gzip.compress(text.replace(b",", b"\t")))
+    names = ("s.npy", "s.csv", "bom.csv", "s.tsv.gz")
+    for given in (matrix, *(tmp_path / name for name in names)):
         found = auc_of_scores(given, DATA)
         for setting in ("all", "cold", "stratified"):
             agrees(found[setting], expected[setting])
@@ -178,6 +183,9 @@ def test_scores_that_cannot_be_judged(tmp_path: Path) -> None:
     (tmp_path / "text.csv").write_text("user,item,score\nu000,i000,high\n")
     (tmp_path / "twice.csv").write_text("user,item,score\nu000,i000,1\nu000,i000,1\n")
     (tmp_path / "few.csv").write_text("user,item,score\nu000,i000,1\n")
+    (tmp_path / "gap.csv").write_text("user,item,score\nu000,i000,1\n\nu000,i001,high\n")
+    (tmp_path / "wide.csv").write_text("user,item,score\nu000,i000,1\nu000,i001,1,2\n")
+    (tmp_path / "latin.csv").write_bytes("user,item,score\nu000,i000,1\nü,i001,1\n".encode("latin-1"))
     for given, said in [
         (good[:5], "shape"),
         (missing, f"'{DATA.users[4]}'.*no score"),
@@ -190,6 +198,9 @@ def test_scores_that_cannot_be_judged(tmp_path: Path) -> None:
         (tmp_path / "text.csv", "line 2: a score that is no number"),
         (tmp_path / "twice.csv", "twice"),
         (tmp_path / "few.csv", "no score"),
+        (tmp_path / "gap.csv", "line 4: a score that is no number"),
+        (tmp_path / "wide.csv", "line 3: not 3 fields"),
+        (tmp_path / "latin.csv", "line 3: not UTF-8"),
     ]:
         with pytest.raises(DataError, match=said):
             auc_of_scores(given, DATA)
@@ -299,6 +310,7 @@ BAD_FITS = [
     (["attributes.h5", "--model", "pop"], 3, "ivbpr-dataset"),
     (["d.h5", "--model", "bpr-mf", "--learning-rate", "nan"], 2, "--learning-rate"),
     (["d.h5", "--model", "bpr-mf", "--learning-rate", "soon"], 2, "learning-rate"),
+    (["d.h5", "--model", "bpr-mf", "--learning-rate", "1e9"], 2, "diverged"),
     (["d.h5", "--model", "bpr-mf", "--factors", "-3"], 2, "--factors"),
     (["d.h5", "--model", "bpr-mf", "--device", "cuda"], 4, "cuda"),
     (["d.h5", "--model", "bpr-mf", "--margin", "1"], 2, "--margin"),

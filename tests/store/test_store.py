@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -10,6 +11,7 @@ import stat
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
@@ -673,6 +675,87 @@ def test_an_interruption_between_any_two_steps_leaves_no_litter(
     )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 100
+
+
+WRITER = """
+import os, sys, time
+from contextlib import ExitStack
+from ivbpr_numba.store.atomic import lock
+how, path = sys.argv[1:]
+with ExitStack() as stack:
+    if how == "lock":
+        stack.enter_context(lock(path))
+    else:
+        stack.enter_context(open(path, how))
+    print(os.getpid(), flush=True)
+    time.sleep(600)
+"""
+
+
+@contextlib.contextmanager
+def another_process(how: str, path: Path) -> Iterator[int]:
+    """Its number, while it holds the lock of `path`, or has it open."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", WRITER, how, str(path)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    try:
+        assert child.stdout is not None
+        yield int(child.stdout.readline())
+    finally:
+        child.kill()
+        child.wait()
+        child.stdout.close()
+
+
+@pytest.mark.parametrize("content", ["none", "cut", "text", "checkpoint", "journal"])
+def test_what_another_process_writes_is_not_called_damaged(tmp_path: Path, content: str) -> None:
+    target = tmp_path / "m.h5"
+    path = {"checkpoint": tmp_path / "m.partial.h5", "journal": tmp_path / "m.h5.partial"}.get(
+        content, target
+    )
+    if content == "checkpoint":
+        write_tree(path, Tree("ivbpr-checkpoint", {"/x": "y"}), payload=["/x"])
+    elif content == "journal":
+        path.write_bytes(b"ivbpr extraction journal 1\n")
+    elif content == "cut":
+        write_tree(path, sample(), payload=PAYLOAD)
+        path.write_bytes(path.read_bytes()[:-1])
+    elif content == "text":
+        path.write_text("HDF")
+    with another_process("lock", target) as pid:
+        with pytest.raises(UsageError, match=f"m.*is being written by another process .pid {pid}") as caught:
+            read_tree(path, "ivbpr-model")
+        assert caught.value.hint == "Wait for it to finish."
+        os.kill(pid, signal.SIGKILL)
+    assert (tmp_path / "m.h5.lock").exists()  # of a dead process: it counts for nothing
+    said = {
+        "none": "no such file",
+        "cut": "damaged or cut short",
+        "text": "not an HDF5 file",
+        "checkpoint": "state of an unfinished fit, not an ivbpr-model file",
+        "journal": "unfinished work of `ivbpr features extract`",
+    }
+    with pytest.raises(UsageError if content == "none" else DataError, match=said[content]):
+        read_tree(path, "ivbpr-model")
+
+
+def test_a_whole_file_is_read_while_its_successor_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "m.h5"
+    write_tree(path, sample(), payload=PAYLOAD)
+    with another_process("lock", path):
+        assert same(read_tree(path, "ivbpr-model").objects, sample().objects)
+
+
+def test_a_foreign_writer_is_told_from_a_foreign_reader(tmp_path: Path) -> None:
+    path = tmp_path / "m.h5"
+    path.write_bytes(b"\x89HDF\r\n\x1a\n\x03 the beginning of a download")
+    with another_process("ab", path) as pid, pytest.raises(UsageError, match=f"pid {pid}"):
+        read_tree(path, "ivbpr-model")
+    with another_process("rb", path), pytest.raises(DataError, match="damaged or cut short"):
+        read_tree(path, "ivbpr-model")
 
 
 def test_inspect_tells_what_a_file_holds(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -623,6 +624,21 @@ def test_the_command(tmp_path: Path, photos: tuple[Path, Path], capsys: pytest.C
     again = [*size, "--output", "map_1", "--output", "map_2"]
     assert run(command(photos, out, backbone, *again)) == 0
     assert [level["output"] for level in json.loads(capsys.readouterr().out)["levels"]] == ["map_1", "map_2"]
+
+
+def test_what_is_left_out_is_shown(
+    tmp_path: Path, photos: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = tmp_path / "photos", tmp_path / "net.onnx"
+    shutil.copytree(photos[0], folder)
+    first = sorted(folder.iterdir())[0]
+    first.write_bytes(first.read_bytes()[:40])
+    (folder / "read me.txt").write_text("not a photo")
+    given = ["--preprocess", "imagenet", "--size", "32x32", "--hidden", "8", "--format", "table"]
+    assert run(command((folder, photos[1]), out, toy(tmp_path / "b.onnx"), *given)) == 0
+    shown = capsys.readouterr().out
+    assert "Images that can't be used: 1" in shown and first.name in shown
+    assert "Files that are not taken for photos: 1" in shown and "read me.txt" in shown
 
 
 def test_mistakes_end_with_exit_code_2(

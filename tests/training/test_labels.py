@@ -110,6 +110,26 @@ def test_wrong_json_is_named(tmp_path: Path, text: str, said: str) -> None:
         read_labels(path)
 
 
+def test_json_as_editors_save_it(tmp_path: Path) -> None:
+    text = '{"groups": [{"name": "c", "exclusive": true}],\r\n "items": {"1": {"c": "ü"}}}'
+    path = tmp_path / "l.json"
+    path.write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert read_labels(path).vocabulary.groups[0].values == ("ü",)
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(DataError, match=r"l\.json', line 2 is not UTF-8"):
+        read_labels(path)
+
+
+def test_lists_are_tags_of_labels_too(tmp_path: Path) -> None:
+    path = tmp_path / "l.jsonl"
+    path.write_text('{"id": "a", "t": ["red", "big"]}\n{"id": "b", "t": []}\n')
+    labels = read_labels(path, "id", tags=["t"])
+    assert labels.vocabulary.groups[0].values == ("big", "red")
+    assert labels.values[0].tolist() == [[1, 1], [0, 0]]
+    with pytest.raises(DataError, match=r"line 1: the cell .* is a list, not one value"):
+        read_labels(path, "id", groups=["t"])
+
+
 def test_wrong_tables_are_named(tmp_path: Path, table: Path) -> None:
     with pytest.raises(DataError, match="colour"):
         read_labels(table, "id", ["color"])

@@ -26,13 +26,24 @@ def world() -> World:
     return generate("tiny", 3, users=20, items=60)
 
 
+@pytest.fixture(scope="module")
+def told() -> list[tuple[int, int]]:
+    """What is told while `folder` is drawn."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def folder(world: World, told: list[tuple[int, int]], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pictures of `world`."""
+    target = tmp_path_factory.mktemp("pictures") / "images"
+    return write_pictures(world, target, lambda done, total: told.append((done, total)))
+
+
 def drawn(look: dict[str, str], tags: tuple[str, ...] = (), seed: int = 0) -> np.ndarray:
     return np.asarray(draw_product(look, tags, np.random.default_rng(seed)), dtype=np.float64)
 
 
-def test_every_item_has_its_whole_picture(world: World, tmp_path: Path) -> None:
-    told: list[tuple[int, int]] = []
-    folder = write_pictures(world, tmp_path / "images", lambda done, total: told.append((done, total)))
+def test_every_item_has_its_whole_picture(world: World, folder: Path, told: list[tuple[int, int]]) -> None:
     assert sorted(path.name for path in folder.iterdir()) == [f"{item}.jpg" for item in world.items]
     for path in folder.iterdir():
         with Image.open(path) as image:
@@ -41,10 +52,9 @@ def test_every_item_has_its_whole_picture(world: World, tmp_path: Path) -> None:
     assert told == [(50, 60), (60, 60)]
 
 
-def test_seed_and_item_decide(world: World, tmp_path: Path) -> None:
+def test_seed_and_item_decide(world: World, folder: Path) -> None:
     """Neither what was drawn before nor another process changes a byte; another seed does."""
     alone = [picture_of(world, row) for row in (7, 3)]
-    folder = write_pictures(world, tmp_path / "images")
     assert [(folder / f"{world.items[row]}.jpg").read_bytes() for row in (7, 3)] == alone
     code = (
         "from ivbpr_numba.worlds.world import generate; import sys, hashlib; "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,8 +11,6 @@ from ivbpr_cli.paths import input_file, output_file
 from ivbpr_numba.errors import CheckFailed, UsageError
 
 __all__ = ["auc"]
-
-SETTINGS = ("all", "cold", "stratified")
 
 Texts = list[str] | None
 
@@ -47,9 +44,10 @@ def auc(
         if path is not None:
             input_file(path, what)
     if per_user is not None:
-        output_file(per_user, *(path for path, _ in named))
+        output_file(per_user, *(path for path, _ in named), flag="--per-user")
 
     from ivbpr_numba.datasets.dataset import Dataset
+    from ivbpr_numba.documents import models as documents
     from ivbpr_numba.features.features import Features
     from ivbpr_numba.models import load
     from ivbpr_numba.questions import auc as evaluation
@@ -70,25 +68,14 @@ def auc(
     else:
         assert scores is not None and dataset is not None
         report = evaluation.auc_of_scores(scores, dataset, **options)
-    for text in report.pop("warnings", []):
+    for text in report["warnings"]:
         screen.warn(text)
-    rows = list(rows_of(report))
+    document = documents.auc(report)
     title = f"{report['split']} items, ties {report['ties']}"
     notes = [f"{name}: {value:.4f}" for name, value in report.get("metrics", {}).items() if value is not None]
-    screen.show(Answer("auc", report, rows, [Table(rows, title)], notes))
+    screen.show(Answer.of(document, [Table(document.rows, title)], notes))
     if fail_under is not None:
         _check(report, "cold" if setting and set(setting) == {"cold"} else "all", fail_under)
-
-
-def rows_of(report: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """One flat row a scorer and setting, the model first."""
-    scorers = {report["model"]: report, **report.get("baselines", {})}
-    for name, scorer in scorers.items():
-        for setting in SETTINGS:
-            if setting in scorer:
-                result = {key: value for key, value in scorer[setting].items() if key != "cold_below"}
-                low, high = result.pop("ci95", None) or (None, None)
-                yield {"scorer": name, "setting": setting, **result, "ci95_low": low, "ci95_high": high}
 
 
 def _check(report: dict[str, Any], setting: str, least: float) -> None:

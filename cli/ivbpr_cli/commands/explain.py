@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from ivbpr_cli.commands.options import argument, option
-from ivbpr_cli.output import Answer, Screen, Table
+from ivbpr_cli.output import Answer, Row, Screen, Table
 from ivbpr_cli.paths import input_file
 
 __all__ = ["explain", "term_rows"]
@@ -29,12 +29,14 @@ def explain(
     if features is not None:
         input_file(features, "feature file")
 
+    from ivbpr_numba.documents import items as documents
     from ivbpr_numba.features.features import Features
     from ivbpr_numba.models import load
 
     fitted = load(model)
     given = Features.read(features) if features is not None else None
-    found = fitted.explain(user, item, at=at, features=given)
+    document = documents.explain(fitted, user, item, at=at, features=given)
+    found = document.content
     title = f"{found['item']} for {user}, by {fitted.name}"
     if found["title"]:
         title = f"{found['title']} ({title})"
@@ -46,10 +48,10 @@ def explain(
     if any(term["kind"] == "level" for term in found["terms"]):
         notes.append("A level is the same for all items that have the group.")
     table = Table(list(term_rows(found)), title)
-    screen.show(Answer("explain", {**found, "at": at, "model": fitted.name}, found["terms"], [table], notes))
+    screen.show(Answer.of(document, [table], notes))
 
 
-def term_rows(found: dict[str, Any]) -> list[dict[str, Any]]:
+def term_rows(found: Row) -> list[dict[str, Any]]:
     """The terms as a table that ends with the sum; many small attributes become one line."""
     terms = found["terms"]
     attributes = [term for term in terms if term["kind"] == "attribute"]

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 from ivbpr_cli.commands.options import argument, names, option, out
+from ivbpr_cli.commands.photos_shown import SHOWN, unused_photos
 from ivbpr_cli.output import Answer, Screen, Table, facts
 from ivbpr_cli.paths import input_file, output_file
 from ivbpr_numba.errors import UsageError
 
 __all__ = ["examples", "extract", "import_", "info", "table"]
 
-SHOWN = 20  # images that can't be used, in the table
+FIRST = 3  # items without a usable image that are named
 
 
 def table(
@@ -44,8 +46,55 @@ def table(
         aggregate=aggregate,
         out=out,
     )
-    groups = [{k: v for k, v in group.items() if k != "dropped"} for group in report["groups"]]
+    for text in _left_out(report):
+        screen.note(text)
+    groups = [_flat(group) for group in report["groups"]]
     screen.show(Answer("features-table", report, groups, [facts(report), Table(groups)]))
+
+
+def _left_out(report: dict[str, Any]) -> Iterator[str]:
+    """What a table of features lost or read in its own way, one sentence each with the first cases."""
+    for entry in report["lists_in_text"]:
+        yield (
+            f"{entry['column']}: the text of {entry['rows']:,} cells was read as a list, the first is "
+            f"{entry['first']}."
+        )
+    if report["disagreeing_items"]:
+        kept = "the first row counts" if report["aggregate"] == "first" else "each value has its share"
+        yield _sentence(
+            f"{report['disagreeing_items']:,} items have rows that disagree; {kept}",
+            report["first_disagreeing"],
+            report["disagreeing_items"],
+        )
+    for group in report["groups"]:
+        name = group["group"]
+        if group["dropped"]:
+            values = [f"{entry['value']} ({entry['items']:,} items)" for entry in group["dropped"][:5]]
+            yield _sentence(
+                f"{name}: {len(group['dropped']):,} values are too rare for --min-count",
+                values,
+                len(group["dropped"]),
+            )
+        for count, first, what in (
+            (group["items_without_value"], group["first_without_value"], "items have no value"),
+            (
+                group["items_dropped"],
+                group["first_items_dropped"],
+                "items lost their last value to --min-count",
+            ),
+        ):
+            if count:
+                yield _sentence(f"{name}: {count:,} {what}", first, count)
+    if report["items_without_values"]:
+        yield _sentence(
+            f"{report['items_without_values']:,} items have no value in any group and keep a row of zeros",
+            report["first_without_values"],
+            report["items_without_values"],
+        )
+
+
+def _sentence(text: str, first: list[str], count: int) -> str:
+    return f"{text}: {', '.join(first)}{', …' if count > len(first) else ''}."
 
 
 def import_(
@@ -54,7 +103,9 @@ def import_(
     out: Annotated[Path, out("The feature file to write.")],
     ids: Annotated[Path | None, option("One id a line, where the file itself has none.")] = None,
     divide_by: Annotated[float | None, option("Divide every value by this.")] = None,
-    dtype: Annotated[str, option("float16, float32 or uint8.")] = "float16",
+    dtype: Annotated[
+        str | None, option("float16, float32 or uint8; float16, or float32 where that loses a column.")
+    ] = None,
     kind: Annotated[str, option("dense or attributes.")] = "dense",
 ) -> None:
     """Black-box features from a matrix; the file is streamed, never held in memory."""
@@ -68,6 +119,8 @@ def import_(
         report = import_features(
             matrix, ids=ids, divide_by=divide_by, dtype=dtype, kind=kind, out=out, progress=observer
         )
+    if report["dtype_why"]:
+        screen.note(f"Stored as {report['dtype']}: {report['dtype_why']}.")
     screen.show(Answer("features-import", report, [report], [facts(report)]))
 
 
@@ -108,8 +161,11 @@ def extract(
         input_file(items, "table of items")
     if preprocess is not None and Path(preprocess).exists():
         input_file(Path(preprocess), "preprocessing")
-    output_file(out, model, items, None if images.is_dir() else images)
     from ivbpr_numba.network.extraction import extract as run
+    from ivbpr_numba.network.journal import journal_path
+
+    inputs = (images, model, items, Path(preprocess) if preprocess else None)
+    output_file(out, *inputs, states=[journal_path(out)])
 
     with screen.progress("extracting") as observer:
         report = run(
@@ -129,18 +185,17 @@ def extract(
             overwrite=overwrite,
             progress=observer,
         )
-    bad, converted = report["bad"], report["converted"]
-    tables = [facts(report)]
-    if bad:
-        title = f"Images that can't be used: {len(bad):,}"
-        more = f"; the first {SHOWN}, --format json has all" if len(bad) > SHOWN else ""
-        tables.append(Table(bad[:SHOWN], title + more))
+    converted, left_out = report["converted"], report["left_out"]
+    tables = [facts(report), *unused_photos(report["bad"], report["others"])]
+    for text in report["notes"]:
+        screen.note(text)
     for entry in converted[:SHOWN]:
         screen.note(f"{entry['image']}: {entry['note']}.")
     if len(converted) > SHOWN:
         screen.note(f"… and {len(converted) - SHOWN:,} more images were converted (--format json has all).")
-    if report["left_out"]:
-        screen.note(f"{len(report['left_out']):,} items have no usable image and are left out.")
+    if left_out:
+        first = ", ".join(left_out[:FIRST]) + (", …" if len(left_out) > FIRST else "")
+        screen.note(f"{len(left_out):,} items have no usable image and are left out: {first}.")
     screen.show(Answer("features-extract", report, [_flat(report)], tables))
 
 
@@ -151,9 +206,16 @@ def _flat(report: dict[str, Any]) -> dict[str, Any]:
 def info(screen: Screen, file: Annotated[Path, argument("A feature file.")]) -> None:
     """Shape, groups and sparsity of a feature file."""
     input_file(file, "feature file")
-    from ivbpr_numba.features.features import Features, describe
+    from ivbpr_numba.features.describing import describe
+    from ivbpr_numba.features.features import Features
 
     found = describe(Features.read(file))
+    for count, first, what in (
+        (found["items_without_values"], found["first_without_values"], "items have only zeros"),
+        (found["columns_without_values"], found["first_empty_columns"], "columns have only zeros"),
+    ):
+        if count:
+            screen.note(_sentence(f"{count:,} {what}", first, count))
     screen.show(Answer("features-info", found, found["groups"], [facts(found), Table(found["groups"])]))
 
 
@@ -165,8 +227,13 @@ def examples(
 ) -> None:
     """The items with the highest value of a feature."""
     input_file(file, "feature file")
+    from ivbpr_numba.features.describing import examples as find
     from ivbpr_numba.features.features import Features
-    from ivbpr_numba.features.features import examples as find
 
-    found = find(Features.read(file), feature, n)
+    features = Features.read(file)
+    found = find(features, feature, n)
+    if features.kind == "attributes" and len(found) < n:
+        screen.note(
+            f"{len(found):,} of {len(features):,} items have '{feature}'; the others have none of it."
+        )
     screen.show(Answer("features-examples", {"items": found}, found))

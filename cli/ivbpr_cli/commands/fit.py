@@ -8,7 +8,6 @@ from typing import Annotated, Any
 from ivbpr_cli.commands.options import argument, option, out
 from ivbpr_cli.output import Answer, Screen, facts
 from ivbpr_cli.paths import input_file, output_file
-from ivbpr_numba.events import check_log
 
 __all__ = ["fit"]
 
@@ -75,11 +74,12 @@ def fit(
     input_file(dataset, "dataset")
     if features is not None:
         input_file(features, "feature file")
-    output_file(out, dataset, features)
-    if log is not None:
-        check_log(log, dataset, features, out)
+    from ivbpr_numba.models.checkpoint import partial_path
+
+    output_file(out, dataset, features, states=[partial_path(out)], log=log)
 
     from ivbpr_numba.datasets.dataset import Dataset
+    from ivbpr_numba.documents import models as documents
     from ivbpr_numba.features.features import Features
     from ivbpr_numba.models import create
 
@@ -103,7 +103,8 @@ def fit(
             checkpoint_every=checkpoint_every,
             log=log,
         )
-    screen.show(answer(model, out, end))
+    document = documents.fit(model, out, end)
+    screen.show(Answer.of(document, [facts(document.content)]))
 
 
 # What goes to the model; the rest concerns this run only.
@@ -114,10 +115,3 @@ OPTIONS = (
     *("epochs", "bins", "bin_type", "segment_on", "segment_negatives", "segment_every", "temporal_init"),
     "item_drift",
 )
-
-
-def answer(model: str, out: Path, end: dict[str, Any]) -> Answer:
-    """What was learned: where it stopped, what it reached, how long it took."""
-    names = ("iterations", "best_iteration", "valid_auc", "seconds", "payload_sha256")
-    row = {"model": model, "out": str(out), **{name: end.get(name) for name in names}}
-    return Answer("fit", row, [row], [facts(row)])

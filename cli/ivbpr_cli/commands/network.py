@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -9,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from ivbpr_cli.commands.labelled import DATA, File, Groups, Id, Items, Labels, Tags, check_photos
 from ivbpr_cli.commands.options import argument, names, option, out
+from ivbpr_cli.commands.photos_shown import unused_photos
 from ivbpr_cli.output import Answer, Screen, Table, facts
 from ivbpr_cli.paths import input_file, output_file
 from ivbpr_numba.errors import UsageError
-from ivbpr_numba.events import Event, JsonLines, Observer, check_log
+from ivbpr_numba.events import Event, JsonLines, Observer
 
 if TYPE_CHECKING:
     from ivbpr_numba.training.task import Task
@@ -92,8 +94,7 @@ def train(
     for path, what in ((init, "initial weights"), (frozen, "network")):
         if path is not None:
             input_file(path, what)
-    inputs = (images, labels, init, frozen, items)
-    output_file(out, *inputs)
+    inputs = (images, labels, init, frozen, items, Path(preprocess) if preprocess else None)
     if frozen is not None and init is not None:
         raise UsageError("--frozen and --init are two ways of training.", "Name one of them.")
     if frozen is not None:
@@ -107,15 +108,15 @@ def train(
     else:
         from ivbpr_numba.training.frozen.trainer import partial_path
     from ivbpr_numba.photos.pictures import Pictures
-    from ivbpr_numba.training.outputs import claimed, companions
+    from ivbpr_numba.store.atomic import companions
+    from ivbpr_numba.training.outputs import claimed
     from ivbpr_numba.training.task import make_task
 
     partial = partial_path(out)
+    output_file(out, *inputs, states=[partial], log=log)
     with ExitStack() as stack:
         # All that is written is claimed first: neither a photo is decoded nor an old log lost in vain.
         others = (*companions(out, partial), *inputs)
-        if log is not None:
-            check_log(log, *others)
         held = stack.enter_context(claimed(out, partial, resume=resume, overwrite=overwrite))
         lines = None
         if log is not None:
@@ -260,16 +261,22 @@ def _answer(out: Path, task: Task, found: dict[str, Any], problems: list[dict[st
         for value in row["dropped"]
     ]
     plain = {key: value for key, value in found.items() if not isinstance(value, dict | list)}
+    missing = [
+        {"image": picture.name, "item": picture.item, "reason": reason}
+        for picture, reason in task.pictures.missing
+    ]
+    bad = [*problems, *missing]
     document = {
         "out": str(out),
         **plain,
         "images": task.report["images_of_part"],
-        "bad_images": problems,
+        "bad_images": bad,
+        "others": task.pictures.others,
         "groups": {row["group"]: row for row in rows},
         "dropped": dropped,
-        "notes": found["notes"],
+        "notes": [*task.pictures.notes, *found["notes"]],
     }
-    single = {"out": str(out), **plain, "bad_images": len(problems)}
+    single = {"out": str(out), **plain, "bad_images": len(bad)}
     single |= {f"images to {name}": count for name, count in task.report["images_of_part"].items()}
     tables = [Table(rows, "Attributes"), facts(single)]
     if "levels" in found:
@@ -277,9 +284,8 @@ def _answer(out: Path, task: Task, found: dict[str, Any], problems: list[dict[st
         tables.insert(1, Table(found["levels"], "Layers of the frozen network"))
     if dropped:
         tables.append(Table(dropped, "Left out: too few images"))
-    if problems:
-        tables.append(Table(problems, "Images that can't be used"))
-    return Answer("network-train", document, rows, tables)
+    tables += unused_photos(bad, task.pictures.others)
+    return Answer("network-train", document, rows, tables, document["notes"])
 
 
 def _line(event: dict[str, Any]) -> str:
@@ -294,6 +300,6 @@ def _size(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
     sides = text.lower().replace("×", "x").split("x")
-    if len(sides) != 2 or not all(side.strip().isdigit() and int(side) > 0 for side in sides):
+    if len(sides) != 2 or not all(re.fullmatch(" *[0-9]{1,6} *", side) and int(side) > 0 for side in sides):
         raise UsageError(f"--size {text} is no size.", "Write HEIGHTxWIDTH, such as 192x128.")
     return int(sides[0]), int(sides[1])

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
 from ivbpr_cli.commands.labelled import DATA, File, Groups, Id, Items, Labels, Tags, check_photos
 from ivbpr_cli.commands.options import argument, names, option
+from ivbpr_cli.commands.photos_shown import unused_photos
 from ivbpr_cli.output import Answer, Screen, Table
-from ivbpr_cli.paths import input_file, output_file
+from ivbpr_cli.paths import input_file, plot_file
 from ivbpr_numba.errors import UsageError
 
 __all__ = ["evaluate"]
 
-PLOTS = (".png", ".svg")
 CONFUSIONS = 3  # named of each group
 WORST = 3
 
@@ -51,18 +52,18 @@ def evaluate(
     if features is not None:
         input_file(features, "feature file")
     if plot is not None:
-        if plot.suffix.lower() not in PLOTS:
-            raise UsageError(f"--plot {plot}: not a kind of plot.", "Name a .png or an .svg file.")
-        output_file(plot, network, labels, features, items)
+        plot_file(plot, network, labels, features, items, images)
     from ivbpr_numba.features.features import Features
     from ivbpr_numba.judging.evaluating import evaluate as judge
     from ivbpr_numba.network.file import Network
     from ivbpr_numba.photos.pictures import Pictures
 
-    opened = None
-    if images is not None:
-        opened = Pictures.open(images, items, id if items is not None else None, file)
-    with screen.progress("evaluating") as observer:
+    with ExitStack() as stack:
+        opened = None
+        if images is not None:
+            place = Pictures.open(images, items, id if items is not None else None, file)
+            opened = stack.enter_context(place)
+        observer = stack.enter_context(screen.progress("evaluating"))
         judged = judge(
             Network.read(network),
             labels,
@@ -90,7 +91,7 @@ def evaluate(
         "plot": str(plot) if plot else None,
     }
     title = f"{network.name}: {_counted(judged.facts['items'], 'labelled item')}, {split}"
-    tables = [Table(_summary(found), title)]
+    tables = [Table(_summary(found), title), *unused_photos(judged.facts["bad"], judged.facts["others"])]
     screen.show(Answer("network-evaluate", document, _rows(found), tables, _notes(found, judged.facts)))
 
 
@@ -105,7 +106,7 @@ def _draw(screen: Screen, network: Path, found: dict[str, Any], facts: dict[str,
         f"{_figure(found['mean_ap'])}."
     )
     drawing = network_figure(found, f"What {network.name} sees", said)
-    write_bytes(plot, drawing.png() if plot.suffix.lower() == ".png" else drawing.svg().encode())
+    write_bytes(plot, drawing.encoded(plot.suffix))
     screen.note(f"The figure is in {plot}.")
 
 
@@ -150,10 +151,13 @@ def _notes(found: dict[str, Any], facts: dict[str, Any]) -> list[str]:
             f"By their ids {facts['trained_on']:,} of the {facts['items']:,} items are of the part that the "
             "network was trained on; --split test judges those that don't."
         )
-    if facts["bad"]:
-        first = facts["bad"][0]
-        counted = _counted(len(facts["bad"]), "image")
-        notes.append(f"{counted} left out, '{first['image']}' for one: {first['reason']}.")
+    if facts["images_without_label"]:
+        counted = _counted(facts["images_without_label"], "image")
+        notes.append(f"{counted} left out: their items have no label.")
+    if facts["items_without_image"]:
+        counted = _counted(facts["items_without_image"], "labelled item")
+        notes.append(f"{counted} left out: there is no image of them.")
+    notes += facts["notes"]
     if facts["provider"]:
         notes.append(f"Run by {facts['provider']} ({facts['device_reason']}).")
     return notes

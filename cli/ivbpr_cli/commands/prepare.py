@@ -10,7 +10,7 @@ from ivbpr_cli.output import Answer, Screen, Table, facts
 from ivbpr_cli.paths import input_file, output_file
 
 if TYPE_CHECKING:
-    from ivbpr_numba.datasets.dataset import Dataset
+    from ivbpr_numba.documents.document import Document
 
 __all__ = ["prepare"]
 
@@ -29,7 +29,8 @@ def prepare(
     source: Annotated[Text, option("Kind of input; guessed from the content where not given.")] = None,
     user: Annotated[Text, option("Column of the user ids.", TABLES, metavar="COL")] = None,
     item: Annotated[Text, option("Column of the item ids.", TABLES, metavar="COL")] = None,
-    time: Annotated[Text, option("Column of dates, seconds or milliseconds.", TABLES, metavar="COL")] = None,
+    time: Annotated[Text, option("Column of dates or unix times.", TABLES, metavar="COL")] = None,
+    time_format: Annotated[Text, option("Form of its dates, e.g. %d/%m/%Y.", TABLES, metavar="FORM")] = None,
     meta: Annotated[Files, option("Metadata of the items; repeatable.", ITEMS)] = None,
     category: Annotated[Text, option("Keep one category of the metadata.", ITEMS)] = None,
     features: Annotated[Files, option("Keep what this feature file covers; repeatable.", ITEMS)] = None,
@@ -41,7 +42,7 @@ def prepare(
     split: Annotated[str, option("random, last or time.", SPLIT)] = "random",
     valid_from: Annotated[Text, option("Start of validation.", SPLIT, metavar="DATE")] = None,
     test_from: Annotated[Text, option("Start of the test.", SPLIT, metavar="DATE")] = None,
-    seed: Annotated[int, option("Seed of the random split.", SPLIT)] = 0,
+    seed: Annotated[int, option("Seed of the split: random, and among equal times.", SPLIT)] = 0,
     strict: Annotated[bool, option("A bad line is an error, not a counted drop.", SPLIT)] = False,
 ) -> None:
     """Turn purchases into a dataset: ids, filters, a split; every drop is counted."""
@@ -51,14 +52,17 @@ def prepare(
     output_file(out, *named)
 
     from ivbpr_numba.datasets.prepare import prepare as build
+    from ivbpr_numba.documents import datasets as documents
 
     with screen.progress("preparing") as observer:
         dataset = build(
             inputs,
+            out=out,
             source=source,
             user=user,
             item=item,
             time=time,
+            time_format=time_format,
             meta=meta or (),
             category=category,
             features=features or (),
@@ -74,20 +78,18 @@ def prepare(
             strict=strict,
             progress=observer,
         )
-        dataset.write(out)
-    screen.show(answer(dataset, out))
+    screen.show(_answer(documents.prepare(dataset, out)))
 
 
-def answer(dataset: Dataset, out: Path) -> Answer:
-    """What was kept and dropped, step by step, and the sizes of the result."""
-    sizes = {
-        "out": str(out),
-        "users": len(dataset.users),
-        "items": len(dataset.items),
-        "train": len(dataset.train.indices),
-        "valid": len(dataset.valid.indices),
-        "test": len(dataset.test.indices),
-        "payload_sha256": dataset.payload_sha256,
-    }
-    report = dataset.source["report"]
-    return Answer("prepare", {**sizes, "report": report}, [sizes], [Table(report), facts(sizes)])
+def _answer(document: Document) -> Answer:
+    """The steps, lines left out if there are any, the sizes."""
+    from ivbpr_numba.readers.badlines import NOT_UTF8, RECODE
+
+    content = document.content
+    tables = [Table(content["report"])]
+    if content["left_out"]:
+        lines = [row | {"first": ", ".join(row["first"])} for row in content["left_out"]]
+        tables.append(Table(lines, "Lines left out"))
+    recode = any(row["reason"] == NOT_UTF8 for row in content["left_out"])
+    notes = [f"Some lines are not UTF-8 and were left out. {RECODE}"] if recode else []
+    return Answer.of(document, [*tables, facts(document.rows[0])], notes)

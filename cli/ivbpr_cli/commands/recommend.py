@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -53,37 +50,26 @@ def recommend(
     if out is not None:
         output_file(out, model, features)
 
+    from ivbpr_numba.documents import items as documents
     from ivbpr_numba.features.features import Features
     from ivbpr_numba.models import load
 
     fitted = load(model)
-    given = Features.read(features) if features is not None else None
-    parts = tuple(exclude or ("train", "valid", "test"))
+    asked: dict[str, Any] = {
+        "at": at,
+        "where": conditions,
+        "exclude": tuple(exclude or ("train", "valid", "test")),
+        "features": Features.read(features) if features is not None else None,
+    }
     if out is not None:
-        from ivbpr_numba.answers.answers import recommend_all
-        from ivbpr_numba.store.atomic import write_bytes
-
-        answers = recommend_all(fitted.view(at, given), n, where=conditions, exclude=parts)
-        counted = _Counted()
-        write_bytes(out, _lines(answers, screen.format == Format.jsonl, counted))
-        row = {"out": str(out), "users": counted.users, "rows": counted.rows}
-        screen.show(Answer("recommend-all", row, [row]))
+        lines = screen.format == Format.jsonl
+        screen.show(Answer.of(documents.recommend_all(fitted, out, n, lines=lines, **asked)))
         return
     reasons = explain or screen.format in (Format.json, Format.jsonl)
-    items = fitted.recommend(
-        user, n, at=at, where=conditions, because=because, exclude=parts, reasons=reasons, features=given
+    found = documents.recommend(
+        fitted, user, n, because=because, reasons=reasons, reasons_in_rows=explain, **asked
     )
-    document = {"user": user, "at": at, "model": fitted.name, "items": items}
-    rows = [flat(item, explain) for item in items]
-    screen.show(Answer("recommend", document, rows, [Table(rows, f"For {user}, by {fitted.name}")]))
-
-
-def flat(item: dict[str, Any], with_reasons: bool = True) -> dict[str, Any]:
-    """One recommendation as a row; a column without content is left out."""
-    row = {key: value for key, value in item.items() if key != "because" and value is not None}
-    if with_reasons:
-        row["because"] = ", ".join(f"{t['term']} {t['contribution']:+.2f}" for t in item["because"])
-    return row
+    screen.show(Answer.of(found, [Table(found.rows, f"For {user}, by {fitted.name}")]))
 
 
 def parse_where(conditions: Texts) -> dict[str, list[str]]:
@@ -101,35 +87,3 @@ def parse_where(conditions: Texts) -> dict[str, list[str]]:
             raise UsageError(f"--where {condition}: not of the form COLUMN=VALUE.", "Write colour=Black.")
         found.setdefault(column, []).append(value)
     return found
-
-
-class _Counted:
-    users = 0
-    rows = 0
-
-
-def _lines(
-    answers: Iterator[tuple[str, list[dict[str, Any]]]], as_json: bool, counted: _Counted
-) -> Iterator[bytes]:
-    """Pieces of the file, about a megabyte each."""
-    import orjson
-
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    if not as_json:
-        writer.writerow(("user", "rank", "item", "score"))
-    for user, items in answers:
-        counted.users += 1
-        counted.rows += len(items)
-        if as_json:
-            plain = [{key: item[key] for key in ("rank", "item", "score")} for item in items]
-            text.write(
-                orjson.dumps({"schema": "ivbpr.recommend/1", "user": user, "items": plain}).decode() + "\n"
-            )
-        else:
-            writer.writerows((user, item["rank"], item["item"], repr(item["score"])) for item in items)
-        if text.tell() > 1 << 20:
-            yield text.getvalue().encode()
-            text.seek(0)
-            text.truncate()
-    yield text.getvalue().encode()

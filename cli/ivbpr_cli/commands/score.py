@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from ivbpr_cli.commands.explain import term_rows
 from ivbpr_cli.commands.options import argument, option
 from ivbpr_cli.output import Answer, Screen, Table
 from ivbpr_cli.paths import input_file
+
+if TYPE_CHECKING:
+    from ivbpr_numba.documents.document import Document
 
 __all__ = ["score"]
 
@@ -46,6 +49,7 @@ def score(
     if features is not None:
         input_file(features, "feature file")
 
+    from ivbpr_numba.documents import items as documents
     from ivbpr_numba.features.features import Features
     from ivbpr_numba.models import load
     from ivbpr_numba.network.file import Network
@@ -66,23 +70,17 @@ def score(
     )
     for text in found["notes"]:
         screen.note(text)
-    document = {key: value for key, value in found.items() if key != "notes"}
-    screen.show(Answer("score", document, _rows(found), _tables(found), [_closing(found)]))
+    document = documents.score(found)
+    screen.show(Answer.of(document, _tables(document), [_closing(found)]))
 
 
-def _rows(found: dict[str, Any]) -> list[dict[str, Any]]:
-    if found["user"] is None:
-        return list(found["users"])
-    keys = ("user", "score", "rank", "of", "percentile")
-    return [{"image": ", ".join(found["images"]), **{key: found[key] for key in keys}}]
-
-
-def _tables(found: dict[str, Any]) -> list[Table]:
+def _tables(document: Document) -> list[Table]:
+    found = document.content
     seen = [row for row in found["attributes"] if row["value"] >= LEAST][:SHOWN]
     tables = [Table(seen, "Seen in the photo")] if found["attributes"] else []
     if found["user"] is None:
-        return [*tables, Table(found["users"], f"Who would like it most, by {found['model']}")]
-    tables.append(Table(_rows(found), f"Among all items that {found['user']} doesn't have"))
+        return [*tables, Table(document.rows, f"Who would like it most, by {found['model']}")]
+    tables.append(Table(document.rows, f"Among all items that {found['user']} doesn't have"))
     title = f"Why it has this score for {found['user']}, by {found['model']}"
     return [*tables, Table(list(term_rows(found)), title)]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from ivbpr_cli.commands.options import argument, option
-from ivbpr_cli.commands.recommend import Texts, flat, parse_where
+from ivbpr_cli.commands.recommend import Texts, parse_where
 from ivbpr_cli.output import Answer, Screen, Table
 from ivbpr_cli.paths import input_file
 
@@ -27,12 +27,11 @@ def similar(
     if features is not None:
         input_file(features, "feature file")
 
+    from ivbpr_numba.documents import items as documents
     from ivbpr_numba.features.features import Features
     from ivbpr_numba.models import load
 
     fitted = load(model)
     given = Features.read(features) if features is not None else None
-    items = fitted.similar(item, n, where=conditions, features=given)
-    rows = [flat(one, with_reasons=False) for one in items]
-    document = {"item": item, "model": fitted.name, "items": items}
-    screen.show(Answer("similar", document, rows, [Table(rows, f"Like {item}, by {fitted.name}")]))
+    found = documents.similar(fitted, item, n, where=conditions, features=given)
+    screen.show(Answer.of(found, [Table(found.rows, f"Like {item}, by {fitted.name}")]))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from ivbpr_cli.commands.options import argument, option
 from ivbpr_cli.output import Answer, Screen, Table
-from ivbpr_cli.paths import input_file, input_folder, output_file
+from ivbpr_cli.paths import input_file, input_folder, plot_file
 from ivbpr_numba.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ __all__ = ["trends"]
 
 TOP = 20
 WIDEST = 12  # epochs side by side in a table
-PLOTS = (".png", ".svg")
 
 
 def trends(
@@ -53,11 +52,10 @@ def trends(
     if plot is None and (images is not None or z_score):
         raise UsageError("--images and --z-score are for the plot.", "Name its file with --plot.")
     if plot is not None:
-        if plot.suffix.lower() not in PLOTS:
-            raise UsageError(f"--plot {plot}: not a kind of plot.", "Name a .png or an .svg file.")
-        output_file(plot, model, features)
+        plot_file(plot, model, features)
     if images is not None:
         input_folder(images, "folder of images")
+    from ivbpr_numba.documents import models as documents
     from ivbpr_numba.models import load
     from ivbpr_numba.questions.trends import measure
 
@@ -67,9 +65,7 @@ def trends(
     found = measure(fitted, feature, top=top, users=users, bootstrap=bootstrap, seed=seed)
     if plot is not None:
         _draw(screen, fitted, found, plot, images, features, z_score)
-    rows = list(found.rows())
-    document = {"model": fitted.name, "users": users, "plot": str(plot) if plot else None, "rows": rows}
-    screen.show(Answer("trends", document, rows, _tables(found), _notes(found)))
+    screen.show(Answer.of(documents.trends(found, users, plot), _tables(found), _notes(found)))
 
 
 def _draw(
@@ -94,7 +90,7 @@ def _draw(
         for text in skipped:
             screen.note(text)
     drawing = trend_figure(found, pictures, z_score)
-    write_bytes(plot, drawing.png() if plot.suffix.lower() == ".png" else drawing.svg().encode())
+    write_bytes(plot, drawing.encoded(plot.suffix))
     screen.note(f"The figure is in {plot}.")
 
 

@@ -49,8 +49,10 @@ def factor_difference_of(user, item_i, item_j, size):
 
 
 @kernel
-def factor_step(user, item_i, item_j, size, slope, rate, decay, decay_negative, decay_bias):
+def factor_step(user, item_i, item_j, size, slope, rates):
     """Move γ_u, γ_i, γ_j, β_i, β_j by one triple, every gradient from old values."""
+    rate, decay, decay_bias = rates.step, rates.factors, rates.bias
+    decay_negative = decay * np.float32(0.1)
     for k in range(size):
         u, i, j = user[k], item_i[k], item_j[k]
         user[k] = stepped(u, slope, user_gradient(i, j), rate, decay)
@@ -61,10 +63,10 @@ def factor_step(user, item_i, item_j, size, slope, rate, decay, decay_negative, 
 
 
 @kernel
-def plain_range(
-    users, positives, negatives, start, stop, user_rows, item_rows, size, margin, rate, decay, decay_bias
-):
+def plain_range(triples, start, stop, tables, size, margin, rates):
     """`factor_range` for rows of any width."""
+    users, positives, negatives = triples
+    user_rows, item_rows = tables
     loss = 0.0
     for n in range(start, stop):
         user = user_rows[users[n]]
@@ -73,7 +75,7 @@ def plain_range(
         x = factor_difference_of(user, item_i, item_j, size)
         slope, triple_loss = slope_and_loss(x, margin)
         loss += triple_loss
-        factor_step(user, item_i, item_j, size, slope, rate, decay, decay * np.float32(0.1), decay_bias)
+        factor_step(user, item_i, item_j, size, slope, rates)
     return loss
 
 
@@ -92,16 +94,17 @@ def lanes(size, rate, decay, decay_bias):
 
 
 @kernel
-def vector_range(
-    users, positives, negatives, start, stop, user_rows, item_rows, size, margin, rate, decay, decay_bias
-):
+def vector_range(triples, start, stop, tables, size, margin, rates):
     """`factor_range` for rows of one vector each; P + η (d g − λ P) is written P (1 − η λ) + η d g.
 
     With a 1 in place of the bias in γ_u the score difference is one product of two rows. The rows of
     triples to come are asked for early, and a user's row stays in a register while it is the same user.
     """
-    numbers = lanes(size, rate, decay, decay_bias)
-    at_bias, rates = vectors.load(numbers, 0, 0), vectors.load(numbers, 1, 0)
+    users, positives, negatives = triples
+    user_rows, item_rows = tables
+    rate = rates.step
+    numbers = lanes(size, rate, rates.factors, rates.bias)
+    at_bias, steps = vectors.load(numbers, 0, 0), vectors.load(numbers, 1, 0)
     keep_u, keep_i = vectors.load(numbers, 2, 0), vectors.load(numbers, 3, 0)
     keep_j = vectors.load(numbers, 4, 0)
     loss, product = 0.0, 1.0
@@ -129,7 +132,7 @@ def vector_range(
                 loss += math.log(product)
                 product = 1.0
         gain = vectors.mul(vectors.splat(rate * slope), biased)
-        pull = vectors.mul(vectors.splat(slope), rates)
+        pull = vectors.mul(vectors.splat(slope), steps)
         of_u = vectors.fma(pull, difference, vectors.mul(of_u, keep_u))
         vectors.store(user_rows, u, 0, of_u)
         vectors.store(item_rows, i, 0, vectors.fma(of_i, keep_i, gain))
@@ -140,51 +143,29 @@ def vector_range(
 if vectors.USABLE:
 
     @kernel
-    def factor_range(
-        users, positives, negatives, start, stop, user_rows, item_rows, size, margin, rate, decay, decay_bias
-    ):
+    def factor_range(triples, start, stop, tables, size, margin, rates):
         """Apply the triples start … stop−1 one after the other; return their summed loss."""
-        if user_rows.shape[1] == vectors.WIDTH and item_rows.shape[1] == vectors.WIDTH:
-            return vector_range(
-                users, positives, negatives, start, stop, user_rows, item_rows, size, margin, rate, decay,
-                decay_bias,
-            )  # fmt: skip
-        return plain_range(
-            users,
-            positives,
-            negatives,
-            start,
-            stop,
-            user_rows,
-            item_rows,
-            size,
-            margin,
-            rate,
-            decay,
-            decay_bias,
-        )
+        if tables.users.shape[1] == vectors.WIDTH and tables.items.shape[1] == vectors.WIDTH:
+            return vector_range(triples, start, stop, tables, size, margin, rates)
+        return plain_range(triples, start, stop, tables, size, margin, rates)
 
 else:
     factor_range = plain_range
 
 
 @kernel(parallel=True)
-def factor_epoch(
-    users, positives, negatives, user_rows, item_rows, size, margin, rate, decay, decay_bias, chunks
-):
+def factor_epoch(triples, tables, size, margin, rates, chunks):
     """Apply all triples of an iteration.
 
     Parameters
     ----------
-    users, positives, negatives : (T,) int32
-    user_rows : (U, P) float32, packed
-    item_rows : (I, P) float32, packed
+    triples : Triples
+    tables : FactorTables
     size : int64
         K; column K of an item row is its bias.
     margin : float32
         Hinge margin, negative for the logistic loss.
-    rate, decay, decay_bias : float32
-        η, λ_Θ (γ_j gets a tenth) and λ_bias.
+    rates : Rates
     chunks : int64
         1 applies the triples in order. More is Hogwild: that many runs side by side, racing.
 
@@ -193,25 +174,10 @@ def factor_epoch(
     float64
         Summed loss of the triples at the time they were applied.
     """
-    n = users.shape[0]
+    n = triples.users.shape[0]
     losses = np.zeros(chunks)
     if chunks == 1:
-        return factor_range(
-            users, positives, negatives, 0, n, user_rows, item_rows, size, margin, rate, decay, decay_bias
-        )
+        return factor_range(triples, 0, n, tables, size, margin, rates)
     for c in prange(chunks):
-        losses[c] = factor_range(
-            users,
-            positives,
-            negatives,
-            c * n // chunks,
-            (c + 1) * n // chunks,
-            user_rows,
-            item_rows,
-            size,
-            margin,
-            rate,
-            decay,
-            decay_bias,
-        )
+        losses[c] = factor_range(triples, c * n // chunks, (c + 1) * n // chunks, tables, size, margin, rates)
     return losses.sum()

@@ -42,23 +42,7 @@ def sample_softmax(x, kappa, uniform):
 
 
 @kernel(parallel=True)
-def choose_items(
-    seed,
-    first,
-    last,
-    indptr,
-    released,
-    epochs,
-    candidates,
-    kappa,
-    taste,
-    taste_map,
-    style,
-    latent,
-    numbers,
-    columns,
-    out,
-):
+def choose_items(seed, first, last, orders, candidates, kappa, tastes, shelf, out):
     """Fill in the item of every purchase of the users first … last−1.
 
     Items are counted in order of release here, so that those on sale come first.
@@ -67,17 +51,16 @@ def choose_items(
     ----------
     seed : uint64
     first, last : int64
-    indptr : (U + 1,) int64, purchases of each user, in order of time
-    released : (n,) int64, number of items on sale at each purchase
-    epochs : (n,) int64, true epoch of each purchase
+    orders : Orders
     candidates : int64, size of the drawn candidate set; 0 takes every item on sale
     kappa : float64
-    taste : (U, A), taste_map (A, F), style (N, F) float64
-    latent : (U, L) float64
-    numbers : (I, 1 + L) float64, popularity and latent vector of every item
-    columns : (I, W) uint16, attributes of every item, filled up with F
+    tastes : Tastes
+    shelf : Shelf
     out : (n,) int32, filled
     """
+    indptr, released, epochs = orders
+    taste, taste_map, style, latent = tastes
+    numbers, columns = shelf
     n_items, n_features = numbers.shape[0], style.shape[1]
     chunks = min(last - first, 128)
     for chunk in prange(chunks):

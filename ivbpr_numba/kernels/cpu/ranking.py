@@ -9,15 +9,15 @@ items get equal bits and ties are exact. Padding has bias NaN, which neither < n
 import numpy as np
 from numba import prange
 
+from ivbpr_numba.kernels.arguments import TILE
 from ivbpr_numba.kernels.compiling import kernel
 from ivbpr_numba.kernels.cpu import vectors
 from ivbpr_numba.kernels.cpu.scalars import absorb, unit24
 from ivbpr_numba.kernels.cpu.vectors import WIDTH
 from ivbpr_numba.kernels.scalar.random import RAND
 
-__all__ = ["TILE", "count_ranks", "count_row", "random_scores", "score_items"]
+__all__ = ["count_ranks", "count_row", "random_scores", "score_items"]
 
-TILE = 256
 GROUP = 16  # users that share one pass over the item tiles
 
 

@@ -5,38 +5,22 @@ from numba import prange
 
 from ivbpr_numba.kernels.compiling import kernel
 from ivbpr_numba.kernels.cpu import vectors
-from ivbpr_numba.kernels.cpu.scalars import absorb, bounded
+from ivbpr_numba.kernels.cpu.scalars import (
+    absorb,
+    bounded,
+    contains,
+    keyed_shuffle,
+    nth_admissible,
+    stream,
+)
 from ivbpr_numba.kernels.scalar.random import MAX_ATTEMPTS, NEG, ORDER, POS, USER
 
-__all__ = ["NEGATIVES", "count_draws", "draw_triples", "keyed_shuffle", "user_order"]
-
-# Codes of the --negatives options inside kernels.
-NEGATIVES = {"uniform": 0, "trained": 1, "popularity": 2}
+__all__ = ["count_draws", "draw_triples", "user_order"]
 
 DRAW_CHUNKS = 64  # tasks of one iteration's drawing
 AHEAD = 4  # users between asking for a list of items and reading it; its place is asked for as early again
 MARKS = 8  # words of 64 marks that a user's items set by their low bits; a power of two
 ONE, SIX, LOW, LAST = np.uint64(1), np.uint64(6), np.uint64(63), np.uint64(MARKS - 1)
-
-
-@kernel
-def stream(seed, name, iteration):
-    """Hash state shared by all numbers of one stream in one iteration."""
-    return absorb(absorb(absorb(np.uint64(0), seed), np.uint64(name)), np.uint64(iteration))
-
-
-@kernel
-def keyed_shuffle(key, out):
-    """Fisher–Yates permutation of 0 … n−1 into `out`, a pure function of `key`."""
-    n = out.shape[0]
-    state = absorb(np.uint64(0), key)
-    for r in range(n):
-        out[r] = r
-    for r in range(n - 1, 0, -1):
-        s = bounded(absorb(state, np.uint64(r)), r + 1)
-        held = out[r]
-        out[r] = out[s]
-        out[s] = held
 
 
 @kernel
@@ -60,81 +44,29 @@ def count_draws(seed, iteration, eligible, n_draws, counts):
             counts[chunk, u] += 1
 
 
-@kernel
-def contains(indices, lo, hi, item):
-    """Whether the sorted slice indices[lo:hi] holds `item`."""
-    while lo < hi:
-        mid = (lo + hi) >> 1
-        value = indices[mid]
-        if value == item:
-            return True
-        if value < item:
-            lo = mid + 1
-        else:
-            hi = mid
-    return False
-
-
-@kernel
-def nth_admissible(x, lo, hi, indices, pool, weights, n_items):
-    """The negative chosen by counting through the admissible items, for users who own almost all.
-
-    `pool` lists candidate items in index order (empty: all items), `weights` their popularity
-    (empty: all alike).
-    """
-    size = n_items if pool.shape[0] == 0 else pool.shape[0]
-    total = np.int64(0)
-    for c in range(size):
-        item = np.int64(c) if pool.shape[0] == 0 else np.int64(pool[c])
-        if not contains(indices, lo, hi, item):
-            total += np.int64(1) if weights.shape[0] == 0 else np.int64(weights[item])
-    left = bounded(x, total)
-    chosen = np.int64(-1)
-    for c in range(size):
-        item = np.int64(c) if pool.shape[0] == 0 else np.int64(pool[c])
-        if not contains(indices, lo, hi, item):
-            left -= np.int64(1) if weights.shape[0] == 0 else np.int64(weights[item])
-            if left < 0:
-                chosen = item
-                break
-    return chosen
-
-
 @kernel(parallel=True)
-def draw_triples(
-    seed,
-    iteration,
-    order,
-    offsets,
-    indptr,
-    indices,
-    n_items,
-    law,
-    trained,
-    counts,
-    users,
-    positives,
-    negatives,
-):
+def draw_triples(seed, iteration, visits, pairs, law, out):
     """Draw all triples of an iteration, in order of application.
 
     Parameters
     ----------
     seed : uint64
     iteration : int64, from 1
-    order : (n,) int64, users in visiting order
-    offsets : (n + 1,) int64, first triple of each visited user
-    indptr, indices : training pairs by user, items ascending
-    law : int64, a code of `NEGATIVES`
-    trained : (T,) int32, items with a training pair, ascending
-    counts : (I,) int64, training pairs per item
-    users, positives, negatives : (offsets[-1],) int32, filled
+    visits : Visits
+    pairs : Pairs
+    law : NegativeLaw
+    out : Triples of (offsets[-1],), filled
 
     Returns
     -------
     int64
         Triples whose user had no admissible negative under `law` and used the uniform one.
     """
+    order, offsets = visits
+    indptr, indices = pairs
+    code, trained, counts = law
+    users, positives, negatives = out.users, out.positives, out.negatives
+    n_items = counts.shape[0]
     positive_state = stream(seed, POS, iteration)
     negative_state = stream(seed, NEG, iteration)
     everything = np.empty(0, np.int32)
@@ -160,8 +92,8 @@ def draw_triples(
             permutation = room[:size]
             user_positive = absorb(positive_state, np.uint64(u))
             user_negative = absorb(negative_state, np.uint64(u))
-            user_law = law
-            if law != 0 and size == trained.shape[0]:
+            user_law = code
+            if code != 0 and size == trained.shape[0]:
                 user_law = 0
                 fallbacks += offsets[n + 1] - offsets[n]
             # An item whose bit is not among these is not the user's; else an exact search decides.

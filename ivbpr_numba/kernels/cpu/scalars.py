@@ -3,6 +3,6 @@
 from numba import njit
 
 from ivbpr_numba.kernels.compiling import compile_scalars
-from ivbpr_numba.kernels.scalar import bpr, random
+from ivbpr_numba.kernels.scalar import bpr, lists, random
 
-globals().update(compile_scalars([random, bpr], njit(error_model="numpy")))
+globals().update(compile_scalars([random, lists, bpr], njit(error_model="numpy")))

@@ -6,8 +6,7 @@ import numpy as np
 from numba import prange
 
 from ivbpr_numba.kernels.compiling import kernel
-from ivbpr_numba.kernels.cpu.sampling import contains, stream
-from ivbpr_numba.kernels.cpu.scalars import absorb, bounded
+from ivbpr_numba.kernels.cpu.scalars import absorb, bounded, contains, stream
 from ivbpr_numba.kernels.scalar.random import SEG
 
 __all__ = ["event_likelihoods"]
@@ -32,35 +31,22 @@ def item_scores(of_user, theta, of_item, style, bias, out):
 
 
 @kernel(parallel=True)
-def event_likelihoods(
-    seed,
-    iteration,
-    users,
-    items,
-    n_negatives,
-    indptr,
-    indices,
-    user_factors,
-    user_visual,
-    item_factors,
-    style,
-    bias,
-    out,
-):
+def event_likelihoods(seed, iteration, events, n_negatives, pairs, vectors, out):
     """out[v, e] = Σ over the event's negatives j of ln σ(x̂_ui(e) − x̂_uj(e)), the same negatives for all e.
 
     Parameters
     ----------
     seed : uint64
     iteration : int64
-    users, items : (n,) int32, the events
+    events : Events
     n_negatives : int64
-    indptr, indices : training pairs by user, items ascending
-    user_factors, user_visual, item_factors : (U, K), (U, D), (I, K) float32
-    style : (I, N, D) float32, θ_i(e)
-    bias : (I, N) float32, all of an item's score that no user changes
+    pairs : Pairs
+    vectors : EpochVectors
     out : (n, N) float64, filled
     """
+    users, items = events
+    indptr, indices = pairs
+    user_factors, user_visual, item_factors, style, bias = vectors
     n_items, n_epochs = bias.shape
     state = stream(seed, SEG, iteration)
     for v in prange(users.shape[0]):

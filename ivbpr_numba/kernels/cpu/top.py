@@ -7,9 +7,10 @@ scores the item with the smaller row is better: the order is total, and every th
 import numpy as np
 from numba import prange
 
+from ivbpr_numba.kernels.arguments import TILE
 from ivbpr_numba.kernels.compiling import kernel
-from ivbpr_numba.kernels.cpu.ranking import TILE, score_tile
-from ivbpr_numba.kernels.cpu.sampling import contains
+from ivbpr_numba.kernels.cpu.ranking import score_tile
+from ivbpr_numba.kernels.cpu.scalars import contains
 
 __all__ = ["best_of_rows", "top_items"]
 

@@ -6,7 +6,7 @@ NumPy scalars warn when they wrap around, which is what they are meant to do her
 
 import numpy as np
 
-__all__ = ["absorb", "bounded", "finalise", "unit24"]
+__all__ = ["absorb", "bounded", "finalise", "stream", "unit24"]
 
 # Streams: the second word after the seed. FORMAT.md lists them; a number is never used twice.
 USER, POS, NEG, ORDER, SEG, SPLIT, RAND, INIT, WORLD, SAMPLE, FOLD = range(1, 12)
@@ -25,6 +25,11 @@ def finalise(z):
 def absorb(state, word):
     """Take one more word into the hash: ``mix64(a, b) = absorb(absorb(0, a), b)``."""
     return finalise(np.uint64(state) + np.uint64(word) + np.uint64(0x9E3779B97F4A7C15))
+
+
+def stream(seed, name, iteration):
+    """Hash state shared by all numbers of one stream in one iteration."""
+    return absorb(absorb(absorb(np.uint64(0), seed), np.uint64(name)), np.uint64(iteration))
 
 
 def bounded(x, n):

@@ -159,13 +159,18 @@ def pooled(
     found.graph.input.extend(kept)
     del found.graph.value_info[:]
     make, parts = onnx.helper.make_node, []
+    types = {one.name: one.type.tensor_type.elem_type for one in found.graph.output}
     for k, level in enumerate(levels):
+        value = level.name
+        if types[value] not in (onnx.TensorProto.FLOAT, onnx.TensorProto.UNDEFINED):  # float16, for one
+            value = f"ivbpr/float_{k}"
+            found.graph.node.append(make("Cast", [level.name], [value], to=onnx.TensorProto.FLOAT))
         if level.sides is None:
-            parts.append(level.name)
+            parts.append(value)
             continue
         for kind in ("GlobalAveragePool", "GlobalMaxPool"):
             square, flat = f"ivbpr/{kind}_{k}", f"ivbpr/{kind}_{k}_flat"
-            found.graph.node.append(make(kind, [level.name], [square]))
+            found.graph.node.append(make(kind, [value], [square]))
             found.graph.node.append(make("Flatten", [square], [flat], axis=1))
             parts.append(flat)
     found.graph.node.append(make("Concat", parts, [FEATURES_WIDE], axis=1))

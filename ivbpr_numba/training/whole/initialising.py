@@ -12,6 +12,7 @@ import numpy as np
 from ivbpr_numba.errors import DataError, UsageError
 from ivbpr_numba.network.file import Network
 from ivbpr_numba.network.graph import onnx_package, parse
+from ivbpr_numba.network.weights import read_network
 from ivbpr_numba.photos.preprocessing import PRESETS, Preprocessing
 from ivbpr_numba.store.atomic import PathLike, os_problem
 from ivbpr_numba.training.whole.trunks import Trunk
@@ -99,11 +100,7 @@ class _Layer:
 
 
 def _from_onnx(trunk: Trunk, path: PathLike) -> list[str]:
-    try:
-        content = Path(path).read_bytes()
-    except OSError as problem:
-        raise os_problem(problem, path, "read") from problem
-    layers = _layers(parse(content, path), path)
+    layers = _layers(parse(read_network(path).content, path), path)
     notes = []
     for name, convolution, normalisation in trunk.convolutions():
         wanted = tuple(convolution.weight.shape)

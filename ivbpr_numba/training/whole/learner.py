@@ -58,6 +58,7 @@ class Learner:
             self.network, multi_avg_fn=self._follow, use_buffers=True
         )
         self._followed.eval()
+        self._followed.n_averaged.fill_(1)  # the weights at the start are the first of what is averaged
         self._optimiser: Any = None
         self._schedule: Any = None
         self._scaler = torch.amp.GradScaler(device.type, enabled=precision == "float16")
@@ -135,7 +136,7 @@ class Learner:
         """The next phase starts from the average, and its average from there."""
         self._optimiser, self._schedule, self._found = None, None, {}
         self.network.load_state_dict(self.average.state_dict())
-        self._followed.n_averaged.zero_()
+        self._followed.n_averaged.fill_(1)
 
     def _follow(self, averages: Any, values: Any, seen: torch.Tensor | int) -> None:
         """Move averages towards the values; at first quickly, so that the start is soon forgotten."""

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ivbpr_numba.errors import EnvironmentProblem, UsageError
+from ivbpr_numba.training.figures import CRITERIA
 from ivbpr_numba.training.whole.with_torch import torch
 
 __all__ = ["TorchOptions", "choose_device", "choose_precision", "quiet_settings"]
@@ -125,7 +126,7 @@ class TorchOptions:
         for name, known in (
             ("device", DEVICES),
             ("precision", ("auto", *PRECISIONS)),
-            ("criterion", ("log_loss", "accuracy")),
+            ("criterion", CRITERIA),
         ):
             if getattr(self, name) not in known:
                 raise UsageError(f"{_flag(name)} '{getattr(self, name)}'.", f"Use {', '.join(known)}.")

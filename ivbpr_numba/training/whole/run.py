@@ -60,7 +60,7 @@ class Run:
         self.begun, self.data, self.options = begun, data, options
         self.tell, self.stopped, self._write = tell, stopped, write
         self.feed = Feed(data, begun.preprocessing, options, begun.device)
-        torch.manual_seed(seed_of(options.seed, "branches"))
+        torch.set_rng_state(begun.drawn)
         network = AttributeNetwork(
             begun.trunk, data.vocabulary, options.hidden, options.dropout, self.feed.input_factor()
         )

@@ -38,6 +38,8 @@ class Start:
         ``name sha256`` of the file that they are from.
     device : torch.device
     precision : str
+    drawn : Tensor
+        State of torch's generator behind the trunk, from where the branches are drawn.
     notes : tuple of str
         Sentences about what might surprise.
     """
@@ -49,6 +51,7 @@ class Start:
     init: Mapping[str, str] | None
     device: Any
     precision: str
+    drawn: Any
     notes: tuple[str, ...]
 
     def identity(self) -> dict[str, Any]:
@@ -108,22 +111,29 @@ def start(options: TorchOptions, preprocessing: Preprocessing, init: PathLike | 
             f"{preprocessing.size[0]} × {preprocessing.size[1]}.",
             "Give a larger --size.",
         )
+    notes, source = [], None
     if init is None:
-        notes = ["No --init: the network starts from random weights and needs many more pictures."]
-        return Start(options, _planes(preprocessing), trunk, False, None, device, precision, tuple(notes))
-    notes = initialise(trunk, init)
-    source = {"name": Path(init).name, "sha256": _file_digest(init)}
-    return Start(options, _planes(preprocessing), trunk, True, source, device, precision, tuple(notes))
+        notes.append("No --init: the network starts from random weights and needs many more pictures.")
+    else:
+        notes += initialise(trunk, init)
+        source = {"name": Path(init).name, "sha256": _file_digest(init)}
+    return Start(
+        options,
+        replace(preprocessing, layout="NCHW"),
+        trunk,
+        init is not None,
+        source,
+        device,
+        precision,
+        torch.get_rng_state(),
+        tuple(notes),
+    )
 
 
 def seed_of(*parts: object) -> int:
     """A number below 2 ** 63 that depends on all parts."""
     digest = hashlib.sha256(":".join(map(str, parts)).encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
-
-
-def _planes(preprocessing: Preprocessing) -> Preprocessing:
-    return replace(preprocessing, layout="NCHW")
 
 
 def _file_digest(path: PathLike) -> str:

@@ -54,10 +54,23 @@ def train_whole(
 
     Whatever can be refused without pictures is refused before the first of them is decoded.
 
+    Parameters
+    ----------
+    task : Task
+    preprocessing : Preprocessing
+        How photos become pixels; it is written into the network.
+    out, options, init, about, resume, overwrite, keep_checkpoint, keep_lock, progress
+        See `train_torch`.
+
     Returns
     -------
     dict
         As `train_torch`, and ``bad_images``: ``image item reason``.
+
+    Raises
+    ------
+    UsageError, DataError, EnvironmentProblem, Interrupted
+        As `train_torch`; DataError also for an archive that was damaged since it was listed.
     """
     options = (options or TorchOptions()).checked()
     tell = progress or (lambda event: None)
@@ -77,7 +90,17 @@ def train_whole(
             tell,
         )
         data = training_set(task, pixels, usable)
-        report = _train(begun, data, out, state, held, tell, about or {}, resume, keep_checkpoint)
+        report = _train(
+            begun,
+            data,
+            out,
+            state=state,
+            held=held,
+            tell=tell,
+            about=about,
+            resume=resume,
+            keep_checkpoint=keep_checkpoint,
+        )
     return {**report, "bad_images": problems}
 
 
@@ -149,7 +172,17 @@ def train_torch(
     ):
         begun = start(options, preprocessing, init)
         state = _found(out, begun, resume)
-        return _train(begun, data, out, state, held, tell, about or {}, resume, keep_checkpoint)
+        return _train(
+            begun,
+            data,
+            out,
+            state=state,
+            held=held,
+            tell=tell,
+            about=about,
+            resume=resume,
+            keep_checkpoint=keep_checkpoint,
+        )
 
 
 def _found(out: PathLike, begun: Start, resume: bool) -> dict[str, Any] | None:
@@ -166,10 +199,11 @@ def _train(
     begun: Start,
     data: TrainingSet,
     out: PathLike,
+    *,
     state: dict[str, Any] | None,
     held: Lock,
     tell: Observer,
-    about: Mapping[str, Any],
+    about: Mapping[str, Any] | None,
     resume: bool,
     keep_checkpoint: bool,
 ) -> dict[str, Any]:
@@ -191,7 +225,7 @@ def _train(
         run = Run(
             begun,
             data,
-            about,
+            about or {},
             tell=tell,
             stopped=stopped,
             write=lambda found: write_checkpoint(partial, found, keep_lock=held),

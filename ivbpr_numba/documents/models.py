@@ -1,0 +1,60 @@
+"""Documents about models: what a fit reached, how well a model ranks, what it learned about time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ivbpr_numba.documents.document import Document
+from ivbpr_numba.questions.results import AucReport, TrendRows
+from ivbpr_numba.store.atomic import PathLike
+
+if TYPE_CHECKING:
+    from ivbpr_numba.questions.trends import Trends
+
+__all__ = ["auc", "fit", "trends"]
+
+REACHED = ("iterations", "best_iteration", "valid_auc", "seconds", "payload_sha256")
+
+
+def fit(model: str, out: PathLike, end: Mapping[str, Any]) -> Document:
+    """What was learned: where it stopped, what it reached, how long it took.
+
+    Parameters
+    ----------
+    model : str
+        Its name.
+    out : path
+        Where it was saved.
+    end : mapping
+        The event ``end`` of the fit.
+    """
+    row = {"model": model, "out": str(out), **{name: end.get(name) for name in REACHED}}
+    return Document("fit", row, [row])
+
+
+def auc(report: AucReport) -> Document:
+    """What `questions.auc.auc` found, without its warnings; a row a scorer and setting, the model first."""
+    content = {key: value for key, value in report.items() if key != "warnings"}
+    return Document("auc", content, report.rows())
+
+
+def trends(found: Trends, users: str = "all", plot: PathLike | None = None) -> Document:
+    """What `questions.trends.measure` found.
+
+    Parameters
+    ----------
+    found : Trends
+    users : str
+        Whom the response is a mean of: ``all`` or ``active``.
+    plot : path, optional
+        The figure that was drawn of it.
+    """
+    rows = TrendRows(found.rows())
+    content = {
+        "model": found.model,
+        "users": users,
+        "plot": None if plot is None else str(plot),
+        "rows": rows,
+    }
+    return Document("trends", content, rows, columns=TrendRows.COLUMNS)

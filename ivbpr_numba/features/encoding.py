@@ -1,0 +1,192 @@
+"""Columns of items become one-hot groups, columns of tags become groups of tags."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ivbpr_numba.errors import DataError, UsageError
+from ivbpr_numba.features.layout import Group
+from ivbpr_numba.ids import Ids
+from ivbpr_numba.readers.item_columns import Column, Rows, disagreeing, disagreement
+from ivbpr_numba.store.atomic import PathLike
+
+__all__ = ["Encoded", "check_choices", "encode"]
+
+AGGREGATES = ("error", "first", "share")
+NAMED = 5  # the first items of a drop, in reports
+_BLOCK_BYTES = 8 << 20
+
+
+@dataclass
+class _Weights:
+    """Non-zero values of one group, sorted by item: `item`, `value` (column within the group), `weight`."""
+
+    item: np.ndarray
+    value: np.ndarray
+    weight: np.ndarray
+
+
+@dataclass
+class Encoded:
+    """One-hot groups of items before they become a matrix.
+
+    Attributes
+    ----------
+    items : Ids
+    names : list of str
+        ``column=value``
+    groups : list of Group
+    report : dict
+        See `tables.build_feature_table`.
+    """
+
+    items: Ids
+    names: list[str]
+    groups: list[Group]
+    report: dict[str, Any]
+    kept: list[_Weights]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Items and columns."""
+        return len(self.items), len(self.names)
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """The rows in order, float16, in blocks of about 8 MiB."""
+        step = max(1, _BLOCK_BYTES // (2 * self.shape[1]))
+        for start in range(0, self.shape[0], step):
+            block = np.zeros((min(step, self.shape[0] - start), self.shape[1]), dtype=np.float16)
+            for weights, group in zip(self.kept, self.groups):
+                low, high = np.searchsorted(weights.item, [start, start + len(block)])
+                block[weights.item[low:high] - start, group.offset + weights.value[low:high]] = (
+                    weights.weight[low:high]
+                )
+            yield block
+
+
+def check_choices(min_count: int, aggregate: str) -> None:
+    """Refuse options that no table can satisfy, before one is read.
+
+    Raises
+    ------
+    UsageError
+    """
+    if aggregate not in AGGREGATES:
+        raise UsageError(f"Unknown way to aggregate '{aggregate}'.", f"Use {', '.join(AGGREGATES)}.")
+    if min_count < 1:
+        raise UsageError(f"Values can't be asked to occur {min_count} times.", "Give a positive number.")
+
+
+def encode(
+    rows: Rows, columns: Sequence[Column], min_count: int, aggregate: str, path: PathLike | None
+) -> Encoded:
+    """Turn columns of items into groups of features.
+
+    Parameters
+    ----------
+    rows, columns
+        As `item_columns.read_columns` gives them.
+    min_count, aggregate
+        See `tables.build_feature_table`.
+    path : path or None
+        Of the table, for messages; None for a data frame.
+
+    Raises
+    ------
+    DataError
+        Rows of an item disagree, or no value is left.
+    """
+    differing = disagreeing(list(columns), rows)
+    if aggregate == "error" and differing:
+        hint = "Use --aggregate first or --aggregate share, or leave that column out."
+        raise disagreement(list(columns), rows, differing, path, hint)
+    groups: list[Group] = []
+    names: list[str] = []
+    kept: list[_Weights] = []
+    reports = []
+    for column in columns:
+        weights = _weigh(column, rows, share=aggregate == "share")
+        weights, values, report = _drop_rare(column, weights, min_count, rows.items)
+        reports.append(report)
+        if values:
+            groups.append(Group(column.name, len(names), len(values), column.exclusive))
+            names += [f"{column.name}={value}" for value in values]
+            kept.append(weights)
+    if not names:
+        where = "The data frame" if path is None else f"'{path}'"
+        raise DataError(
+            f"{where}: no value of the chosen columns is left.", "Lower --min-count or choose others."
+        )
+    bare = np.ones(len(rows.items), dtype=bool)
+    for weights in kept:
+        bare[weights.item] = False
+    report = {
+        "rows": len(rows.item),
+        "items": len(rows.items),
+        "columns": len(names),
+        "merged_rows": len(rows.item) - len(rows.items),
+        "aggregate": aggregate,
+        "disagreeing_items": len(differing),
+        "first_disagreeing": [rows.items[item] for item in differing[:NAMED]],
+        "items_without_values": int(np.count_nonzero(bare)),
+        "first_without_values": _first(rows.items, np.flatnonzero(bare)),
+        "lists_in_text": [
+            {"column": column.name, "rows": column.listed, "first": column.first_listed}
+            for column in columns
+            if column.listed
+        ],
+        "groups": reports,
+    }
+    return Encoded(rows.items, names, groups, report, kept)
+
+
+def _first(items: Ids, rows: np.ndarray) -> list[str]:
+    return [items[int(row)] for row in rows[:NAMED]]
+
+
+def _weigh(column: Column, rows: Rows, share: bool) -> _Weights:
+    """Values of each item: from its first row with weight 1, or from all rows with their proportion."""
+    used = np.arange(len(rows.item)) if share else rows.first
+    cell, item = column.cell[used], rows.item[used]
+    sizes = column.starts[cell + 1] - column.starts[cell]
+    # For row r the positions starts[cell[r]] … + sizes[r] − 1, one after the other.
+    offsets = np.arange(int(sizes.sum())) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    value = column.parts[np.repeat(column.starts[cell], sizes) + offsets]
+    width = max(1, len(column.values))
+    keys, times = np.unique(np.repeat(item, sizes) * width + value, return_counts=True)
+    item, value = keys // width, keys % width
+    weight = times / rows.count[item] if share else np.ones(len(keys))
+    return _Weights(item, value, weight.astype(np.float16))
+
+
+def _drop_rare(
+    column: Column, weights: _Weights, min_count: int, items: Ids
+) -> tuple[_Weights, list[str], dict[str, Any]]:
+    """Leave out values of too few items; the weights, the values left and what to report."""
+    having = np.bincount(weights.value, minlength=len(column.values))
+    keep = having >= min_count
+    number = np.cumsum(keep) - 1
+    stays = keep[weights.value]
+    left = _Weights(weights.item[stays], number[weights.value[stays]], weights.weight[stays])
+    with_value, with_kept = np.unique(weights.item), np.unique(left.item)
+    without_value = np.setdiff1d(np.arange(len(items)), with_value)
+    lost = np.setdiff1d(with_value, with_kept)
+    report = {
+        "group": column.name,
+        "columns": int(keep.sum()),
+        "exclusive": column.exclusive,
+        "values_seen": len(column.values),
+        "values_dropped": int((~keep).sum()),
+        "items_without_value": len(without_value),
+        "items_dropped": len(lost),
+        "first_without_value": _first(items, without_value),
+        "first_items_dropped": _first(items, lost),
+        "dropped": [
+            {"value": column.values[k], "items": int(having[k])} for k in np.flatnonzero(~keep).tolist()
+        ],
+    }
+    return left, [column.values[k] for k in np.flatnonzero(keep).tolist()], report

@@ -1,0 +1,265 @@
+"""What a caller and a kernel agree on, whatever the device: named tuples of arrays, codes, layouts.
+
+Every device's kernels take these, so that a call is written once. Numba compiles a named tuple like its
+parts: a field costs nothing where it is read. Kernels never change a tuple, only the numbers in its arrays.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+__all__ = [
+    "NEGATIVES",
+    "RUN_BLOCKS",
+    "TILE",
+    "Block",
+    "BlockPlan",
+    "Drift",
+    "EmbeddingTable",
+    "EpochTables",
+    "EpochVectors",
+    "Events",
+    "FactorTables",
+    "NegativeLaw",
+    "Orders",
+    "Pairs",
+    "Rates",
+    "Scratch",
+    "Shelf",
+    "Sizes",
+    "StoredFeatures",
+    "Tastes",
+    "Triples",
+    "Visits",
+    "VisualTables",
+]
+
+NEGATIVES = {"uniform": 0, "trained": 1, "popularity": 2}  # codes of --negatives
+RUN_BLOCKS = 64  # triples are sorted by epoch within runs of so many blocks
+TILE = 256  # items that are scored together
+
+
+class Triples(NamedTuple):
+    """(user, positive, negative) rows in order of application, each (T,) int32."""
+
+    users: np.ndarray
+    positives: np.ndarray
+    negatives: np.ndarray
+
+
+class Pairs(NamedTuple):
+    """Training pairs by user: indptr (U + 1,) int64; indices (n,) int32, items ascending."""
+
+    indptr: np.ndarray
+    indices: np.ndarray
+
+
+class NegativeLaw(NamedTuple):
+    """How negatives are drawn.
+
+    Attributes
+    ----------
+    code : int, of `NEGATIVES`
+    trained : (T,) int32, items with a training pair, ascending
+    counts : (I,) int64, training pairs per item
+    """
+
+    code: int
+    trained: np.ndarray
+    counts: np.ndarray
+
+
+class Visits(NamedTuple):
+    """Users in visiting order, (n,) int64, and the first triple of each of them, (n + 1,) int64."""
+
+    order: np.ndarray
+    offsets: np.ndarray
+
+
+class Rates(NamedTuple):
+    """η and the decays, float32 numbers.
+
+    Attributes
+    ----------
+    step : η
+    factors : λ of γ_u and γ_i; γ_j gets a tenth
+    bias : λ of the item biases
+    user_visual : λ of θ_u
+    visual : λ of E and β, in time of w, b, ΔE and Δβ
+    """
+
+    step: Any
+    factors: Any
+    bias: Any
+    user_visual: Any
+    visual: Any
+
+
+class Sizes(NamedTuple):
+    """K, the latent, and D, the visual factors."""
+
+    latent: int
+    visual: int
+
+
+class FactorTables(NamedTuple):
+    """Packed rows of γ_u, (U, P), and of γ_i with β_i in column K, (I, P), float32; padded with zeros."""
+
+    users: np.ndarray
+    items: np.ndarray
+
+
+class VisualTables(NamedTuple):
+    """What moves triple by triple: users and items as in `FactorTables`, and θ_u (U, Q), float32."""
+
+    users: np.ndarray
+    items: np.ndarray
+    visual: np.ndarray
+
+
+class EmbeddingTable(NamedTuple):
+    """What moves block by block, float32.
+
+    Attributes
+    ----------
+    values : (R, P)
+        Rows 0 … D−1 are E, row D is β; zero rows up to a multiple of four, zero columns up to whole lines.
+    scaled : (R, P)
+        Projects stored features: `values`, in time those of the epoch, times the multiplier. Kernels keep it
+        up to date.
+    multiplier : (P,)
+        Feature = stored · multiplier up to a shift that cancels in differences; zero padded.
+    """
+
+    values: np.ndarray
+    scaled: np.ndarray
+    multiplier: np.ndarray
+
+
+class EpochTables(NamedTuple):
+    """What E and β become in each of N epochs: w (N, D); ΔE, then Δβ (N, R, P); b (N, P); float32.
+
+    Of one epoch inside a block: without the first axis.
+    """
+
+    weight: np.ndarray
+    drift: np.ndarray
+    bias_weight: np.ndarray
+
+
+class Drift(NamedTuple):
+    """Item biases that drift.
+
+    Attributes
+    ----------
+    own, shared : (N, I) and (N, C) float32, of items and of categories
+        Of one epoch inside a block: (I,) and (C,). Empty where item biases don't drift.
+    category : (I,) int64, −1 where unknown
+    """
+
+    own: np.ndarray
+    shared: np.ndarray
+    category: np.ndarray
+
+
+class StoredFeatures(NamedTuple):
+    """Features as they are stored.
+
+    Attributes
+    ----------
+    matrix : (M, F) uint16 (float16 bits), uint8 or float32
+    rows : (I,) int64, row of each item
+    """
+
+    matrix: np.ndarray
+    rows: np.ndarray
+
+
+class Block(NamedTuple):
+    """The triples first … first + size − 1."""
+
+    first: int
+    size: int
+
+
+class BlockPlan(NamedTuple):
+    """Blocks of one epoch each: first triple of every block, then T, (n + 1,); their epochs (n,); int64."""
+
+    starts: np.ndarray
+    epochs: np.ndarray
+
+
+class Scratch(NamedTuple):
+    """Room for one block of B triples, float32; only kernels make it.
+
+    Attributes
+    ----------
+    differences : (≥ B, ≥ P), feature differences of each triple in stored units
+    projections : (≥ B, ≥ R), [E Δ, β · Δ]
+    pulls : (≥ B, ≥ R), d · [θ_u, 1]
+    """
+
+    differences: np.ndarray
+    projections: np.ndarray
+    pulls: np.ndarray
+
+
+class Events(NamedTuple):
+    """Purchases that a segmentation explains: users and items, (n,) int32."""
+
+    users: np.ndarray
+    items: np.ndarray
+
+
+class EpochVectors(NamedTuple):
+    """Scores in every epoch: x̂_ui(e) = bias_ie + γ_u · γ_i + θ_u · style_ie, float32.
+
+    Attributes
+    ----------
+    user_factors, user_visual, item_factors : (U, K), (U, D), (I, K)
+    style : (I, N, D), θ_i(e)
+    bias : (I, N), all of an item's score that no user changes
+    """
+
+    user_factors: np.ndarray
+    user_visual: np.ndarray
+    item_factors: np.ndarray
+    style: np.ndarray
+    bias: np.ndarray
+
+
+class Orders(NamedTuple):
+    """Purchases to fill with items.
+
+    Attributes
+    ----------
+    indptr : (U + 1,) int64, purchases of each user, in order of time
+    released : (n,) int64, number of items on sale at each purchase
+    epochs : (n,) int64, true epoch of each purchase
+    """
+
+    indptr: np.ndarray
+    released: np.ndarray
+    epochs: np.ndarray
+
+
+class Tastes(NamedTuple):
+    """Of the built-in world's users: taste (U, A), taste_map (A, F), style (N, F), latent (U, L); float64."""
+
+    taste: np.ndarray
+    taste_map: np.ndarray
+    style: np.ndarray
+    latent: np.ndarray
+
+
+class Shelf(NamedTuple):
+    """The built-in world's items in order of release.
+
+    Attributes
+    ----------
+    numbers : (I, 1 + L) float64, popularity and latent vector
+    columns : (I, W) uint16, attributes, filled up with F
+    """
+
+    numbers: np.ndarray
+    columns: np.ndarray

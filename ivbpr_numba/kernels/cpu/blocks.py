@@ -1,0 +1,102 @@
+"""How the triples of an iteration are cut into blocks, and how one block is shared out among tasks.
+
+Within a block the embedding E and the visual bias β stand still, so its triples may be projected, and its
+columns summed, in any number of tasks. A task owns its triples or its columns: each number is summed by one
+thread in a fixed order, and the bits don't depend on the number of threads.
+"""
+
+import numpy as np
+
+from ivbpr_numba.kernels.arguments import RUN_BLOCKS
+from ivbpr_numba.kernels.compiling import kernel
+from ivbpr_numba.kernels.cpu.vectors import WIDTH
+
+__all__ = ["clear_rest", "is_small", "part_of", "parts", "plan_blocks", "room_for"]
+
+COLUMN_TILE = 128  # columns of E that one task moves: 16 rows × 128 × 4 B stay in the L1 cache
+TRIPLE_TILE = 64  # triples that one task projects; a multiple of four
+PARALLEL_WORK = 400_000  # multiplications in a block below which waking a thread costs more than it saves
+
+
+@kernel
+def is_small(size, width, height):
+    """Whether a block of `size` triples is done by one thread; E and β have `height` rows of `width`."""
+    return size * width * height <= PARALLEL_WORK
+
+
+@kernel
+def parts(n, tile):
+    """Number of tasks for n triples or columns, `tile` each."""
+    return (n + tile - 1) // tile
+
+
+@kernel
+def part_of(task, n, tile):
+    """First and last + 1 of what a task does."""
+    lo = task * tile
+    return lo, min(lo + tile, n)
+
+
+@kernel
+def room_for(block, embedding):
+    """The arrays of a `Scratch` for one block of that many triples.
+
+    A parallel kernel makes the named tuple itself: numba looks there for its class.
+    """
+    padded = (block + 7) // 8 * 8
+    room = (embedding.shape[0] + WIDTH - 1) // WIDTH * WIDTH
+    return (
+        np.zeros((padded, embedding.shape[1] + WIDTH), np.float32),
+        np.zeros((padded, room), np.float32),
+        np.zeros((padded, room), np.float32),
+    )
+
+
+@kernel
+def clear_rest(scratch, size):
+    """No pulls beyond the block's triples: sums are made over multiples of eight.
+
+    A function of its own because numba does not see that a tuple's array is one of those the tuple was made
+    of: in a parallel kernel it would drop this assignment as one that nobody reads.
+    """
+    scratch.pulls[size:] = 0
+
+
+@kernel
+def plan_blocks(epochs, n_epochs, block, order, starts, block_epochs):
+    """Sort triples by epoch, stably, within runs of 64 blocks, and cut them into blocks of one epoch.
+
+    Parameters
+    ----------
+    epochs : (T,) int64, epoch of each triple in the starting order
+    n_epochs, block : int64
+    order : (T,) int64, filled: which triple comes at each place
+    starts : (≥ blocks + 1,) int64, filled: first place of each block, then T
+    block_epochs : (≥ blocks,) int64, filled
+
+    Returns
+    -------
+    int64
+        Number of blocks.
+    """
+    n = epochs.shape[0]
+    count = 0
+    offsets = np.zeros(n_epochs + 1, np.int64)
+    for first in range(0, n, RUN_BLOCKS * block):
+        last = min(n, first + RUN_BLOCKS * block)
+        offsets[:] = 0
+        for k in range(first, last):
+            offsets[epochs[k] + 1] += 1
+        for e in range(n_epochs):
+            offsets[e + 1] += offsets[e]
+        for e in range(n_epochs):
+            for begin in range(offsets[e], offsets[e + 1], block):
+                starts[count] = first + begin
+                block_epochs[count] = e
+                count += 1
+        for k in range(first, last):
+            e = epochs[k]
+            order[first + offsets[e]] = k
+            offsets[e] += 1
+    starts[count] = n
+    return count

@@ -1,0 +1,232 @@
+"""What commands write: checked before any work, against what is read, printed and written besides."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small_models import ATTRIBUTES, DATA, NAMES, ONE_HOT, fitted
+
+from ivbpr_cli.paths import output_file, plot_file
+from ivbpr_numba import Features, UsageError, create
+from ivbpr_numba.models import base
+from ivbpr_numba.store.atomic import companions
+
+Run = Callable[..., Any]
+FEW = ("--iterations", "4", "--eval-every", "2")
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a dataset, features, and a model; it is the current one."""
+    DATA.write(tmp_path / "d.h5")
+    ATTRIBUTES.write(tmp_path / "f.h5")
+    fitted("pop").save(tmp_path / "m.h5")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+def refused(ivbpr: Run, folder: Path, said: str, *arguments: object, code: int = 2) -> None:
+    """One paragraph, and every file is as it was."""
+    before = content(folder)
+    done = ivbpr(*arguments)
+    assert (done.code, done.out) == (code, "") and said in done.err, done.err
+    assert len(done.err.splitlines()) == 1 and content(folder) == before
+
+
+@pytest.fixture
+def no_work(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever comes after the checks is a bug."""
+
+    def begun(*given: object, **options: object) -> None:
+        raise AssertionError("work has begun")
+
+    monkeypatch.setattr(base.Model, "fit", begun)
+    monkeypatch.setattr("ivbpr_numba.models.load", begun)
+
+
+# --- two names, one file -----------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("no_work")
+@pytest.mark.parametrize("exists", [False, True])
+@pytest.mark.parametrize(
+    ("log", "said"),
+    [
+        ("new.h5", "same file as 'new.h5'"),
+        ("./sub/../new.h5", "same file as 'new.h5'"),
+        ("link", "same file as 'new.h5'"),
+        ("new.h5.lock", "same file as"),
+        ("new.partial.h5", "same file as"),
+    ],
+)
+def test_a_log_is_none_of_the_files_that_the_fit_makes(
+    ivbpr: Run, shop: Path, exists: bool, log: str, said: str
+) -> None:
+    (shop / "sub").mkdir()
+    (shop / "link").symlink_to("new.h5")
+    if exists:
+        (shop / "new.h5").write_text("an older one")
+    refused(ivbpr, shop, said, "fit", "d.h5", "--model", "pop", "-o", "new.h5", "--log", log)
+
+
+@pytest.mark.usefixtures("no_work")
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("fit", "d.h5", "--model", "pop", "-o", "d.h5"), "also an input"),
+        (("fit", "d.h5", "--model", "pop", "-o", "x.h5", "--log", "d.h5"), "same file as 'd.h5'"),
+        (("fit", "d.h5", "--model", "i-vbpr", "--features", "f.h5", "-o", "hard.h5"), "also an input"),
+        # The state of `d.h5` would be `d.partial.h5`, its lock `d.h5.lock`.
+        (("fit", "x.partial.h5", "--model", "pop", "-o", "x.h5", "--overwrite"), "made while x.h5 is written"),
+        (("fit", "x.h5.lock", "--model", "pop", "-o", "x.h5"), "made while x.h5 is written"),
+        (("recommend", "m.h5", "--all-users", "-o", "m.h5"), "also an input"),
+        (("recommend", "x.h5.lock", "--all-users", "-o", "x.h5"), "made while x.h5 is written"),
+        (("auc", "m.h5", "--per-user", "m.h5"), "another --per-user"),
+        (("auc", "m.h5", "--data", "d.h5", "--per-user", "d.h5"), "also an input"),
+        (("trends", "m.h5", "--plot", "m.svg"), "another --plot"),
+        (("trends", "m.h5", "--plot", "no/t.svg"), "mkdir -p no"),
+        (("features", "table", "f.h5", "--id", "id", "--columns", "a", "-o", "hard.h5"), "also an input"),
+        (("prepare", "x.h5.lock", "-o", "x.h5"), "made while x.h5 is written"),
+    ],
+)  # fmt: skip
+def test_an_output_is_no_input(ivbpr: Run, shop: Path, arguments: tuple[str, ...], said: str) -> None:
+    for name in ("x.partial.h5", "x.h5.lock"):
+        shutil.copy(shop / "d.h5", shop / name)
+    os.link(shop / "f.h5", shop / "hard.h5")
+    os.link(shop / "m.h5", shop / "m.svg")
+    refused(ivbpr, shop, said, *arguments)
+
+
+def test_extraction_keeps_its_hands_off_what_it_reads(ivbpr: Run, shop: Path) -> None:
+    shutil.copytree(shop, shop / "photos")
+    for name in ("net.onnx", "x.h5.partial", "how.json"):
+        (shop / name).write_text("{}")
+    command = ("features", "extract", "photos", "--model", "net.onnx")
+    refused(ivbpr, shop, "also an input", *command, "-o", "net.onnx")
+    refused(ivbpr, shop, "also an input", *command, "--preprocess", "how.json", "-o", "how.json")
+    refused(ivbpr, shop, "made while x.h5", *command, "--items", "x.h5.partial", "-o", "x.h5", "--overwrite")
+
+
+def test_the_library_knows_its_own_files(tmp_path: Path) -> None:
+    """Also without the command line: log, model, lock and state are four files."""
+    for log in ("m.h5", "m.h5.lock", "m.partial.h5"):
+        with pytest.raises(UsageError, match="same file"):
+            create("pop").fit(DATA, out=tmp_path / "m.h5", log=tmp_path / log)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_lock_lies_beside_what_a_link_leads_to(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "m.h5").symlink_to(tmp_path / "deep" / "real.h5")
+    assert companions(tmp_path / "m.h5")[1] == tmp_path / "deep" / "real.h5.lock"
+    (tmp_path / "deep" / "real.h5.lock").write_text("mine")
+    with pytest.raises(UsageError, match="made while"):
+        output_file(tmp_path / "m.h5", tmp_path / "deep" / "real.h5.lock")
+
+
+# --- where the command prints ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("out", ["here.csv", "/dev/stdout", "/dev/stderr"])
+def test_an_output_does_not_replace_what_is_printed(shop: Path, out: str) -> None:
+    """`… -o FILE > FILE` would lose one of the two: it is refused, and what is printed there is kept."""
+    script = Path(sys.executable).with_name("ivbpr")
+    with open(shop / "here.csv", "w") as printed:
+        done = subprocess.run(
+            [script, "recommend", "m.h5", "--all-users", "-o", out],
+            stdout=printed,
+            stderr=printed if out == "/dev/stderr" else subprocess.PIPE,
+        )
+    said = (shop / "here.csv").read_text() if out == "/dev/stderr" else done.stderr.decode()
+    assert done.returncode == 2 and "also where this command prints" in said
+    assert out == "/dev/stderr" or (shop / "here.csv").read_text() == ""
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+def test_outputs_are_regular_files(ivbpr: Run, shop: Path, kind: str) -> None:
+    os.mkfifo(shop / "pipe")
+    (shop / "folder").mkdir()
+    out = {"pipe": "pipe", "device": "/dev/null", "folder": "folder"}[kind]
+    refused(ivbpr, shop, "folder" if kind == "folder" else "no regular file", "fit", "d.h5", "--model", "pop", "-o", out)  # fmt: skip
+    refused(ivbpr, shop, "--per-user", "auc", "m.h5", "--per-user", out)
+
+
+def test_a_figure_that_cannot_be_drawn_is_refused_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ivbpr: Run
+) -> None:
+    """Neither network is looked at nor model loaded for a .png that nobody can draw."""
+    for name in ("net.onnx", "labels.csv", "m.h5", "f.h5"):
+        (tmp_path / name).write_text("never read")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    refused(ivbpr, tmp_path, "ivbpr[plot]", "trends", "m.h5", "--plot", "t.png", code=4)
+    judge = ("network", "evaluate", "net.onnx", "--labels", "labels.csv", "--features", "f.h5")
+    refused(ivbpr, tmp_path, "ivbpr[plot]", *judge, "--plot", "t.png", code=4)
+    refused(ivbpr, tmp_path, ".svg", *judge, "--plot", "t.pdf")
+    assert plot_file(tmp_path / "t.svg") == tmp_path / "t.svg"
+
+
+# --- logs --------------------------------------------------------------------------------------------------
+
+
+def test_a_pipe_with_a_reader_gets_every_line(ivbpr: Run, shop: Path) -> None:
+    os.mkfifo(shop / "pipe")
+    reader = os.open(shop / "pipe", os.O_RDONLY | os.O_NONBLOCK)  # there at once; a pipe holds 64 KiB
+    done = ivbpr("fit", "d.h5", "--model", "bpr-mf", "-o", "new.h5", "--log", "pipe", *FEW)
+    lines = [json.loads(line) for line in os.read(reader, 1 << 16).splitlines()]
+    os.close(reader)
+    assert done.code == 0, done.err
+    assert lines[0]["model"] == "bpr-mf" and [line["iteration"] for line in lines[1:]] == [2, 4]
+
+
+def test_a_pipe_of_the_shell_gets_every_line(shop: Path) -> None:
+    """As of ``--log >(cat)``: a descriptor under /dev/fd."""
+    read, write = os.pipe()
+    script = Path(sys.executable).with_name("ivbpr")
+    command = [script, "fit", "d.h5", "--model", "pop", "-o", "new.h5", "--log", f"/dev/fd/{write}"]
+    done = subprocess.run(command, pass_fds=[write], capture_output=True, text=True)
+    os.close(write)
+    assert done.returncode == 0, done.stderr
+    with os.fdopen(read) as lines:
+        assert json.loads(lines.readline())["model"] == "pop"
+
+
+def test_a_pipe_without_a_reader_is_refused_before_any_work(
+    ivbpr: Run, shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def begun(*given: object) -> None:
+        raise AssertionError("work has begun")
+
+    monkeypatch.setattr("ivbpr_numba.models.trained.Trained._train", begun)
+    os.mkfifo(shop / "pipe")
+    refused(ivbpr, shop, "nobody at its other end", "fit", "d.h5", "--model", "bpr-mf", "-o", "new.h5", "--log", "pipe")  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", ["lacks items", "other kind", "diverges", "unfinished"])
+def test_an_old_log_outlives_a_fit_that_is_refused(ivbpr: Run, shop: Path, fault: str) -> None:
+    few = DATA.items.texts()[3:]
+    Features.from_arrays(few, ONE_HOT[3:], NAMES, kind="attributes").write("few.h5")
+    Features.from_arrays(DATA.items, ONE_HOT).write("dense.h5")
+    (shop / "run.jsonl").write_text('{"an": "older run"}\n')
+    command = ["fit", "d.h5", "--model", "i-vbpr", "-o", "new.h5", "--log", "run.jsonl", "--features"]
+    if fault == "unfinished":
+        (shop / "new.partial.h5").write_text("a state")
+    more, code, said = {
+        "lacks items": (["few.h5"], 3, "items"),
+        "other kind": (["dense.h5"], 3, "attributes"),
+        "diverges": (["f.h5", "--learning-rate", "1e20"], 2, "diverged"),
+        "unfinished": (["f.h5"], 2, "--resume"),
+    }[fault]
+    refused(ivbpr, shop, said, *command, *more, code=code)
