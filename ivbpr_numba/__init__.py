@@ -19,18 +19,28 @@ from ivbpr_numba.errors import (
 
 if TYPE_CHECKING:
     from ivbpr_numba.datasets.dataset import Dataset
+    from ivbpr_numba.datasets.prepare import prepare
     from ivbpr_numba.features.features import Features
-    from ivbpr_numba.models import BPRMF, MMMF, TVBPR, VBPR, Popularity, Random, create, load
-    from ivbpr_numba.questions.auc import auc
+    from ivbpr_numba.models import BPRMF, MMMF, TVBPR, VBPR, Model, Popularity, Random, create, load
+    from ivbpr_numba.models.answering import Vectors
+    from ivbpr_numba.network.extraction import extract
+    from ivbpr_numba.questions.auc import auc, auc_of_scores
     from ivbpr_numba.questions.trends import trends
+
+    __version__: str
 
 _ROOMS = {
     "Dataset": "ivbpr_numba.datasets.dataset",
     "Features": "ivbpr_numba.features.features",
+    "Vectors": "ivbpr_numba.models.answering",
     "auc": "ivbpr_numba.questions.auc",
+    "auc_of_scores": "ivbpr_numba.questions.auc",
+    "extract": "ivbpr_numba.network.extraction",
+    "prepare": "ivbpr_numba.datasets.prepare",
     "trends": "ivbpr_numba.questions.trends",
     **dict.fromkeys(
-        ("BPRMF", "MMMF", "TVBPR", "VBPR", "Popularity", "Random", "create", "load"), "ivbpr_numba.models"
+        ("BPRMF", "MMMF", "TVBPR", "VBPR", "Model", "Popularity", "Random", "create", "load"),
+        "ivbpr_numba.models",
     ),
 }
 
@@ -46,17 +56,27 @@ __all__ = [
     "Features",
     "Interrupted",
     "IvbprError",
+    "Model",
     "Popularity",
     "Random",
     "UsageError",
+    "Vectors",
+    "__version__",
     "auc",
+    "auc_of_scores",
     "create",
+    "extract",
     "load",
+    "prepare",
     "trends",
 ]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("ivbpr")
     if name not in _ROOMS:
         raise AttributeError(f"module 'ivbpr_numba' has no attribute '{name}'")
     return getattr(import_module(_ROOMS[name]), name)

@@ -69,7 +69,14 @@ class CheckFailed(IvbprError):
 class Interrupted(IvbprError):
     """Stopped by a signal after a checkpoint was written; ``exit_code`` is 128 + the signal.
 
-    ``resume_with`` is what the same command needs besides to go on; nothing, for some.
+    Parameters
+    ----------
+    message, hint : str
+        See `IvbprError`.
+    signal_number : int
+        Of the signal that came.
+    resume_with : str
+        What the same command needs besides to go on; nothing, for some.
     """
 
     def __init__(

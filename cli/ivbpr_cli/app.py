@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+import ivbpr_numba
 from ivbpr_cli.commands import (
     auc,
     demo,
@@ -77,9 +78,7 @@ _GROUPS = {
 
 def _version(value: bool | None) -> None:
     if value:
-        from importlib.metadata import version
-
-        typer.echo(f"ivbpr {version('ivbpr')}")
+        typer.echo(f"ivbpr {ivbpr_numba.__version__}")
         raise typer.Exit
 
 

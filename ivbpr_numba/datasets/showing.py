@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from ivbpr_numba.notebook import facts_as_html
 
 if TYPE_CHECKING:
     from ivbpr_numba.datasets.dataset import Dataset
@@ -34,10 +35,5 @@ def at_a_glance(data: Dataset) -> dict[str, str]:
 
 
 def as_html(data: Dataset) -> str:
-    """The same as a small table; names may hold anything, so everything is escaped."""
-    left = 'style="text-align:left"'
-    rows = "".join(
-        f"<tr><th {left}>{escape(name)}</th><td {left}>{escape(value)}</td></tr>"
-        for name, value in at_a_glance(data).items()
-    )
-    return f"<table><caption>Dataset</caption><tbody>{rows}</tbody></table>"
+    """The same as a small table."""
+    return facts_as_html("Dataset", at_a_glance(data))

@@ -17,7 +17,9 @@ from ivbpr_numba.models.answering import Answering
 from ivbpr_numba.models.fitting import Run, Target, start
 from ivbpr_numba.models.learned import Learned, metrics_of
 from ivbpr_numba.models.presets import refuse_option, resolve
+from ivbpr_numba.models.showing import at_a_glance
 from ivbpr_numba.models.specifications import Specification
+from ivbpr_numba.notebook import facts_as_html
 from ivbpr_numba.store.atomic import Lock, PathLike
 
 if TYPE_CHECKING:
@@ -76,6 +78,9 @@ class Model(Answering):
             f"{name}={value!r}" for name, value in self.get_params().items() if value is not None
         )
         return f"{type(self).__name__}({given})"
+
+    def _repr_html_(self) -> str:
+        return facts_as_html(type(self).__name__, at_a_glance(self))
 
     # --- what the fit found ---
 

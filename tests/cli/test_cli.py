@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import csv
 import errno
+import fnmatch
+import importlib.metadata
+import importlib.resources
 import io
 import json
 import os
 import signal
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +21,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import ivbpr_numba
 from ivbpr_cli.failures import describe
 from ivbpr_numba import backends
 from ivbpr_numba.errors import CheckFailed, DataError, EnvironmentProblem, Interrupted, UsageError
@@ -363,3 +368,51 @@ class TestWorld:
     def test_unknown_size(self, ivbpr: Run, tmp_path: Path) -> None:
         done = ivbpr("world", "tinny", "-o", tmp_path / "w")
         assert done.code == 2 and "'tiny'" in done.err and not (tmp_path / "w").exists()
+
+
+class TestInstallation:
+    """What the package says of itself, and shells that complete its commands."""
+
+    def test_version(self, ivbpr: Run) -> None:
+        found = ivbpr_numba.__version__
+        assert found == importlib.metadata.version("ivbpr")
+        assert ivbpr("--version").out == f"ivbpr {found}\n"
+        with pytest.raises(AttributeError, match="no attribute '__verison__'"):
+            ivbpr_numba.__verison__  # noqa: B018
+
+    def test_the_package_is_typed(self) -> None:
+        """The marker lies inside the folder that the wheel takes whole, and git does not ignore it."""
+        root = Path(__file__).parents[2]
+        assert (importlib.resources.files(ivbpr_numba) / "py.typed").is_file()
+        wheel = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"][
+            "wheel"
+        ]
+        assert wheel == {"packages": ["ivbpr_numba", "cli/ivbpr_cli"]}
+        ignored = [line.lstrip("!") for line in (root / ".gitignore").read_text().splitlines()]
+        assert not any(fnmatch.fnmatch("py.typed", pattern) for pattern in ignored)
+
+    @pytest.mark.parametrize(
+        ("words", "expected"),
+        [
+            ("ivbpr fe", ["features"]),
+            ("ivbpr features ex", ["extract", "examples"]),
+            ("ivbpr fit --visual-f", ["--visual-factors"]),
+        ],
+    )
+    def test_shells_complete(self, words: str, expected: list[str]) -> None:
+        shell = {"_IVBPR_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+        done = subprocess.run(
+            [TestInstalledScript.SCRIPT], env={**os.environ, **shell}, capture_output=True, text=True
+        )
+        assert sorted(done.stdout.split()) == sorted(expected) and done.stderr == ""
+
+    def test_completion_is_installed(self, tmp_path: Path) -> None:
+        home = {**os.environ, "HOME": str(tmp_path)}
+        done = subprocess.run(
+            [TestInstalledScript.SCRIPT, "--install-completion", "bash"],
+            env=home,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        assert "_ivbpr_completion" in (tmp_path / ".bash_completions" / "ivbpr.sh").read_text()
