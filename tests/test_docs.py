@@ -167,12 +167,35 @@ def test_the_real_example_prints_what_the_readme_shows(
         )
 
 
+def python_example(after: str) -> str:
+    """The first Python block of the README behind a heading."""
+    text = (ROOT / "README.md").read_text()
+    text = text[text.index(after) :]
+    code = text[text.index("```python") + 9 :]
+    return code[: code.index("```")]
+
+
 def test_the_python_example_runs(tiny_demo: DemoRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(shutil.copytree(tiny_demo.folder, tmp_path / "d"))
-    text = (ROOT / "README.md").read_text()
-    code = text[text.index("```python") + 9 :]
     said: list[Any] = []
-    exec(code[: code.index("```")], {"print": said.append})
+    exec(python_example("## Python\n"), {"print": said.append})
     assert said[0]["users"] > 10 and said[1] == (1, 280) and said[2]["term"] == "item bias"
     assert 0.8 < said[3] < 1
     assert (tmp_path / "d" / "model.h5").exists()
+
+
+def test_the_example_with_data_frames_runs(
+    tiny_demo: DemoRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("purchases.csv", "catalogue.csv"):
+        shutil.copy(tiny_demo.folder / name, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    said: list[Any] = []
+    exec(python_example("### From a DataFrame\n"), {"print": lambda *values: said.append(values)})
+    (frame,), *rows = said
+    assert frame.loc[0, ["scorer", "setting"]].tolist() == ["i-vbpr", "all"] and 0.8 < frame.loc[0, "auc"] < 1
+    items = (tmp_path / "catalogue.csv").read_text()
+    assert len(rows) == 3 and rows[0][1] > rows[1][1] > rows[2][1]
+    for item, _, reasons in rows:
+        assert f"\n{item}," in items and all("=" in reason for reason in reasons)
+    assert any(reasons for _, _, reasons in rows)

@@ -7,13 +7,17 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ivbpr_numba.errors import EnvironmentProblem, UsageError
 from ivbpr_numba.events import check_log, same_file
 from ivbpr_numba.store.atomic import companions
 from ivbpr_numba.store.writers import unreadable
 
-__all__ = ["input_file", "input_folder", "output_file", "output_folder", "plot_file"]
+if TYPE_CHECKING:
+    from ivbpr_numba.models.base import Model
+
+__all__ = ["input_file", "input_folder", "output_file", "output_folder", "plot_file", "spare_features"]
 
 
 def input_file(path: Path, what: str) -> Path:
@@ -108,6 +112,19 @@ def output_file(
     if log is not None:
         check_log(log, target, *beside, *inputs)
     return path
+
+
+def spare_features(path: Path, model: Model, flag: str = "--out") -> None:
+    """Refuse an output that would replace the features which a model looks up where it remembers them.
+
+    Raises
+    ------
+    UsageError
+        `path` is that file.
+    """
+    record = model.features_
+    if record is not None and any(same_file(path, place) for place in record.places()):
+        raise UsageError(f"The output {path} holds the features of the model.", f"Choose another {flag}.")
 
 
 def plot_file(path: Path, *inputs: Path | None) -> Path:

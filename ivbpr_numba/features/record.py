@@ -94,7 +94,7 @@ class FeatureRecord:
     def _search(self) -> tuple[Features | None, list[str]]:
         """The right features, or what is wrong at each recorded place that exists."""
         wrongs: list[str] = []
-        places = self._places()
+        places = self.places()
         for place in places:
             try:
                 features = Features.read(place)
@@ -108,7 +108,7 @@ class FeatureRecord:
             wrongs.append(wrong)
         return None, wrongs
 
-    def _places(self) -> list[str]:
+    def places(self) -> list[str]:
         """Distinct files at the recorded path, and at the same path from where the model file is now."""
         named = [self.path]
         if self.folder and self.path:

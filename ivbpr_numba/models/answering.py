@@ -175,7 +175,8 @@ class Answering:
         Returns
         -------
         list of dict
-            ``rank item title score because``; ties in order of the ids.
+            ``rank item title score because``; ties in order of the ids. ``pandas.DataFrame`` takes it as
+            it is.
 
         Raises
         ------
@@ -224,7 +225,8 @@ class Answering:
         Returns
         -------
         list of dict
-            ``rank item title score because``, the score being the cosine.
+            ``rank item title score because``, the score being the cosine. ``pandas.DataFrame`` takes it as it
+            is.
         """
         row = self.views.fitted.data.items.row(item)
         return answers.similar(self.view(None, features), row, n, where)

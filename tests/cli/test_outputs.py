@@ -109,6 +109,17 @@ def test_an_output_is_no_input(ivbpr: Run, shop: Path, arguments: tuple[str, ...
     refused(ivbpr, shop, said, *arguments)
 
 
+def test_the_features_that_a_model_remembers_are_spared(ivbpr: Run, shop: Path) -> None:
+    """They are an input that nobody names: by the recorded path, or by that beside a model that moved."""
+    fit = ("fit", "d.h5", "--model", "i-vbpr", "--features", "f.h5", "-o", "i.h5", *FEW)
+    assert ivbpr(*fit).code == 0
+    moved = shutil.copytree(shop, shop / "moved")
+    said = "holds the features of the model"
+    for folder, features in ((shop, shop / "f.h5"), (moved, moved / "f.h5")):
+        refused(ivbpr, folder, said, "recommend", folder / "i.h5", "--all-users", "-o", features)
+        refused(ivbpr, folder, said, "auc", folder / "i.h5", "--per-user", features)
+
+
 def test_extraction_keeps_its_hands_off_what_it_reads(ivbpr: Run, shop: Path) -> None:
     shutil.copytree(shop, shop / "photos")
     for name in ("net.onnx", "x.h5.partial", "how.json"):

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from ivbpr_cli.commands.options import argument, names, option
 from ivbpr_cli.output import Answer, Screen, Table
-from ivbpr_cli.paths import input_file, output_file
+from ivbpr_cli.paths import input_file, output_file, spare_features
 from ivbpr_numba.errors import CheckFailed, UsageError
 
 __all__ = ["auc"]
@@ -64,7 +64,10 @@ def auc(
     }
     dataset = Dataset.read(data) if data is not None else None
     if model is not None:
-        report = evaluation.auc(load(model), dataset, **options)
+        fitted = load(model)
+        if per_user is not None:
+            spare_features(per_user, fitted, "--per-user")
+        report = evaluation.auc(fitted, dataset, **options)
     else:
         assert scores is not None and dataset is not None
         report = evaluation.auc_of_scores(scores, dataset, **options)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from ivbpr_cli.commands.options import argument, option
 from ivbpr_cli.output import Answer, Format, Screen, Table
-from ivbpr_cli.paths import input_file, output_file
+from ivbpr_cli.paths import input_file, output_file, spare_features
 from ivbpr_numba.errors import UsageError
 
 __all__ = ["recommend"]
@@ -62,6 +62,7 @@ def recommend(
         "features": Features.read(features) if features is not None else None,
     }
     if out is not None:
+        spare_features(out, fitted)
         lines = screen.format == Format.jsonl
         screen.show(Answer.of(documents.recommend_all(fitted, out, n, lines=lines, **asked)))
         return
