@@ -15,6 +15,7 @@ import numpy as np
 
 from ivbpr_numba import backends
 from ivbpr_numba.datasets.dataset import Dataset
+from ivbpr_numba.events import Observer
 from ivbpr_numba.features.features import Features
 from ivbpr_numba.kernels.compiling import cache_directory
 from ivbpr_numba.models.registry import create
@@ -27,7 +28,7 @@ __all__ = ["warmup"]
 STORED = (np.float16, np.float32, np.uint8)
 
 
-def warmup(progress: Callable[[dict[str, Any]], None] | None = None) -> dict[str, Any]:
+def warmup(progress: Observer | None = None) -> dict[str, Any]:
     """Compile all kernels and keep them in the cache.
 
     Parameters
