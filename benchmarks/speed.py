@@ -3,10 +3,11 @@
     python benchmarks/speed.py                            # every case, at two threads and at one
     python benchmarks/speed.py --case "auc D=20" --rounds 5 --json speed.jsonl
 
-What is measured, and how, is the registry of `cases.py`. Every number of threads has a process of its own, so
-that the libraries below keep to it. Measurements alternate: each round goes once through all implementations
-and numbers of threads; the table shows medians over the rounds. On a busy machine trust the ratios, and the
-amounts per CPU second, not the seconds. `implicit` is optional (pip install implicit).
+What is measured is the registry of `cases.py`, and how is said in `implementations.py`. Every number of
+threads has a process of its own, so that the libraries below keep to it. Measurements alternate: each round
+goes once through all implementations and numbers of threads; the table shows medians over the rounds. On a
+busy machine trust the ratios, and the amounts per CPU second, not the seconds. `implicit` is optional (pip
+install implicit).
 
 Goals are multiples of what other programs reach at two threads, by the clock. A program that is not run
 here enters with a recorded rate, carried over to this machine by the rates of `implicit`, recorded and
@@ -25,7 +26,9 @@ import sys
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
-from cases import CASES, Case, Missing, Peer, Work
+from cases import CASES, Case, Peer
+from implementations import Missing
+from inputs import Work
 
 THREAD_VARIABLES = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 

@@ -35,14 +35,11 @@ def as_float32(name: str, array: object, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def stored_bits(matrix: np.ndarray) -> np.ndarray:
-    """View a stored feature matrix the way kernels read it: float16 as its uint16 bits.
-
-    The view is read-only, whatever the matrix is: one layout, so one compiled kernel for each dtype.
-    """
-    if matrix.dtype in (np.float16, np.float32, np.uint8):
-        bits = matrix.view(np.uint16 if matrix.dtype == np.float16 else matrix.dtype)
-        bits.flags.writeable = False
-        return bits
+    """View a stored feature matrix the way kernels read it: float16 as its uint16 bits."""
+    if matrix.dtype == np.float16:
+        return matrix.view(np.uint16)
+    if matrix.dtype in (np.float32, np.uint8):
+        return matrix
     raise DataError(
         f"Feature matrices of dtype {matrix.dtype} are not supported.", "Use float16, float32 or uint8."
     )

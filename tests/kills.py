@@ -2,9 +2,9 @@
 
 A *task* is one command line that writes one file. `undisturbed` runs it once in peace; `kill_often` runs it
 again and again and ends it at seeded random moments, sometimes over an old file that must then stay whole;
-after each kill the command runs again and must give the payload of the undisturbed run and leave nothing
-else behind. A command that resumes (`fit`) names what a rerun adds (``--resume``) and which files it may
-leave when it is killed (its checkpoint).
+after each kill the command runs again, in this process, and must give the payload of the undisturbed run and
+leave nothing else behind. A command that resumes (`fit`) names what a rerun adds (``--resume``) and which
+files it may leave when it is killed (its checkpoint).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from pathlib import Path
 
 import pytest
 
+from ivbpr_cli.app import run
 from ivbpr_numba.store.verify import verify
 
 SCRIPT = Path(sys.executable).with_name("ivbpr")
@@ -108,6 +109,14 @@ def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
 def call(words: list[str], **options: object) -> tuple[int, str]:
     """Run to the end; exit code and stderr."""
     return finish(start(words, **options))
+
+
+def again(words: list[str]) -> int:
+    """Run to the end in this process: no start of Python and numba to pay for; the exit code."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in os.environ.keys() - environment().keys():
+            patch.delenv(name)
+        return run(words[1:])
 
 
 def undisturbed(task: Task) -> tuple[str, float]:
@@ -211,8 +220,7 @@ def kill_often(
         if each is not None:
             each()
         resumed = task.resume if left & partial else []
-        again, err = call(task.words(*resumed))
-        assert again == 0, err
+        assert again(task.words(*resumed)) == 0
         assert payload_of(task.out) == wanted
         assert names_in(folder) == inputs | {task.out.name}
         task.out.unlink()

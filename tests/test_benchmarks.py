@@ -14,6 +14,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
 import cases
+import implementations
+import inputs
 import speed
 
 CASES = list(cases.CASES.values())
@@ -69,7 +71,7 @@ def test_mini_batches_of_a_block_learn_the_same() -> None:
     bias = {batch: work.start() for batch in (1, 64)}
     for batch, tables in bias.items():
         for _ in range(20):
-            cases.numpy_batches(tables, work.triples, batch, 0.05, 0.0025)
+            implementations.numpy_batches(tables, work.triples, batch, 0.05, 0.0025)
     popularity = work.data.train_counts
     aucs = [ranked(tables["item_bias"], popularity) for tables in bias.values()]
     aucs.append(ranked(case.ours["ours, ordered"](work, 1).result["item_bias"], popularity))
@@ -96,16 +98,16 @@ def ranked(scores: np.ndarray, popularity: np.ndarray) -> float:
 
 
 def test_random_purchases() -> None:
-    data = cases.random_purchases(300, 200, 15, 100, seed=3)
+    data = inputs.random_purchases(300, 200, 15, 100, seed=3)
     assert (len(data.train), len(data.valid), len(data.test)) == (300 * 15, 100, 100)
     own = np.concatenate([data.train.users, data.valid.users, data.test.users]).astype(np.int64) * 200
     own += np.concatenate([data.train.indices, data.valid.indices, data.test.indices])
     assert len(np.unique(own)) == len(own)
     counts = np.sort(data.train_counts)[::-1]
     assert counts[:20].sum() > counts[-100:].sum() > 0
-    same = cases.random_purchases(300, 200, 15, 100, seed=3)
+    same = inputs.random_purchases(300, 200, 15, 100, seed=3)
     assert data.payload_sha256 == same.payload_sha256
-    assert data.payload_sha256 != cases.random_purchases(300, 200, 15, 100, seed=4).payload_sha256
+    assert data.payload_sha256 != inputs.random_purchases(300, 200, 15, 100, seed=4).payload_sha256
 
 
 class Here:
@@ -117,8 +119,8 @@ class Here:
         return done
 
 
-def absent(work: cases.Work, threads: int) -> cases.Run:
-    raise cases.Missing("the package 'other' is not installed")
+def absent(work: inputs.Work, threads: int) -> implementations.Run:
+    raise implementations.Missing("the package 'other' is not installed")
 
 
 def test_the_runner_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:

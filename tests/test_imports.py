@@ -21,8 +21,8 @@ FLOORS = {
     "ivbpr_numba.notebook": 0.1,
     "ivbpr_numba.arrays": 0.2,
     "ivbpr_numba.parameters": 0.3,
+    "ivbpr_numba.kernels.arguments": 1.0,
     "ivbpr_numba.kernels.scalar": 1.0,
-    "ivbpr_numba.kernels.arguments": 1.1,
     "ivbpr_numba.kernels.compiling": 1.1,
     "ivbpr_numba.kernels.cpu": 1.2,
     "ivbpr_numba.kernels.cuda": 1.2,
@@ -51,6 +51,10 @@ FLOORS = {
 }
 # These hold no code that imports: a room's door is nobody's floor.
 DOORS = {"ivbpr_numba": ("ivbpr_numba.errors",), "ivbpr_numba.kernels": ()}
+
+# Only these know that there is a CPU and what else may compute: others ask `backends.kernels` (see there).
+DEVICE_ROOMS = ("ivbpr_numba.kernels.cpu", "ivbpr_numba.kernels.cuda")
+MAY_NAME_A_DEVICE = ("ivbpr_numba.backends", "ivbpr_numba.kernels")
 
 SCALAR_MAY_USE = {"__future__", "math", "numpy", "typing", "collections.abc"}
 
@@ -189,6 +193,46 @@ def test_a_circle_is_found() -> None:
     assert circles({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
 
 
+def past_the_seam(module: str, path: Path) -> list[str]:
+    """The imports of one device's kernels by a module that should ask `backends.kernels` for them."""
+    if inside(module, MAY_NAME_A_DEVICE):
+        return []
+    reached = imported(ast.parse(path.read_text()), module, path.name == "__init__.py")
+    where = path.relative_to(ROOT)
+    return [f"{where}:{line} imports {target}" for target, line in reached if inside(target, DEVICE_ROOMS)]
+
+
+def inside(module: str, rooms: tuple[str, ...]) -> bool:
+    return any(module == room or module.startswith(room + ".") for room in rooms)
+
+
+BENCHMARKS = {f"benchmarks.{path.stem}": path for path in sorted((ROOT / "benchmarks").glob("*.py"))}
+
+
+@pytest.mark.parametrize("module", sorted(MODULES | BENCHMARKS))
+def test_kernels_come_from_backends(module: str) -> None:
+    assert past_the_seam(module, (MODULES | BENCHMARKS)[module]) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "line", "wrong"),
+    [
+        ("ivbpr_numba.ranking", "from ivbpr_numba.kernels.cpu.top import top_items", 1),
+        ("ivbpr_numba.ranking", "def f():\n    from ivbpr_numba.kernels.cpu import top", 1),
+        ("ivbpr_numba.models.learners", "import ivbpr_numba.kernels.cuda", 1),
+        ("ivbpr_numba.models.learners", "from ..kernels import cpu", 1),
+        ("ivbpr_numba.models.learners", "from ivbpr_numba.kernels import arguments", 0),
+        ("ivbpr_numba.backends", "from ivbpr_numba.kernels.cpu import top", 0),
+        ("ivbpr_numba.kernels.cpu.top", "from ivbpr_numba.kernels.cpu.ranking import score_tile", 0),
+    ],
+)
+def test_a_way_past_the_seam_is_found(
+    module: str, line: str, wrong: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "read_text", lambda self: line)
+    assert len(past_the_seam(module, ROOT / "example.py")) == wrong
+
+
 def test_scalar_mathematics_needs_only_numpy_and_math() -> None:
     for module, path in MODULES.items():
         if not module.startswith("ivbpr_numba.kernels.scalar"):
@@ -198,7 +242,9 @@ def test_scalar_mathematics_needs_only_numpy_and_math() -> None:
             assert own or target in SCALAR_MAY_USE, f"{path.relative_to(ROOT)}:{line} imports {target}"
 
 
-@pytest.mark.parametrize("module", ["ivbpr_numba", "ivbpr_cli.app"])
+@pytest.mark.parametrize(
+    "module", ["ivbpr_numba", "ivbpr_cli.app", "ivbpr_numba.backends", "ivbpr_numba.kernels.arguments"]
+)
 def test_import_is_light(module: str) -> None:
     heavy = ["numba", "llvmlite", "torch", "pandas", "scipy", "onnxruntime", "matplotlib", "h5py"]
     code = f"import sys, {module}; print(*[m for m in {heavy!r} if m in sys.modules])"

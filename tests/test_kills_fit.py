@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -59,7 +60,7 @@ def test_an_interruption_names_the_command_that_goes_on(folder: Path, number: in
     process = start(task.words())
     partial = task.out.with_name("out.partial.h5")
     while process.poll() is None and not partial.exists():
-        pass
+        time.sleep(0.001)
     process.send_signal(number)
     ended, err = finish(process)
     assert ended == code and len(err.splitlines()) == 1
@@ -115,7 +116,7 @@ def test_two_fits_with_one_target(folder: Path) -> None:
     first = start(task.words())
     lock = task.out.with_name("out.h5.lock")
     while first.poll() is None and not lock.exists():
-        pass
+        time.sleep(0.001)
     code, err = call(task.words("--overwrite"))
     assert code == 2 and "another process" in err
     first.kill()

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from ivbpr_numba.documents.document import Document, Row, columns_of
+from ivbpr_numba.events import Observer
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -107,7 +108,7 @@ class Screen:
         self.err.print("Warning:", style="yellow", end=" ")
         self.err.print(text)
 
-    def progress(self, what: str) -> AbstractContextManager[Callable[[dict[str, Any]], None]]:
+    def progress(self, what: str) -> AbstractContextManager[Observer]:
         """An observer of the library's events, drawn on stderr; see :mod:`ivbpr_cli.progress`."""
         from ivbpr_cli.progress import observe
 

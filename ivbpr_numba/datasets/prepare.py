@@ -11,10 +11,11 @@ import numpy as np
 from ivbpr_numba.datasets.catalogue import CELL_LIMIT, NAMED, Catalogue, column_of
 from ivbpr_numba.datasets.dataset import Dataset
 from ivbpr_numba.datasets.pairs import Pairs, assemble, check_options
-from ivbpr_numba.datasets.reading import Progress, read_pairs
+from ivbpr_numba.datasets.reading import read_pairs
 from ivbpr_numba.datasets.reporting import listed
 from ivbpr_numba.datasets.unlike import no_common_item, some_of
 from ivbpr_numba.errors import UsageError
+from ivbpr_numba.events import Observer
 from ivbpr_numba.readers.badlines import summarise
 from ivbpr_numba.readers.id_index import IdIndex
 from ivbpr_numba.readers.metadata import Metadata, check_category, read_metadata
@@ -48,7 +49,7 @@ def prepare(
     test_from: object = None,
     seed: int = 0,
     strict: bool = False,
-    progress: Progress | None = None,
+    progress: Observer | None = None,
 ) -> Dataset:
     """Prepare the data of an experiment (model specification 4).
 

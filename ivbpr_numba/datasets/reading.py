@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from ivbpr_numba.datasets.pairs import Pairs
 from ivbpr_numba.errors import DataError
+from ivbpr_numba.events import Observer
 from ivbpr_numba.ids import id_text
 from ivbpr_numba.readers.badlines import BadLines
 from ivbpr_numba.readers.id_index import REASONS, IdIndex
@@ -17,9 +18,7 @@ from ivbpr_numba.readers.rows import Reader, Rows
 from ivbpr_numba.readers.time_column import ReadTimes, TimeColumn
 from ivbpr_numba.readers.times import UNITS
 
-__all__ = ["Progress", "read_pairs"]
-
-Progress = Callable[[dict[str, Any]], None]
+__all__ = ["read_pairs"]
 
 
 @dataclass
@@ -158,7 +157,7 @@ class _Intake:
 
 
 def read_pairs(
-    readers: Sequence[Reader], strict: bool = False, progress: Progress | None = None
+    readers: Sequence[Reader], strict: bool = False, progress: Observer | None = None
 ) -> tuple[Pairs, list[dict[str, Any]]]:
     """Read all inputs into one set of interactions.
 

@@ -68,6 +68,8 @@ class FeatureInput:
     Attributes
     ----------
     matrix : (M, F) uint16 (float16 bits), uint8 or float32
+        A read-only view, also of an array that may be written: to numba that is another type, and every
+        kernel would be compiled once more.
     rows : (I,) int64
         Row of each item.
     scale : float
@@ -77,6 +79,11 @@ class FeatureInput:
     matrix: np.ndarray
     rows: np.ndarray
     scale: float
+
+    def __post_init__(self) -> None:
+        matrix = self.matrix.view()
+        matrix.flags.writeable = False
+        object.__setattr__(self, "matrix", matrix)
 
 
 def learned_as(features: Features) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ivbpr_numba.errors import DataError, UsageError
+from ivbpr_numba.events import Observer
 from ivbpr_numba.features.layout import DTYPES, Group, all_finite, sort_distinct
 from ivbpr_numba.features.rounding import Rounding
 from ivbpr_numba.features.sources import open_source
@@ -33,7 +33,7 @@ def import_features(
     dtype: str | None = None,
     kind: str = "dense",
     out: PathLike,
-    progress: Callable[[dict[str, Any]], None] | None = None,
+    progress: Observer | None = None,
 ) -> dict[str, Any]:
     """Turn a matrix with ids into a feature file; neither file is ever held in memory.
 
@@ -103,7 +103,7 @@ def _import(
     why: str | None,
     kind: str,
     out: PathLike,
-    progress: Callable[[dict[str, Any]], None] | None,
+    progress: Observer | None,
 ) -> dict[str, Any]:
     source = open_source(path, ids)
     order = sort_distinct(source.ids, f"'{ids or path}'")

@@ -65,13 +65,13 @@ def compile_scalars(
 ) -> dict[str, Callable]:
     """Compile every public function of the scalar modules for one target.
 
-    Each body is bound to the compiled versions of the functions defined before it, so that one
-    plain Python source serves CPU and CUDA alike.
+    Each body is bound to the compiled versions of the functions defined before it, in this module or an
+    earlier one, so that one plain Python source serves CPU and CUDA alike.
     """
     compiled: dict[str, Callable] = {}
     for module in modules:
         ours = {n: f for n, f in vars(module).items() if isinstance(f, FunctionType) and n in module.__all__}
-        for name, function in sorted(ours.items(), key=lambda entry: entry[1].__code__.co_firstlineno):
+        for name, function in ours.items():  # in the order of their definition
             bound = FunctionType(function.__code__, {**vars(module), **compiled}, name, function.__defaults__)
             bound.__module__, bound.__qualname__ = module.__name__, name
             compiled[name] = decorate(bound)

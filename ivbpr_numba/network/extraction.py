@@ -10,11 +10,12 @@ from importlib import metadata
 from typing import Any
 
 from ivbpr_numba.errors import DataError, UsageError, did_you_mean
+from ivbpr_numba.events import Observer
 from ivbpr_numba.network.averaging import write_averages
 from ivbpr_numba.network.file import Network
 from ivbpr_numba.network.format import PROBABILITIES
 from ivbpr_numba.network.journal import Journal, journal_path
-from ivbpr_numba.network.running import Progress, Run
+from ivbpr_numba.network.running import Run
 from ivbpr_numba.photos.decoding import heif_package
 from ivbpr_numba.photos.pictures import Pictures
 from ivbpr_numba.photos.pipeline import cores
@@ -44,7 +45,7 @@ def extract(
     threads: int | None = None,
     dtype: str = "float32",
     overwrite: bool = False,
-    progress: Progress | None = None,
+    progress: Observer | None = None,
     stop: Callable[[], int] | None = None,
 ) -> dict[str, Any]:
     """Run a network on the images of items and write a feature file.
@@ -112,7 +113,7 @@ def extract(
     >>> Features.read("photos.h5").names  # doctest: +SKIP
     """
     _check_options(batch, threads, dtype, kind)
-    tell: Progress = progress or (lambda event: None)
+    tell: Observer = progress or (lambda event: None)
     with ExitStack() as stack:
         network = model if isinstance(model, Network) else Network.read(model)
         given = preprocess if isinstance(preprocess, Preprocessing | None) else Preprocessing.read(preprocess)

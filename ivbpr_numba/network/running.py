@@ -11,17 +11,16 @@ from typing import Any
 import numpy as np
 
 from ivbpr_numba.errors import DataError, Interrupted
+from ivbpr_numba.events import Observer
 from ivbpr_numba.network.file import Network, NetworkSession
 from ivbpr_numba.network.journal import Journal
 from ivbpr_numba.photos.pictures import Pictures, Pixels, pixels_of
 from ivbpr_numba.photos.pipeline import in_order
 from ivbpr_numba.photos.preprocessing import Preprocessing
 
-__all__ = ["Progress", "Run", "check_probabilities", "interrupted"]
+__all__ = ["Run", "check_probabilities", "interrupted"]
 
 TOLERANCE = 1e-3  # of probabilities and of their sums
-
-Progress = Callable[[dict[str, Any]], None]
 
 
 @dataclass
@@ -118,7 +117,7 @@ class Run:
         session: NetworkSession,
         prepared: Preprocessing,
         threads: int,
-        tell: Progress,
+        tell: Observer,
         stopped: Callable[[], int],
     ) -> None:
         """Run what the journal doesn't hold yet."""

@@ -8,11 +8,12 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ivbpr_numba.errors import DataError, UsageError
+from ivbpr_numba.events import Observer
 from ivbpr_numba.ids import Ids, encode_ids
 from ivbpr_numba.photos.decoding import LARGEST_FILE, LARGEST_IMAGE, Decoded, decode
 from ivbpr_numba.photos.kinds import ENDINGS
@@ -278,7 +279,7 @@ def load_pixels(
     fit: Callable[[Image], Image],
     size: tuple[int, int],
     threads: int | None = None,
-    progress: Callable[[dict[str, Any]], None] | None = None,
+    progress: Observer | None = None,
 ) -> tuple[np.ndarray, np.ndarray, list[dict[str, str]]]:
     """Hold the pixels of many images in memory, for training.
 

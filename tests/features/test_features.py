@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import numba
 import numpy as np
 import pandas as pd
 import pytest
@@ -21,6 +22,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from ivbpr_numba.errors import CheckFailed, DataError, UsageError
+from ivbpr_numba.features import alignment
+from ivbpr_numba.features.alignment import FeatureInput, align
 from ivbpr_numba.features.describing import describe, examples
 from ivbpr_numba.features.features import Features
 from ivbpr_numba.features.importing import import_features
@@ -68,6 +71,22 @@ def test_rows_are_sorted_by_id_and_found_again(tmp_path: Path) -> None:
         assert file["ids/items"][1] == b"0108"
         assert file.attrs["kind"] == b"dense"
         assert file.attrs["scale"] == 1.0
+
+
+def test_kernels_see_one_type_of_matrix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In memory, mapped or somebody's own array: numba would compile every kernel again for another type."""
+    Features.from_arrays(IDS, VALUES).write(tmp_path / "f.h5")
+    features, items = Features.read(tmp_path / "f.h5"), Ids.collect(IDS, "item")
+    taken = align(features, items)
+    monkeypatch.setattr(alignment, "IN_MEMORY_BYTES", 0)
+    mapped = align(features, items)
+    assert mapped.matrix.base is not None and np.shares_memory(mapped.matrix, features.matrix)
+    own = VALUES.view(np.uint16).copy()
+    given = FeatureInput(own, np.arange(len(own)), 1.0)
+    assert own.flags.writeable and np.shares_memory(given.matrix, own)
+    assert numba.typeof(taken.matrix) == numba.typeof(mapped.matrix) == numba.typeof(given.matrix)
+    with pytest.raises(ValueError, match="read-only"):
+        given.matrix[0, 0] = 1
 
 
 @given(

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from numba import njit
 
 from ivbpr_numba.kernels.cpu import scalars
-from ivbpr_numba.kernels.cpu.sampling import keyed_shuffle
-from ivbpr_numba.kernels.scalar import bpr, random
+from ivbpr_numba.kernels.scalar import bpr, lists, random
 
 U, I, K, D, F = 3, 4, 2, 3, 4  # noqa: E741
 MODES = {"plain": bpr, "compiled": SimpleNamespace(**{n: getattr(scalars, n) for n in bpr.__all__})}
@@ -212,7 +211,7 @@ def test_compiled_equals_plain(x, y, z, rate):
 
 
 def test_every_scalar_is_compiled():
-    for name in [*bpr.__all__, *random.__all__]:
+    for name in [*bpr.__all__, *lists.__all__, *random.__all__]:
         assert hasattr(getattr(scalars, name), "py_func"), name
 
 
@@ -237,7 +236,7 @@ def test_mix64(words):
 def test_check_values_of_the_format():
     assert random.mix64(1, 2, 3) == 0x6AE515C1C0AC7E37
     shuffled = np.empty(5, np.int64)
-    keyed_shuffle(np.uint64(7), shuffled)
+    scalars.keyed_shuffle(np.uint64(7), shuffled)
     assert shuffled.tolist() == [1, 4, 2, 3, 0]
 
 
@@ -268,9 +267,38 @@ def test_unit24_at_its_ends(bits):
 @pytest.mark.parametrize("n", [0, 1, 2, 5, 100])
 def test_keyed_shuffle(n, dtype):
     for key in (0, 7, 2**63 + 11, 2**64 - 1):
-        shuffled = np.empty(n, dtype)
-        keyed_shuffle(np.uint64(key), shuffled)
-        assert shuffled.tolist() == naive.keyed_shuffle(n, key)
+        for keyed_shuffle in (lists.keyed_shuffle, scalars.keyed_shuffle):
+            shuffled = np.empty(n, dtype)
+            with np.errstate(over="ignore"):
+                keyed_shuffle(np.uint64(key), shuffled)
+            assert shuffled.tolist() == naive.keyed_shuffle(n, key)
+
+
+@given(own=st.sets(st.integers(0, 30)), item=st.integers(0, 30), lo=st.integers(0, 5), hi=st.integers(0, 31))
+def test_contains(own, item, lo, hi):
+    indices = np.array(sorted(own), np.int32)
+    hi = min(hi, len(indices))
+    for contains in (lists.contains, scalars.contains):
+        assert contains(indices, lo, hi, item) == (item in indices[lo:hi].tolist())
+
+
+@given(
+    own=st.sets(st.integers(0, 8), max_size=8),
+    trained=st.booleans(),
+    popular=st.booleans(),
+    x=WORDS,
+)
+def test_nth_admissible(own, trained, popular, x):
+    """The item at the hashed place of the list of all admissible ones, each as often as it weighs."""
+    indices, counts = np.array(sorted(own), np.int32), np.array([3, 1, 2, 0, 5, 1, 1, 0, 2])
+    pool = np.flatnonzero(counts).astype(np.int32) if trained else np.empty(0, np.int32)
+    weights = counts if popular else np.empty(0, np.int64)
+    candidates = pool.tolist() if trained else list(range(9))
+    admissible = [i for i in candidates if i not in own for _ in range(counts[i] if popular else 1)]
+    assume(admissible)
+    expected = admissible[naive.bounded(x, len(admissible))]
+    for nth_admissible in (lists.nth_admissible, scalars.nth_admissible):
+        assert nth_admissible(np.uint64(x), 0, len(indices), indices, pool, weights, 9) == expected
 
 
 def test_streams_have_the_numbers_of_the_format():

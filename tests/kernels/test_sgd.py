@@ -14,7 +14,7 @@ from ivbpr_numba.features import alignment as feature_input
 from ivbpr_numba.features.alignment import FeatureInput, fit_scaling
 from ivbpr_numba.features.features import Features
 from ivbpr_numba.ids import Ids
-from ivbpr_numba.kernels.cpu.visual import PARALLEL_WORK
+from ivbpr_numba.kernels.cpu.blocks import PARALLEL_WORK
 from ivbpr_numba.models.learners import FactorLearner, VisualLearner, block_size
 from ivbpr_numba.models.triples import Triples
 
@@ -587,24 +587,6 @@ def test_threads_do_not_matter_to_factor_models():
         return factor_learner(np.random.default_rng(16), **PENALTIES["all"])
 
     assert with_threads(1, lambda: bits_after(make)) == with_threads(2, lambda: bits_after(make))
-
-
-@pytest.mark.slow  # compiles every kernel again for arrays that may not be written
-def test_features_that_stay_mapped_give_the_same_bits():
-    def make(writeable):
-        learner, _ = visual_learner(np.random.default_rng(20), 49, np.float16, "standard", block=8)
-        matrix = learner.source.matrix.copy()
-        matrix.flags.writeable = writeable
-        source = FeatureInput(matrix, learner.source.rows, learner.source.scale)
-        scaling = fit_scaling(source, "standard")
-        mapped = VisualLearner(learner.options, *csr(LISTS), I, source, scaling)
-        mapped.iterate(1)
-        return arrays(mapped), ranking.scores(mapped.scorer(mapped.tables), np.arange(U))
-
-    (ours, scores), (expected, expected_scores) = make(False), make(True)
-    for name, value in expected.items():
-        np.testing.assert_array_equal(ours[name], value, err_msg=name)
-    np.testing.assert_array_equal(scores, expected_scores)
 
 
 # --- Hogwild --------------------------------------------------------------------------------------------------

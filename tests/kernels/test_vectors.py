@@ -11,8 +11,18 @@ import numpy as np
 import pytest
 
 from ivbpr_numba.arrays import stored_bits
+from ivbpr_numba.kernels.arguments import (
+    TILE,
+    Block,
+    FactorTables,
+    Rates,
+    Scratch,
+    Sizes,
+    Triples,
+    VisualTables,
+)
 from ivbpr_numba.kernels.compiling import kernel
-from ivbpr_numba.kernels.cpu import factor, features, ranking, vectors, visual
+from ivbpr_numba.kernels.cpu import block_factors, block_sums, factor, features, ranking, vectors
 
 needs_vectors = pytest.mark.skipif(not vectors.USABLE, reason="no explicit vectors here")
 
@@ -73,11 +83,12 @@ def test_factor_steps(size: int, margin: float) -> None:
     of = np.sort(rng.integers(0, users, n)).astype(np.int32)
     positives = rng.integers(0, items, n).astype(np.int32)
     negatives = ((positives + rng.integers(1, items, n)) % items).astype(np.int32)
-    numbers = [np.float32(x) for x in (margin, 0.05, 0.01, 0.02)]
+    triples = Triples(of, positives, negatives)
+    rates = Rates(*np.float32([0.05, 0.01, 0.02, 0, 0]))
     found = []
     for function in (factor.plain_range, factor.vector_range):
         tables = [table.copy() for table in start]
-        loss = function(of, positives, negatives, 3, n, *tables, size, *numbers)
+        loss = function(triples, 3, n, FactorTables(*tables), size, np.float32(margin), rates)
         found.append((*tables, loss))
     for plain, vector in zip(*found):
         np.testing.assert_allclose(vector, plain, 2e-4, 2e-5)
@@ -88,8 +99,9 @@ def test_a_diverged_loss_is_not_finite() -> None:
     """The loss is how a fit notices that it diverged, also where it is summed as a product."""
     users, items = np.full((1, 16), np.nan, np.float32), np.ones((2, 16), np.float32)
     row = np.zeros(1, np.int32)
-    numbers = [np.float32(x) for x in (-1, 0.05, 0, 0)]
-    assert not np.isfinite(factor.factor_range(row, row, row + 1, 0, 1, users, items, 10, *numbers))
+    triples, rates = Triples(row, row, row + 1), Rates(*np.float32([0.05, 0, 0, 0, 0]))
+    tables = FactorTables(users, items)
+    assert not np.isfinite(factor.factor_range(triples, 0, 1, tables, 10, np.float32(-1), rates))
 
 
 def tables_of_a_block(rng: np.random.Generator, columns: int, d: int) -> tuple[np.ndarray, ...]:
@@ -118,7 +130,7 @@ def test_projections_and_sums(columns: int, d: int) -> None:
     for lo in range(0, embedding.shape[1], 16):
         hi = embedding.shape[1]
         wanted = pulls[:150].T.astype(np.float64) @ differences[:150, lo:hi]
-        for function in (visual.plain_sums, visual.vector_sums):
+        for function in (block_sums.plain_sums, block_sums.vector_sums):
             total = np.zeros((len(embedding), hi - lo), np.float32)
             function(total, pulls, differences, 150, lo, hi)
             np.testing.assert_allclose(total[: d + 1], wanted[: d + 1], 1e-5, 1e-4)
@@ -138,11 +150,13 @@ def test_factor_steps_of_a_block(k: int, d: int) -> None:
     of = np.sort(rng.integers(0, users, n + 5)).astype(np.int32)
     positives = rng.integers(0, items, n + 5).astype(np.int32)
     negatives = ((positives + rng.integers(1, items, n + 5)) % items).astype(np.int32)
-    numbers = [np.float32(x) for x in (0.05, 0.01, 0.02, 0.03)]
+    triples, sizes = Triples(of, positives, negatives), Sizes(k, d)
+    rates = Rates(*np.float32([0.05, 0.01, 0.03, 0.02, 0]))
     found = []
-    for function in (visual.still_factors, visual.vector_factors):
+    for function in (block_factors.still_factors, block_factors.vector_factors):
         tables, pulls = [table.copy() for table in start], np.zeros((n, 16), np.float32)
-        loss = function(of, positives, negatives, 5, n, *tables, k, d, projections, pulls, *numbers)
+        scratch = Scratch(np.zeros((n, 16), np.float32), projections, pulls)
+        loss = function(triples, Block(5, n), VisualTables(*tables), sizes, scratch, rates)
         found.append((*tables, pulls, loss))
     for plain, vector in zip(*found):
         np.testing.assert_allclose(vector, plain, 2e-4, 2e-5)
@@ -166,11 +180,11 @@ def test_counts_have_the_bits_of_scores(length: int, users: int) -> None:
     """Counting in registers sees ties exactly where the scores that are shown are equal."""
     rng = np.random.default_rng(length)
     rows = rng.normal(0, 1, (users + 2, length)).astype(np.float32)
-    tile = rng.normal(0, 1, (length + 1, ranking.TILE)).astype(np.float32)
+    tile = rng.normal(0, 1, (length + 1, TILE)).astype(np.float32)
     tile[:, 100:120] = tile[:, 50:70]
     tile[0, 250:] = np.nan
     tile[0, 249] = np.inf
-    scores = np.empty((users + 2, ranking.TILE), np.float32)
+    scores = np.empty((users + 2, TILE), np.float32)
     for row, out in zip(rows, scores):
         ranking.vector_score_tile(row, tile, out)
         expected = tile[0].astype(np.float64) + row.astype(np.float64) @ tile[1:].astype(np.float64)
@@ -190,16 +204,26 @@ def test_counts_have_the_bits_of_scores(length: int, users: int) -> None:
 PROGRAM = """
 import sys
 import numpy as np
-from ivbpr_numba import BPRMF, VBPR, Dataset, Features
+from ivbpr_numba import BPRMF, TVBPR, VBPR, Dataset, Features
 from ivbpr_numba.kernels.cpu import vectors
 rng = np.random.default_rng(0)
-data = Dataset.from_pairs(rng.integers(0, 40, 600), rng.integers(0, 60, 600), min_interactions=3)
+pairs = rng.integers(0, 40, 600), rng.integers(0, 60, 600)
+data = Dataset.from_pairs(*pairs, 1_500_000_000 + rng.integers(0, 10**7, 600), min_interactions=3)
 features = Features.from_arrays(data.items, rng.random((len(data.items), 37)).astype(np.float16))
+wide = Features.from_arrays(data.items, rng.random((len(data.items), 300)).astype(np.float32))
+slow = {"learning_rate": 0.002}
+work = {  # the wide ones in blocks that are shared out among threads; last blocks are no multiple of eight
+    "factors": (BPRMF(iterations=2), None),
+    "small": (VBPR(iterations=2, block=16), features),
+    "wide": (VBPR(iterations=2, block=251, **slow), wide),
+    "in time": (TVBPR(iterations=2, block=13, epochs=2, bins=4, segment_every=9), features),
+    "wide in time": (TVBPR(iterations=2, block=251, epochs=2, bins=4, segment_every=9, **slow), wide),
+}
 found = {"usable": np.array(vectors.USABLE)}
-for model in (BPRMF(iterations=2), VBPR(iterations=2, block=16)):
-    model.fit(data, features if isinstance(model, VBPR) else None)
-    found |= {f"{model.name} {name}": array for name, array in model.parameters_.arrays().items()}
-    found[f"{model.name} auc"] = np.array(model.metrics_["test"]["all"]["auc"])
+for label, (model, given) in work.items():
+    model.fit(data, given)
+    found |= {f"{label} {name}": array for name, array in model.parameters_.arrays().items()}
+    found[f"{label} auc"] = np.array(model.metrics_["test"]["all"]["auc"])
 np.savez(sys.argv[1], **found)
 """
 

@@ -18,6 +18,7 @@ import squares
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit, log_softmax, softmax
+from tiny_networks import toy
 
 from ivbpr_cli.app import run
 from ivbpr_numba.errors import DataError, Interrupted, UsageError
@@ -40,68 +41,6 @@ from ivbpr_numba.training.frozen.trainer import partial_path, train_frozen  # no
 PRE = Preprocessing((32, 32))
 QUICK = BranchOptions(hidden=16, epochs=3, batch=32)
 LEVELS = ["map_0", "map_1", "map_2"]
-
-
-def toy(
-    path: Path, batch: int | None = None, opset: int = 17, layout: str = "NCHW", side: int = 32, **names: str
-) -> Path:
-    """Random convolutions of 8, 16 and 24 channels, each halving the image, and a classifier of ten.
-
-    Values are called map_0 … map_2 after the ReLU, squeeze (4 channels) between the last two, y at the end;
-    `names` calls them otherwise.
-    """
-    helper, rng = onnx.helper, np.random.default_rng(5)
-    nodes, weights, value, before = [], {}, "data", 3
-    if layout == "NHWC":
-        nodes.append(helper.make_node("Transpose", ["data"], ["turned"], perm=[0, 3, 1, 2]))
-        value = "turned"
-
-    def convolution(channels: int, stride: int, result: str) -> None:
-        nonlocal value, before
-        scale = np.sqrt(2 / (9 * before))
-        weights[f"w_{result}"] = rng.normal(0, scale, (channels, before, 3, 3)).astype(np.float32)
-        weights[f"b_{result}"] = rng.normal(0, 0.1, channels).astype(np.float32)
-        inputs = [value, f"w_{result}", f"b_{result}"]
-        nodes.append(
-            helper.make_node("Conv", inputs, [f"c_{result}"], pads=[1, 1, 1, 1], strides=[stride] * 2)
-        )
-        nodes.append(helper.make_node("Relu", [f"c_{result}"], [result]))
-        value, before = result, channels
-
-    convolution(8, 2, "map_0")
-    convolution(16, 2, "map_1")
-    convolution(4, 1, "squeeze")
-    convolution(24, 2, "map_2")
-    nodes.append(helper.make_node("GlobalAveragePool", [value], ["square"]))
-    # As many exporters write it: with the number of images inside where that is fixed.
-    weights["shape"] = np.array([batch or -1, 24])
-    nodes.append(helper.make_node("Reshape", ["square", "shape"], ["flat"]))
-    weights["w"] = rng.normal(0, 0.2, (24, 10)).astype(np.float32)
-    weights["b"] = np.zeros(10, np.float32)
-    nodes.append(helper.make_node("Gemm", ["flat", "w", "b"], ["logits"]))
-    nodes.append(helper.make_node("Softmax", ["logits"], ["y"], axis=1))
-    for node in nodes:
-        node.input[:] = [names.get(one, one) for one in node.input]
-        node.output[:] = [names.get(one, one) for one in node.output]
-    first = batch or "N"
-    sides = [first, 3, side, side] if layout == "NCHW" else [first, side, side, 3]
-    inputs = [helper.make_tensor_value_info(names.get("data", "data"), 1, sides)]
-    if opset < 9:  # before, weights had to be listed as inputs
-        inputs += [
-            helper.make_tensor_value_info(k, 7 if k == "shape" else 1, v.shape) for k, v in weights.items()
-        ]
-    graph = helper.make_graph(
-        nodes,
-        "toy",
-        inputs,
-        [helper.make_tensor_value_info(names.get("y", "y"), 1, [first, 10])],
-        [onnx.numpy_helper.from_array(array, name) for name, array in weights.items()],
-    )
-    version = 3 if opset < 9 else 8
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=version)
-    onnx.checker.check_model(model, full_check=True)
-    path.write_bytes(model.SerializeToString())
-    return path
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import squares
-from test_frozen import toy
+from tiny_networks import toy
 
 from ivbpr_numba.errors import DataError
 from ivbpr_numba.photos.pictures import Pictures

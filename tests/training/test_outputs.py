@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import squares
-from test_frozen import toy
+from tiny_networks import toy
 
 from ivbpr_cli import paths
 from ivbpr_numba.errors import UsageError

@@ -5,4 +5,22 @@ from numba import njit
 from ivbpr_numba.kernels.compiling import compile_scalars
 from ivbpr_numba.kernels.scalar import bpr, lists, random
 
-globals().update(compile_scalars([random, lists, bpr], njit(error_model="numpy")))
+_COMPILED = compile_scalars([random, lists, bpr], njit(error_model="numpy"))
+
+finalise = _COMPILED["finalise"]
+absorb = _COMPILED["absorb"]
+stream = _COMPILED["stream"]
+bounded = _COMPILED["bounded"]
+unit24 = _COMPILED["unit24"]
+contains = _COMPILED["contains"]
+keyed_shuffle = _COMPILED["keyed_shuffle"]
+nth_admissible = _COMPILED["nth_admissible"]
+logistic_slope = _COMPILED["logistic_slope"]
+logistic_loss = _COMPILED["logistic_loss"]
+hinge_slope = _COMPILED["hinge_slope"]
+hinge_loss = _COMPILED["hinge_loss"]
+bias_difference = _COMPILED["bias_difference"]
+factor_difference = _COMPILED["factor_difference"]
+user_gradient = _COMPILED["user_gradient"]
+item_gradient = _COMPILED["item_gradient"]
+stepped = _COMPILED["stepped"]
