@@ -85,7 +85,7 @@ def _checked(option: str, value: Any) -> Any:
         # These also take a word, so that the command line hands them over as text.
         if value == AUTO:
             return value
-        value = int(value) if isinstance(value, str) and re.fullmatch("[0-9]+", value) else value
+        value = int(value) if isinstance(value, str) and re.fullmatch("[0-9]{1,10}", value) else value
         return _integer(option, value, 1, 2**31 - 1 if option == "epochs" else 65536)
     if option in _POSITIVE_INTEGERS:
         return _integer(option, value, 1, 2**31 - 1)

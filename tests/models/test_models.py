@@ -169,6 +169,7 @@ def test_the_table_of_presets() -> None:
         ("mm-mf", {"margin": -0.1}, "negative"),
         ("vbpr", {"block": 0}, "whole number"),
         ("vbpr", {"block": "many"}, "whole number"),
+        ("vbpr", {"block": "9" * 5000}, "whole number"),
         ("vbpr", {"visual_factors": 0}, "whole number"),
         ("vbpr", {"feature_scaling": "std"}, "--feature-scaling 'std'"),
         ("vbpr", {"reg_scope": "user_visuals"}, "mean 'user_visual'"),
