@@ -96,9 +96,11 @@ def stored(view: View, rows: np.ndarray, exclude: Sequence[str] = PARTS) -> Shop
 
 def owned_items(data: Dataset, rows: np.ndarray, parts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Items of some users in some parts of the split as CSR, ascending within a user."""
+    parts = [parts] if isinstance(parts, str) else parts
     for part in parts:
         if part not in PARTS:
-            raise UsageError(f"Unknown part '{part}' to exclude.", did_you_mean(part, PARTS) or "Use train.")
+            hint = did_you_mean(part, PARTS) or f"Known: {', '.join(PARTS)}."
+            raise UsageError(f"Unknown part '{part}' to exclude.", hint)
     users, items = [np.zeros(0, np.int64)], [np.zeros(0, np.int32)]
     for part in (getattr(data, name) for name in dict.fromkeys(parts)):
         sizes = np.diff(part.indptr)[rows]

@@ -51,11 +51,20 @@ def pairs_of_frame(frame: Any, user: str, item: str, time: str | None, time_form
 
 def pairs_of_matrix(matrix: Any, users: Any, items: Any, times: Any) -> Pairs:
     """Take the entries of a matrix that are not zero; see `Dataset.from_matrix`."""
+    if users is None and items is None and hasattr(matrix, "columns"):
+        users, items = matrix.index, matrix.columns  # a frame brings its ids
     rows, columns, values = _entries(matrix, "The matrix")
     if len(values) and np.isnan(values).any():
         first = int(np.flatnonzero(np.isnan(values))[0])
         raise DataError(
             f"The matrix holds NaN in row {rows[first]}, column {columns[first]}.", "Take it out, or put 0."
+        )
+    if len(values) and values.min() < 0:
+        first = int(np.argmin(values))
+        raise DataError(
+            f"The matrix holds {values[first]} in row {rows[first]}, column {columns[first]}: an entry is a "
+            "purchase, and there are no negative ones.",
+            "Take returns and dislikes out, or put 0.",
         )
     kept = values != 0
     seconds = None if times is None else _times_of(matrix, rows, columns, times)[kept]

@@ -185,6 +185,8 @@ def check_options(
 def _refuse_nobody(pairs: Pairs) -> None:
     if len(pairs.users):
         return
+    if not any(row["interactions"] or row["dropped"] for row in pairs.report):
+        raise DataError("There are no interactions: the data are empty.", "Give at least some purchases.")
     row = max(pairs.report, key=lambda r: r["dropped"], default={"step": "read", "dropped": 0, "why": ""})
     most = f"The step '{row['step']}' dropped {row['dropped']:,} interactions ({row['why']})."
     hint = f"Lower --min-interactions (a user needs {MIN_ITEMS}), or check filters and columns."

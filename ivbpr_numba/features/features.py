@@ -169,6 +169,16 @@ class Features:
             Ids repeat or are neither text nor whole numbers, shapes disagree, or values are not numbers, NaN,
             infinite, or lost in float32.
         """
+        if hasattr(X, "columns"):  # a frame has labels, which must not be passed over
+            ids = ids if isinstance(ids, Ids) else list(ids)
+            given = ids.texts() if isinstance(ids, Ids) else [str(one) for one in ids]
+            labels = [str(label) for label in X.index]
+            if labels != given and labels != [str(k) for k in range(len(labels))]:
+                raise DataError(
+                    "The rows of the frame are labelled otherwise than the ids.",
+                    "Give ids=frame.index, or the plain matrix frame.to_numpy().",
+                )
+            names = list(X.columns) if names is None else names
         values = np.asarray(X.toarray() if hasattr(X, "toarray") else X)
         if values.dtype.kind not in "biuf":
             hint = "Give one number each; tables of text go to Features.from_frame."

@@ -82,7 +82,7 @@ class FeatureRecord:
             raise self._none_fits(wrongs)
         raise UsageError(
             f"The model's features are not at {self.path or 'any recorded place'}.",
-            "Name their file with --features.",
+            "Name their file with --features, in Python with features=.",
         )
 
     def refuse_changed(self) -> None:

@@ -89,6 +89,8 @@ class Answering:
         UsageError
             Users and items differ in number.
         """
+        if isinstance(users, str) or isinstance(items, str):
+            raise UsageError("scores takes lists of ids, not one id.", "Put the id in brackets: [id].")
         scorer, data = self.scorer(), self.views.fitted.data
         rows = np.array([data.users.row(user) for user in users], dtype=np.int64)
         if items is None:

@@ -173,6 +173,7 @@ class Model(Answering):
         Interrupted
             After SIGINT or SIGTERM, once the state was saved.
         """
+        _refuse_strangers(data, features)
         options = self._resolve(features)
         name, used = self._specified(features).name, features if self.uses_features else None
         inputs = {"dataset": data.payload_sha256, "features": used.payload_sha256 if used else None}
@@ -241,6 +242,19 @@ class Model(Answering):
 
 
 _PARTS = tuple(part.name for part in dataclasses.fields(Fitted) if part.name != "name")
+
+
+def _refuse_strangers(data: object, features: object) -> None:
+    """Refuse what is neither a dataset nor features, by name of what is wanted."""
+    if not hasattr(data, "train_counts"):
+        raise UsageError(
+            f"fit takes a Dataset first, not a {type(data).__name__}.", "Make one with Dataset.from_frame."
+        )
+    if features is not None and not hasattr(features, "rows_of_all"):
+        raise UsageError(
+            f"fit takes Features second, not a {type(features).__name__}.",
+            "Make them with Features.from_frame or Features.from_matrix.",
+        )
 
 
 def _finished(

@@ -112,7 +112,7 @@ def auc(
         Data or features are not those of the fit.
     """
     _check_same(model, data)
-    data = data if data is not None else model.data_
+    data = data if data is not None else model.views.fitted.data
     if "cosine" in baselines and features is None and model.features_ is not None:
         features = model.find_features()
     return judge(
@@ -214,7 +214,7 @@ def _parse_metric(text: str) -> tuple[str, int]:
 def _check_same(model: Model, data: Dataset | None) -> None:
     if data is None:
         return
-    own, other = model.data_.objects(), data.objects()
+    own, other = model.views.fitted.data.objects(), data.objects()
     for path in own:
         if path.startswith(("/ids/", "/split/")) and not np.array_equal(own[path], other[path]):
             raise DataError(

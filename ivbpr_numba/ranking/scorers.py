@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -205,24 +205,30 @@ def scorer_of(
     users = user_vectors(parameters, n_users)
     if isinstance(parameters, TemporalParameters):
         assert style is not None
-        look = style
-
-        def make(epoch: int) -> VectorScorer:
-            return VectorScorer(users, item_side(parameters.at(epoch), look(epoch)))
-
+        make = partial(_scorer_at, parameters, users, style)
         return TemporalScorer(make, parameters.epoch_edges, len(parameters.item_bias))
     return VectorScorer(users, item_side(parameters, style(0) if style is not None else None))
 
 
+# Functions of the module, not of a call: what holds them can be pickled.
+def _scorer_at(
+    parameters: TemporalParameters,
+    users: np.ndarray,
+    style: Callable[[int], np.ndarray],
+    epoch: int,
+) -> VectorScorer:
+    return VectorScorer(users, item_side(parameters.at(epoch), style(epoch)))
+
+
+def _random_rows(n_items: int, seed: int, users: np.ndarray) -> np.ndarray:
+    out = np.empty((len(users), n_items), np.float32)
+    backends.kernels().random_scores(np.uint64(seed), np.asarray(users, np.int64), out)
+    return out
+
+
 def random_scorer(n_items: int, seed: int) -> RowScorer:
     """RAND: an independent uniform score of every user and item, by hash (paper 4.3)."""
-
-    def rows(users: np.ndarray) -> np.ndarray:
-        out = np.empty((len(users), n_items), np.float32)
-        backends.kernels().random_scores(np.uint64(seed), np.asarray(users, np.int64), out)
-        return out
-
-    return RowScorer(rows, n_items)
+    return RowScorer(partial(_random_rows, n_items, seed), n_items)
 
 
 def user_rows(vectors: np.ndarray) -> np.ndarray:

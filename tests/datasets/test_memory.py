@@ -214,7 +214,8 @@ def test_what_is_no_matrix() -> None:
         (nan, "NaN in row 0, column 1"),
         (np.zeros(5), "1 dimensions"),
         (np.full((3, 3), "a"), "of type"),
-        (np.zeros((4, 4)), "No user is left"),
+        (np.zeros((4, 4)), "the data are empty"),
+        (-csr()[0], "there are no negative ones"),
     ):
         with pytest.raises(DataError, match=words):
             Dataset.from_matrix(matrix)
@@ -286,3 +287,16 @@ def test_prepare_takes_one_path_or_many_and_writes(tmp_path: Path) -> None:
     assert kept.item_columns["name"][kept.items.row(7)] == b"n7"
     with pytest.raises(UsageError, match="does not exist"):
         prepare(path, out=tmp_path / "no" / "d.h5")
+
+
+def test_a_frame_without_rows_is_called_empty() -> None:
+    with pytest.raises(DataError, match="no interactions: the data are empty"):
+        Dataset.from_frame(pd.DataFrame({"u": [], "i": []}), user="u", item="i")
+    with pytest.raises(DataError, match="no interactions: the data are empty"):
+        Dataset.from_pairs([], [])
+
+
+def test_a_frame_as_matrix_brings_its_ids() -> None:
+    frame = pd.DataFrame(np.ones((3, 4)), index=["u", "v", "w"], columns=list("abcd"))
+    data = Dataset.from_matrix(frame)
+    assert data.users.texts() == ["u", "v", "w"] and data.items.texts() == list("abcd")

@@ -14,6 +14,7 @@ import scipy.sparse
 from ivbpr_numba import DataError, Features, UsageError
 from ivbpr_numba.features.layout import Group
 from ivbpr_numba.features.tables import build_feature_table
+from ivbpr_numba.ids import Ids
 
 VALUES = np.array([[0.5, 1, 0], [0, 2, 0.25], [3, 0, 0]])
 
@@ -242,3 +243,12 @@ def test_many_groups_and_names_are_cut() -> None:
     page = Texts(wide._repr_html_())
     assert page.tags.count("tr") == 1 + 12 + 1 and page.texts[-1] == "… 18 more groups"
     assert "0, 1, 2, 3, 4, 5, …" in page.texts
+
+
+def test_labels_of_a_frame_are_not_passed_over() -> None:
+    frame = pd.DataFrame([[1.0], [2.0]], index=["b", "a"], columns=["weight"])
+    with pytest.raises(DataError, match="labelled otherwise"):
+        Features.from_matrix(frame, ids=["a", "b"])
+    found = Features.from_matrix(frame, ids=frame.index)
+    assert found.names == ["weight"]
+    assert found.values(found.rows_of_all(Ids.collect(["a", "b"], "item"))).tolist() == [[2.0], [1.0]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from small_models import ATTRIBUTES, DATA, fitted, made
 
-from ivbpr_numba import TVBPR, VBPR, DataError, Features, UsageError, create, load
+from ivbpr_numba import TVBPR, VBPR, DataError, Features, UsageError, auc, create, load
 from ivbpr_numba.answers import answers
 from ivbpr_numba.answers.shoppers import Shoppers, stored
 from ivbpr_numba.models.checkpoint import partial_path
@@ -227,3 +228,28 @@ def test_items_are_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("ivbpr_numba.answers.views.project_style", refuse)
     back = load(tmp_path / "m.h5")
     assert back.recommend(DATA.users[0], 3, reasons=False) == model.recommend(DATA.users[0], 3, reasons=False)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_fitted_model_can_be_pickled(name: str) -> None:
+    model = fitted(name)
+    expected = model.scores(DATA.users.texts()[:3])
+    back = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(back.scores(DATA.users.texts()[:3]), expected)
+
+
+def test_what_is_neither_data_nor_features_is_named() -> None:
+    for given, said in (
+        ((ATTRIBUTES, DATA), "takes a Dataset first, not a Features"),
+        ((DATA, np.ones((3, 2))), "takes Features second, not a ndarray"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            VBPR().fit(*given)
+    with pytest.raises(UsageError, match="not fitted"):
+        auc(VBPR())
+    model = fitted("bpr-mf")
+    with pytest.raises(UsageError, match="lists of ids"):
+        model.scores("u000")
+    assert model.recommend(DATA.users[0], 50, exclude="train") == model.recommend(
+        DATA.users[0], 50, exclude=["train"]
+    )
