@@ -94,6 +94,8 @@ def run_demo(
         "dataset": str(directory / "dataset.h5"),
     }
     step({"step": "drawing photos"})
+    for photo in (directory / "images").glob("*.jpg"):
+        photo.unlink()  # of an earlier demo of another size: it would be looked at too
     images = write_pictures(
         world, directory / "images", lambda done, total: step({"done": done, "total": total})
     )

@@ -364,6 +364,10 @@ def test_changed_features_and_data_are_refused(ivbpr: Run, files: Path) -> None:
 
 
 def test_demo(ivbpr: Run, tiny_demo: DemoRun, tmp_path: Path) -> None:
+    (tmp_path / "demo" / "images").mkdir(parents=True)  # as an earlier, larger demo leaves it
+    (tmp_path / "demo" / "truth.h5").write_text("of an earlier demo")
+    photo = next((tiny_demo.folder / "images").glob("*.jpg"))
+    (tmp_path / "demo" / "images" / "i999999.jpg").write_bytes(photo.read_bytes())
     done = ivbpr("demo", "-o", tmp_path / "demo", "--size", "tiny", "--format", "json")
     assert done.code == 0, done.err
     document = json.loads(done.out)
