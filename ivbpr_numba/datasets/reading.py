@@ -20,6 +20,8 @@ from ivbpr_numba.readers.times import UNITS
 
 __all__ = ["read_pairs"]
 
+IDS_A_BLOCK = 1 << 20  # ids compared at once
+
 
 @dataclass
 class _Columns:
@@ -184,7 +186,8 @@ def read_pairs(
     ------
     DataError
         An input has no usable line, dates that may be read both ways, or dates that disagree; only some of
-        the inputs have times; or only some write all ids of a kind with ``.0``.
+        the inputs have times; only some write all ids of a kind with ``.0``; or two ids differ by blanks
+        around them alone.
     """
     users, items = IdIndex(), IdIndex()
     columns = _Columns([], [], [])
@@ -206,6 +209,8 @@ def read_pairs(
         intakes.append(intake)
     _refuse_half_timed(readers)
     _refuse_half_float(intakes)
+    for what, ids in (("user", users), ("item", items)):
+        _refuse_half_blank(what, ids)
     times = _joined(columns.times, np.int64) if columns.times else None
     pairs = Pairs(_joined(columns.users, np.int32), _joined(columns.items, np.int32), times, users, items)
     _note_inputs(pairs, intakes)
@@ -244,6 +249,21 @@ def _refuse_half_float(intakes: Sequence[_Intake]) -> None:
                 f"The {what} ids of '{floats[0][0]}' all end in '.0' ('{floats[0][1].example}'), those of "
                 f"'{others[0][0]}' don't ('{others[0][1].example}'): they would be different {what}s.",
                 f"Write whole numbers into '{floats[0][0]}'; in pandas: astype('Int64') before to_csv.",
+            )
+
+
+def _refuse_half_blank(what: str, ids: IdIndex) -> None:
+    """A blank after some of the commas would make two of a user or item."""
+    for start in range(0, len(ids), IDS_A_BLOCK):
+        written = ids.take(np.arange(start, min(start + IDS_A_BLOCK, len(ids))))
+        bare = np.strings.strip(written)
+        blank = np.flatnonzero(bare != written)
+        twins = blank[ids.find_bytes(bare[blank]) >= 0]
+        if len(twins):
+            one, other = (values[twins[0]].decode() for values in (written, bare))
+            raise DataError(
+                f"The {what} ids {one!r} and {other!r} differ by blanks alone: they would be two {what}s.",
+                "Take the blanks around ids, as after commas, out of the input.",
             )
 
 

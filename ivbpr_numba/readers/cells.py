@@ -24,6 +24,7 @@ _ITEM = rf"(?:{_TEXT}|[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|None|null|nan|Na
 _LIST = re.compile(rf"\s*(?:{_ITEM}(?:\s*,\s*{_ITEM})*\s*,?\s*)?", re.DOTALL)
 _ITEMS = re.compile(_ITEM, re.DOTALL)
 _MISSING = ("None", "null", "nan", "NaN")
+_OPENED = re.compile(r"""\[\s*['"]""")
 _CLOSING = {"[": "]", "(": ")", "{": "}"}
 
 
@@ -93,10 +94,12 @@ def list_in_text(text: str) -> Parts | None:
     Raises
     ------
     ValueError
-        It is the text of a list or object, but not of texts and numbers alone.
+        It is the text of a list or object, but not of texts and numbers alone, or not whole.
     """
     text = text.strip()
     if len(text) < 2 or _CLOSING.get(text[0]) != text[-1]:
+        if _OPENED.match(text):
+            raise ValueError("the text of a list that is cut off")
         return None
     inner = text[1:-1]
     if text[0] != "[" and not inner.lstrip().startswith(("'", '"')):

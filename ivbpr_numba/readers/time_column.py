@@ -124,7 +124,7 @@ class TimeColumn:
             raise DataError(
                 f"The dates of {where} disagree: '{by_day[0]}' ({unit} {by_day[1]}) begins with the day, "
                 f"'{by_month[0]}' ({unit} {by_month[1]}) with the month.",
-                hint,
+                "No one form reads both, so --time-format would swap days and months: mend the file.",
             )
         if either and not (by_day or by_month):
             raise DataError(

@@ -269,3 +269,20 @@ def test_numbers_with_a_point_beside_numbers_without(put: Callable) -> None:
     named = put("user,item\n" + "".join(f"{u},B{i}\n" for u, i in NUMBERED))
     pointed = put("user,item\n" + "".join(f"{u},{i}.0\n" for u, i in NUMBERED))
     assert len(prepare([named, pointed]).items) == 18
+
+
+@pytest.mark.parametrize("what", ["user", "item"])
+def test_ids_that_differ_by_blanks_alone(put: Callable, what: str) -> None:
+    """Blanks after some of the commas would double the items; where all have one, nothing is doubled."""
+    rows = [(f"u{u}", f"i{i}") for u in range(4) for i in range(4)]
+
+    def text(blank: Callable[[int], bool]) -> str:
+        cells = [(f" {u}", i) if what == "user" else (u, f" {i}") for u, i in rows]
+        lines = (cells[k] if blank(k) else rows[k] for k in range(len(rows)))
+        return "user,item\n" + "".join(f"{u},{i}\n" for u, i in lines)
+
+    with pytest.raises(
+        DataError, match=f"The {what} ids ' {what[0]}.' and '{what[0]}.' differ by blanks alone"
+    ):
+        prepare(put(text(lambda k: k % 3 == 0)), min_interactions=3)
+    assert len(prepare(put(text(lambda k: True)), min_interactions=3).items) == 4
