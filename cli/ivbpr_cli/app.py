@@ -16,6 +16,7 @@ import typer
 import ivbpr_numba
 from ivbpr_cli.commands import (
     auc,
+    compare,
     demo,
     doctor,
     explain,
@@ -47,6 +48,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "prepare": prepare.prepare,
     "fit": fit.fit,
     "auc": auc.auc,
+    "compare": compare.compare,
     "recommend": recommend.recommend,
     "similar": similar.similar,
     "score": score.score,
