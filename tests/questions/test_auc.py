@@ -337,6 +337,44 @@ def test_fail_under(ivbpr: Run, files: Path) -> None:
     assert ivbpr("auc", files / "m.h5", "--fail-under", "2").code == 2
 
 
+def test_several_models_at_once(ivbpr: Run, files: Path) -> None:
+    names = ("pop", "bpr-mf", "i-vbpr")
+    paths = [files / f"{name}.h5" for name in names]
+    for name, path in zip(names, paths):
+        fitted(name).save(path)
+    line = ("auc", *paths, "--metrics", "ndcg@5", "--baseline", "pop")
+    together = json.loads(ivbpr(*line, "--format", "json").out)
+    assert [*together] == ["schema", "models"] and together["schema"] == "ivbpr.auc/1"
+    for path, found in zip(paths, together["models"], strict=True):
+        alone = json.loads(ivbpr("auc", path, *line[4:], "--format", "json").out)
+        assert alone.pop("schema") == "ivbpr.auc/1"
+        assert {**found, "seconds": 0} == {"file": str(path), **alone, "seconds": 0}
+    rows = list(csv.DictReader(ivbpr(*line, "--format", "csv").out.splitlines()))
+    assert [row["file"] for row in rows][::9] == [str(path) for path in paths] and len(rows) == 27
+    assert [row["scorer"] for row in rows][::3][:3] == ["pop", "pop (baseline)", "inverse_popularity"]
+    shown = ivbpr(*line)
+    assert all(shown.out.count(str(path)) == 9 + 6 for path in paths)
+    assert f"{paths[0]}: " in shown.err and "ties" in shown.err
+
+
+def test_fail_under_concerns_each_of_several(ivbpr: Run, files: Path) -> None:
+    for name in ("pop", "i-vbpr"):
+        fitted(name).save(files / f"{name}.h5")
+    line = ("auc", files / "i-vbpr.h5", files / "pop.h5", "--fail-under")
+    reached = {name: auc(fitted(name))["all"]["auc"] for name in ("pop", "i-vbpr")}
+    assert reached["pop"] < reached["i-vbpr"]
+    between = ivbpr(*line, sum(reached.values()) / 2)
+    assert between.code == 5 and "i-vbpr.h5" in between.out
+    assert "pop.h5: the AUC (all)" in between.err and "i-vbpr.h5" not in between.err.splitlines()[-1]
+    assert ivbpr(*line, reached["pop"] - 0.01).code == 0
+    both = ivbpr(*line, 0.99)
+    assert both.code == 5 and "pop.h5" in both.err and "i-vbpr.h5" in both.err
+    assert ivbpr("auc", files / "pop.h5", files / "pop.h5").code == 2
+    assert ivbpr("auc", files / "pop.h5", files / "i-vbpr.h5", "--per-user", files / "u.csv").code == 2
+    done = ivbpr("auc", files / "pop.h5", files / "d.h5")
+    assert done.code == 3 and done.out == "" and "d.h5" in done.err
+
+
 def test_auc_of_scores_on_the_command_line(ivbpr: Run, files: Path) -> None:
     np.save(files / "s.npy", np.tile(DATA.train_counts, (len(DATA.users), 1)))
     done = ivbpr("auc", "--scores", files / "s.npy", "--data", files / "d.h5", "--format", "json")
