@@ -121,7 +121,7 @@ def test_metrics_at_k_of_the_model_and_every_baseline() -> None:
 def test_metrics_are_in_every_format(ivbpr: Run, tmp_path: Path) -> None:
     model = fitted("i-vbpr")
     model.save(tmp_path / "m.h5")
-    found = auc(model, metrics=["recall@3", "mrr@3"], baselines=["pop"])
+    found = auc(model, metrics=["recall@3", "mrr@3"], baselines=["pop"], cold_below=8)
     frame = found.to_frame().set_index(["scorer", "setting"])
     assert [*frame.columns][-4:] == ["recall@3", "recall@3_stderr", "mrr@3", "mrr@3_stderr"]
     wanted = found["baselines"]["pop"]["metrics"]["mrr@3"]["cold"]
@@ -129,6 +129,7 @@ def test_metrics_are_in_every_format(ivbpr: Run, tmp_path: Path) -> None:
         assert frame.loc[("pop", "cold"), column] == wanted[key]
     assert frame["recall@3"].isna().tolist() == [False, False, True] * 3
     line = ("auc", tmp_path / "m.h5", "--metrics", "recall@3,mrr@3", "--baseline", "pop")
+    line = (*line, "--cold-below", "8")
     rows = list(csv.DictReader(ivbpr(*line, "--format", "csv").out.splitlines()))
     assert float(rows[0]["recall@3"]) == found["metrics"]["recall@3"]["all"]["value"]
     assert rows[2]["recall@3"] == "" and float(rows[4]["mrr@3_stderr"]) == wanted["stderr"]
