@@ -18,7 +18,7 @@ from ivbpr_numba.events import Observer
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Answer", "Format", "Screen", "Table", "drop_stdout", "facts", "say_error"]
+__all__ = ["Answer", "Format", "Screen", "Table", "drop_stdout", "facts", "say_error", "say_warning"]
 
 
 class Format(StrEnum):
@@ -113,6 +113,16 @@ class Screen:
         from ivbpr_cli.progress import observe
 
         return nullcontext(lambda event: None) if self.quiet else observe(self.err, what)
+
+
+def say_warning(text: str) -> None:
+    """Print a warning of the library on stderr, also with ``--quiet``."""
+    try:
+        console = _console(sys.stderr)
+        console.print("Warning:", style="yellow", end=" ")
+        console.print(text)
+    except BrokenPipeError:
+        pass
 
 
 def say_error(text: str) -> None:
@@ -216,7 +226,8 @@ def _cell(value: object) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, float):
-        return f"{value:.4f}" if abs(value) < 1000 else f"{value:,.0f}"
+        # Adding 0 takes the sign from a zero: what rounds to nothing has none.
+        return f"{round(value, 4) + 0.0:.4f}" if abs(value) < 1000 else f"{value:,.0f}"
     return str(value)
 
 

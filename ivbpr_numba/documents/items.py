@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import orjson
+import numpy as np
 
 from ivbpr_numba.answers import answers
-from ivbpr_numba.answers.shoppers import PARTS
-from ivbpr_numba.documents.document import Document, schema_of
-from ivbpr_numba.store.atomic import PathLike, write_bytes
+from ivbpr_numba.answers.answers import Asked
+from ivbpr_numba.answers.shoppers import PARTS, row_of_user, stored
+from ivbpr_numba.documents.document import Document
 
 if TYPE_CHECKING:
     from ivbpr_numba.features.features import Features
     from ivbpr_numba.models.base import Model
 
-__all__ = ["explain", "recommend", "recommend_all", "score", "similar"]
+__all__ = ["because_text", "explain", "recommend", "score", "similar"]
 
 BRIEF = ("rank", "item", "score")
-PIECE = 1 << 20  # characters that are written at once
 
 Where = Mapping[str, Sequence[str]]
 
@@ -35,22 +32,36 @@ def recommend(
     where: Where | None = None,
     because: str | None = None,
     exclude: Sequence[str] = PARTS,
-    reasons: bool = True,
+    reasons: bool | None = None,
     reasons_in_rows: bool = False,
     features: Features | None = None,
 ) -> Document:
     """The best items for a user; see `Model.recommend`.
+
+    Its content has ``notes``, sentences about the ranking, and ``warnings``, what a reader must know.
 
     Parameters
     ----------
     reasons_in_rows : bool
         Whether the rows have a column ``because``, the reasons as one text.
     """
-    items = model.recommend(
-        user, n, at=at, where=where, because=because, exclude=exclude, reasons=reasons, features=features
-    )
-    users = model.data_.users
-    content = {"user": users[users.row(user)], "at": at, "model": model.name, "items": items}
+    data = model.data_
+    row = row_of_user(data, user)
+    view = model.view(at, features)
+    shopper = stored(view, np.array([row]), exclude)
+    asked = Asked.of(view, n, where, because, reasons)
+    items = asked.rows(view, shopper)[0]
+    note = ""
+    if asked.because is not None:
+        note = asked.because.ties(data.items.find([item["item"] for item in items]), shopper.owned[1])
+    content = {
+        "user": data.users[row],
+        "at": at,
+        "model": model.name,
+        "items": items,
+        "notes": [note] if note else [],
+        "warnings": view.remarks,
+    }
     return Document("recommend", content, _flat(items, reasons_in_rows), columns=BRIEF)
 
 
@@ -67,9 +78,13 @@ def similar(
 def explain(
     model: Model, user: object, item: object, *, at: object = None, features: Features | None = None
 ) -> Document:
-    """The terms of one score; see `Model.explain`."""
-    found = model.explain(user, item, at=at, features=features)
-    return Document("explain", {**found, "at": at, "model": model.name}, found["terms"])
+    """The terms of one score; see `Model.explain`. Its content has ``warnings``, what a reader must know."""
+    data = model.data_
+    row, item_row = row_of_user(data, user), data.items.row(item)
+    view = model.view(at, features)
+    found = answers.explain(view, stored(view, np.array([row])), item_row)
+    content = {"user": data.users[row], **found, "at": at, "model": model.name, "warnings": view.remarks}
+    return Document("explain", content, found["terms"])
 
 
 def score(found: Mapping[str, Any]) -> Document:
@@ -82,40 +97,14 @@ def score(found: Mapping[str, Any]) -> Document:
     return Document("score", content, [row])
 
 
-def recommend_all(
-    model: Model,
-    out: PathLike,
-    n: int = 10,
-    *,
-    at: object = None,
-    where: Where | None = None,
-    exclude: Sequence[str] = PARTS,
-    features: Features | None = None,
-    lines: bool = False,
-) -> Document:
-    """Write the best items of every user to a file, user by user, and tell how many there are.
-
-    Parameters
-    ----------
-    out : path
-    lines : bool
-        A JSON document of layout ``ivbpr.recommend/1`` for every user; else CSV: ``user,rank,item,score``.
-
-    Raises
-    ------
-    UsageError, DataError
-        As `Model.recommend`.
-    EnvironmentProblem
-        The file can't be written.
-    """
-    found = answers.recommend_all(model.view(at, features), n, where=where, exclude=exclude)
-    row: dict[str, Any] = {"out": str(out), "users": 0, "rows": 0}
-    counted = _counted(found, row)
-    write_bytes(out, _pieces(_as_lines(counted) if lines else _as_csv(counted)))
-    return Document("recommend-all", row, [row])
+def because_text(reasons: Sequence[Mapping[str, Any]]) -> str:
+    """Reasons as one text."""
+    return ", ".join(f"{reason['term']} {signed(reason['contribution'])}" for reason in reasons)
 
 
-Found = Iterable[tuple[str, list[dict[str, Any]]]]
+def signed(value: float) -> str:
+    """With two decimals and its sign; what rounds to nothing has none below it."""
+    return f"{round(value, 2) + 0.0:+.2f}"
 
 
 def _flat(items: Sequence[dict[str, Any]], with_reasons: bool = False) -> list[dict[str, Any]]:
@@ -126,42 +115,5 @@ def _flat(items: Sequence[dict[str, Any]], with_reasons: bool = False) -> list[d
     rows = [{name: item[name] for name in columns} for item in items]
     if with_reasons:
         for row, item in zip(rows, items):
-            row["because"] = ", ".join(f"{t['term']} {t['contribution']:+.2f}" for t in item["because"])
+            row["because"] = because_text(item["because"])
     return rows
-
-
-def _counted(found: Found, row: dict[str, Any]) -> Found:
-    for user, items in found:
-        row["users"] += 1
-        row["rows"] += len(items)
-        yield user, items
-
-
-def _pieces(texts: Iterable[str]) -> Iterator[bytes]:
-    """The same in larger pieces."""
-    kept, size = [], 0
-    for text in texts:
-        kept.append(text)
-        size += len(text)
-        if size > PIECE:
-            yield "".join(kept).encode()
-            kept, size = [], 0
-    yield "".join(kept).encode()
-
-
-def _as_csv(found: Found) -> Iterator[str]:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("user", *BRIEF))
-    for user, items in found:
-        writer.writerows((user, item["rank"], item["item"], repr(item["score"])) for item in items)
-        yield text.getvalue()
-        text.seek(0)
-        text.truncate()
-    yield text.getvalue()  # the header, where there is no user
-
-
-def _as_lines(found: Found) -> Iterator[str]:
-    for user, items in found:
-        brief = [{key: item[key] for key in BRIEF} for item in items]
-        yield orjson.dumps({"schema": schema_of("recommend"), "user": user, "items": brief}).decode() + "\n"
