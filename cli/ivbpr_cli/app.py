@@ -144,7 +144,7 @@ def _resuming(arguments: Sequence[str], resume_with: str) -> str:
 @contextmanager
 def _warnings_as_lines() -> Iterator[None]:
     """Show what the library warns of as it shows its own warnings: a sentence, each once, without a place."""
-    said = set()
+    said: set[str] = set()
 
     def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
         if not issubclass(category, UserWarning):

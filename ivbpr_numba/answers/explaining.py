@@ -42,7 +42,7 @@ class Sensitivities:
     you: np.ndarray
     everyone: np.ndarray
     level: np.ndarray
-    offset: np.ndarray
+    offset: np.ndarray | float
 
     @property
     def centred(self) -> np.ndarray:

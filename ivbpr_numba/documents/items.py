@@ -16,9 +16,23 @@ if TYPE_CHECKING:
     from ivbpr_numba.features.features import Features
     from ivbpr_numba.models.base import Model
 
-__all__ = ["because_text", "explain", "recommend", "score", "similar"]
+__all__ = [
+    "attributes_text",
+    "because_text",
+    "explain",
+    "likely",
+    "percent",
+    "recommend",
+    "score",
+    "score_many",
+    "similar",
+    "users_text",
+]
 
 BRIEF = ("rank", "item", "score")
+STANDING = ("score", "rank", "of", "percentile")  # of a product among the items that a user doesn't have
+SHOWN = 12  # attributes of a photo that are named; JSON has all
+LEAST = 0.05  # probability of an attribute worth naming
 
 Where = Mapping[str, Sequence[str]]
 
@@ -90,11 +104,54 @@ def explain(
 def score(found: Mapping[str, Any]) -> Document:
     """A product nobody has bought yet, from what `questions.new_item.judge` returned, without its notes."""
     content = {key: value for key, value in found.items() if key != "notes"}
-    keys = ("user", "score", "rank", "of", "percentile")
+    keys = ("user", *STANDING)
     if found["user"] is None:
         return Document("score", content, found["users"], columns=keys)
     row = {"image": ", ".join(found["images"]), **{key: found[key] for key in keys}}
     return Document("score", content, [row])
+
+
+def score_many(found: Mapping[str, Any]) -> Document:
+    """Many products nobody has bought yet, from what `questions.new_items.judge_many` returned, without its notes.
+
+    A row a product: ``item images attributes``, the attributes as one text; then ``user score rank of percentile``,
+    or ``users``, those who would like it most as one text.
+    """
+    content = {key: value for key, value in found.items() if key != "notes"}
+    rows = [product_row(product) for product in found["products"]]
+    return Document("score", content, rows, columns=("item", "images", "attributes"))
+
+
+def product_row(product: Mapping[str, Any]) -> dict[str, Any]:
+    """A product as a row of `score_many`."""
+    row = {
+        "item": product["item"],
+        "images": ", ".join(product["images"]),
+        "attributes": attributes_text(product["attributes"]),
+    }
+    if product["user"] is not None:
+        return row | {key: product[key] for key in ("user", *STANDING)}
+    return row | {"users": users_text(product["users"])}
+
+
+def likely(attributes: Sequence[Mapping[str, Any]], most: int = SHOWN) -> list[Mapping[str, Any]]:
+    """The attributes that may well be there, at most so many, of those seen in a photo."""
+    return [one for one in attributes if one["value"] >= LEAST][:most]
+
+
+def attributes_text(attributes: Sequence[Mapping[str, Any]], most: int = SHOWN) -> str:
+    """The same as one text."""
+    return ", ".join(f"{one['feature']} {one['value']:.2f}" for one in likely(attributes, most))
+
+
+def users_text(users: Sequence[Mapping[str, Any]]) -> str:
+    """Users who would like a product as one text."""
+    return ", ".join(f"{one['user']} ({percent(one['percentile'])})" for one in users)
+
+
+def percent(share: float) -> str:
+    """A share as people read it: ``99.6 %``."""
+    return f"{100 * share:.1f} %"
 
 
 def because_text(reasons: Sequence[Mapping[str, Any]]) -> str:

@@ -11,15 +11,15 @@ import orjson
 
 from ivbpr_numba.answers.answers import Asked
 from ivbpr_numba.answers.shoppers import PARTS
-from ivbpr_numba.documents.document import Document, schema_of
-from ivbpr_numba.documents.items import because_text
+from ivbpr_numba.documents import items
+from ivbpr_numba.documents.document import Document, columns_of, schema_of
 from ivbpr_numba.store.atomic import PathLike, write_bytes
 
 if TYPE_CHECKING:
     from ivbpr_numba.features.features import Features
     from ivbpr_numba.models.base import Model
 
-__all__ = ["recommend_all", "write_rows"]
+__all__ = ["recommend_all", "score_many"]
 
 PIECE = 1 << 20  # characters that are written at once
 
@@ -73,16 +73,40 @@ def recommend_all(
     return Document("recommend-all", {**row, "warnings": view.remarks}, [row])
 
 
-def write_rows(out: PathLike, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
-    """Write rows as CSV."""
-    write_bytes(out, _pieces(_csv(columns, ([[row.get(name) for name in columns]] for row in rows))))
+def score_many(found: Mapping[str, Any], out: PathLike, lines: bool = False) -> Document:
+    """Write what `questions.new_items.judge_many` found, a product a row, and tell how many there are.
+
+    Parameters
+    ----------
+    found : mapping
+    out : path
+    lines : bool
+        A JSON document of layout ``ivbpr.score/1`` for every product; else CSV, see `items.score_many`.
+
+    Raises
+    ------
+    EnvironmentProblem
+        The file can't be written.
+    """
+    products = found["products"]
+    if lines:
+        schema = schema_of("score")
+        texts = (orjson.dumps({"schema": schema, **product}).decode() + "\n" for product in products)
+    else:
+        rows = items.score_many(found).rows
+        texts = _csv(columns_of(rows), ([list(row.values())] for row in rows))
+    write_bytes(out, _pieces(texts))
+    lost = {key: found[key] for key in ("bad", "others", "left_out")}
+    images = sum(len(product["images"]) for product in products)
+    row = {"out": str(out), "products": len(products), "images": images, "bad_images": len(found["bad"])}
+    return Document("score-many", {**row, **lost, "warnings": found["warnings"]}, [row])
 
 
 def _counted(found: Found, row: dict[str, Any]) -> Found:
-    for user, items in found:
+    for user, best in found:
         row["users"] += 1
-        row["rows"] += len(items)
-        yield user, items
+        row["rows"] += len(best)
+        yield user, best
 
 
 def _pieces(texts: Iterable[str]) -> Iterator[bytes]:
@@ -110,9 +134,9 @@ def _csv(columns: Sequence[str], blocks: Iterable[Iterable[Sequence[Any]]]) -> I
 
 
 def _csv_rows(found: Found, columns: Sequence[str]) -> Iterator[list[list[Any]]]:
-    written = {"score": repr, "because": because_text}
-    for user, items in found:
-        yield [[user, *(written.get(name, _same)(item[name]) for name in columns)] for item in items]
+    written = {"score": repr, "because": items.because_text}
+    for user, best in found:
+        yield [[user, *(written.get(name, _same)(item[name]) for name in columns)] for item in best]
 
 
 def _same(value: Any) -> Any:
@@ -120,6 +144,6 @@ def _same(value: Any) -> Any:
 
 
 def _as_lines(found: Found, columns: Sequence[str]) -> Iterator[str]:
-    for user, items in found:
-        brief = [{name: item[name] for name in columns} for item in items]
+    for user, best in found:
+        brief = [{name: item[name] for name in columns} for item in best]
         yield orjson.dumps({"schema": schema_of("recommend"), "user": user, "items": brief}).decode() + "\n"

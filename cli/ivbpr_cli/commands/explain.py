@@ -62,8 +62,8 @@ def explain(
 def term_rows(found: Row, full: bool = False) -> list[dict[str, Any]]:
     """The terms as a table that ends with the sum.
 
-    Unless it is to be `full`, many small attributes become one line, and so do all terms that are the same for
-    every item: they change no ranking.
+    Unless it is to be `full`, many small attributes become one line, and so do all terms that are the same
+    for every item: they change no ranking.
     """
     terms = found["terms"]
     attributes = [term for term in terms if term["kind"] == "attribute"]

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from ivbpr_cli.commands.options import argument, option
-from ivbpr_cli.output import Answer, Format, Screen, Table
 from ivbpr_cli.commands.users import known_user
+from ivbpr_cli.output import Answer, Format, Screen, Table
 from ivbpr_cli.paths import input_file, output_file, spare_features
 from ivbpr_numba.errors import UsageError
 
@@ -43,7 +43,7 @@ def recommend(
 ) -> None:
     """The best items over the whole catalogue; what the user already has is left out."""
     if all_users and user is not None:
-        raise UsageError("A user and --all-users are two questions.", "Ask one of the two.")
+        raise UsageError("Name a user or --all-users.", "One of the two.")
     if all_users != (out is not None):
         raise UsageError("--all-users and --out belong together.", "Give both or neither.")
     conditions = parse_where(where)
