@@ -28,6 +28,7 @@ from ivbpr_numba.errors import DataError, UsageError
 from ivbpr_numba.features.features import Features
 from ivbpr_numba.models.registry import load
 from ivbpr_numba.questions.baselines import baseline_scorer, check_baselines, rule_of
+from ivbpr_numba.questions.own_features import own_features
 from ivbpr_numba.questions.protocol import Protocol, check_protocol, unlike, warnings_of
 from ivbpr_numba.questions.results import Comparison, PerUser
 from ivbpr_numba.ranking import COLD_BELOW, Scorer, summary
@@ -181,20 +182,12 @@ def _contenders(
                 f"A {type(one).__name__} can't be compared.", "Give fitted models or paths of model files."
             )
     names = list(models) if isinstance(models, Mapping) else distinct_names([o.name for o in fitted], files)
-    found, used = [], set()
-    for name, file, one in zip(names, files, fitted):
-        record = getattr(one, "features_", None)
-        own = [given for given in features if record is not None and given.payload_sha256 == record.sha256]
-        used |= {given.payload_sha256 for given in own}
-        scorer = partial(one.scorer, own[0]) if own else one.scorer
+    found = []
+    for name, file, one, own in zip(names, files, fitted, own_features(fitted, features, spare)):
+        scorer = one.scorer if own is None else partial(one.scorer, own)
         data = one.views.fitted.data if hasattr(one, "views") else None
-        found.append(_Contender(name, file, scorer, data, one.find_features if record is not None else None))
-    for given in features:
-        if given.payload_sha256 not in used and not spare:
-            raise DataError(
-                f"{given.path or 'The features in memory'}: these are the features of none of the models.",
-                "Name those of the fits, or leave them out: models know where theirs are.",
-            )
+        find = one.find_features if getattr(one, "features_", None) is not None else None
+        found.append(_Contender(name, file, scorer, data, find))
     return found
 
 
