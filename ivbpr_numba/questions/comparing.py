@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     Comparable = Model | PathLike
 
-__all__ = ["compare"]
+__all__ = ["compare", "listed_features", "named_models"]
 
 STARTS = (0, 1, 5, 10, 30, 100, 300, 1000, 3000, 10_000)  # of the bins of training purchases
 FEWEST = 10  # users in a bin of its own
@@ -96,8 +96,8 @@ def compare(
         Models of different ids or splits, a file that holds no model, features that belong to none of them.
     """
     check_protocol(split, ties, cold_below)
-    given = _listed(features)
-    contenders = _contenders(models, given, spare="cosine" in baselines)
+    given = listed_features(features)
+    contenders = _contenders(named_models(models), given, spare="cosine" in baselines)
     named = list(dict.fromkeys(baselines))
     content = given[0] if given else None
     check_baselines([name for name in named if name != "cosine"], None)
@@ -164,9 +164,18 @@ class _Judged:
     scorer: Callable[[], Scorer]
 
 
-def _contenders(
-    models: Sequence[Comparable] | Mapping[str, Comparable], features: Sequence[Features], spare: bool
-) -> list[_Contender]:
+def named_models(
+    models: Sequence[Comparable] | Mapping[str, Comparable],
+) -> list[tuple[str, str | None, Any]]:
+    """Name, file and model of each that was given to `compare`; files are read.
+
+    Raises
+    ------
+    UsageError
+        One file twice, or something that is no model.
+    DataError
+        A file that holds no model.
+    """
     if isinstance(models, str | os.PathLike) or hasattr(models, "scorer"):
         models = [models]  # type: ignore[list-item]
     listed: list[Any] = list(models.values()) if isinstance(models, Mapping) else list(models)
@@ -182,8 +191,15 @@ def _contenders(
                 f"A {type(one).__name__} can't be compared.", "Give fitted models or paths of model files."
             )
     names = list(models) if isinstance(models, Mapping) else distinct_names([o.name for o in fitted], files)
+    return list(zip(names, files, fitted))
+
+
+def _contenders(
+    named: Sequence[tuple[str, str | None, Any]], features: Sequence[Features], spare: bool
+) -> list[_Contender]:
     found = []
-    for name, file, one, own in zip(names, files, fitted, own_features(fitted, features, spare)):
+    owned = own_features([one for *_, one in named], features, spare)
+    for (name, file, one), own in zip(named, owned):
         scorer = one.scorer if own is None else partial(one.scorer, own)
         data = one.views.fitted.data if hasattr(one, "views") else None
         find = one.find_features if getattr(one, "features_", None) is not None else None
@@ -191,7 +207,8 @@ def _contenders(
     return found
 
 
-def _listed(features: Features | Sequence[Features] | None) -> list[Features]:
+def listed_features(features: Features | Sequence[Features] | None) -> list[Features]:
+    """One, several or none as a list."""
     if features is None:
         return []
     return [features] if isinstance(features, Features) else list(features)

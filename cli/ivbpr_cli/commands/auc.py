@@ -11,9 +11,7 @@ from ivbpr_cli.paths import input_file, output_file, spare_features
 from ivbpr_numba.errors import CheckFailed, UsageError
 
 if TYPE_CHECKING:
-    from ivbpr_numba.datasets.dataset import Dataset
-    from ivbpr_numba.models.base import Model
-    from ivbpr_numba.questions.results import AucReport, Repeats
+    from ivbpr_numba.questions.results import AucReport
 
 __all__ = ["auc"]
 
@@ -70,12 +68,13 @@ def auc(
     if per_user is not None:
         output_file(per_user, *(path for path, _ in named), flag="--per-user")
 
-    from ivbpr_cli.commands.judged import auc_tables, repeat_tables, short_names
+    from ivbpr_cli.commands.judged import auc_tables, repeat_tables, say_cost, short_names
     from ivbpr_numba.datasets.dataset import Dataset
     from ivbpr_numba.documents import models as documents
     from ivbpr_numba.features.features import Features
     from ivbpr_numba.models import load
     from ivbpr_numba.questions import auc as evaluation
+    from ivbpr_numba.questions import repeating
     from ivbpr_numba.questions.own_features import own_features
 
     options: dict[str, Any] = {
@@ -97,7 +96,10 @@ def auc(
         options["features"] = its if model.uses_features else next(iter(given), None)
         reports[str(file)] = evaluation.auc(model, dataset, **options, per_user=per_user)
         if repeat is not None:
-            repeats[str(file)] = _repeat(screen, model, repeat, dataset, options)
+            say_cost(screen, [model], repeat)
+            with screen.progress(model.name) as observer:
+                again = repeating.repeat(model, repeat, dataset, observers=[observer], **options)
+            repeats[str(file)] = again
     if scores is not None:
         assert dataset is not None
         options["features"] = next(iter(given), None)
@@ -115,19 +117,6 @@ def auc(
     if fail_under is not None:
         only_cold = bool(setting) and set(setting or ()) == {"cold"}
         _check(reports, "cold" if only_cold else "all", fail_under)
-
-
-def _repeat(
-    screen: Screen, fitted: Model, runs: int, data: Dataset | None, options: dict[str, Any]
-) -> Repeats:
-    """Fit again and again, after saying what it costs."""
-    from ivbpr_numba.questions import repeating
-
-    seconds = repeating.cost(fitted, runs)["seconds"]
-    takes = f"about {seconds:,.0f} s" if seconds >= 1 else "less than a second"
-    screen.note(f"Fitting {fitted.name} {runs} times: {takes} of computing, by its own record.")
-    with screen.progress(fitted.name) as observer:
-        return repeating.repeat(fitted, runs, data, observers=[observer], **options)
 
 
 def _check(reports: dict[str, AucReport], setting: str, least: float) -> None:

@@ -5,13 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ivbpr_cli.output import Table
+from ivbpr_cli.output import Screen, Table
 from ivbpr_numba.documents.document import Row
 from ivbpr_numba.questions.results import RESULTS, AucReport, Comparison, Repeats, scorers_of
 
-__all__ = ["auc_tables", "comparison_tables", "repeat_tables", "short_names"]
+if TYPE_CHECKING:
+    from ivbpr_numba.models.base import Model
+
+__all__ = [
+    "auc_tables",
+    "comparison_tables",
+    "repeat_tables",
+    "repeated_differences",
+    "say_cost",
+    "short_names",
+]
 
 SPARED = ("tied_pairs", "pairs", "ci95_high", "ci95_low", "users")  # on a narrow screen
 AT_ONCE = 3  # columns of figures with their error that 80 columns hold beside two names
@@ -96,6 +106,35 @@ def comparison_tables(found: Comparison, all_pairs: bool) -> Iterator[Table]:
         yield Table([_difference(row) for row in pairs], title, whole=("difference", "95 % interval"))
         if not all_pairs:
             return
+
+
+def repeated_differences(again: Mapping[str, Any], all_pairs: bool) -> Iterator[Table]:
+    """The mean differences over runs, with both kinds of error."""
+    for first, pairs in groupby(again["mean"], key=lambda row: row["a"]):
+        rows = [
+            {
+                "other": row["b"],
+                "setting": row["setting"],
+                "difference": "–" if row["difference"] is None else f"{row['difference']:+.4f}",
+                "± runs": row["stderr_runs"],
+                "± users": row["stderr"],
+            }
+            for row in pairs
+        ]
+        number = len(again["runs"])
+        yield Table(rows, f"{first} minus the others: {number} runs, another {again['varies']} each time")
+        if not all_pairs:
+            return
+
+
+def say_cost(screen: Screen, models: Sequence[Model], runs: int) -> None:
+    """What fitting again is going to take, before it begins."""
+    from ivbpr_numba.questions.repeating import cost
+
+    seconds = sum(cost(model, runs)["seconds"] for model in models)
+    takes = f"about {seconds:,.0f} s" if seconds >= 1 else "less than a second"
+    names = ", ".join(model.name for model in models)
+    screen.note(f"Fitting {names} {runs} times: {takes} of computing, by the record of the models.")
 
 
 def _difference(row: dict[str, Any]) -> dict[str, Any]:
