@@ -180,10 +180,10 @@ def named_models(
         models = [models]  # type: ignore[list-item]
     listed: list[Any] = list(models.values()) if isinstance(models, Mapping) else list(models)
     files = [os.fspath(one) if isinstance(one, str | os.PathLike) else None for one in listed]
-    real = [os.path.realpath(file) for file in files if file is not None]
-    for path in real:
-        if real.count(path) > 1:
-            raise UsageError(f"'{path}' is named twice.", "Name each model once.")
+    places = [os.path.realpath(file) for file in files if file is not None]
+    for file in files:
+        if file is not None and places.count(os.path.realpath(file)) > 1:
+            raise UsageError(f"'{file}' is named twice.", "Name each model once.")
     fitted = [one if file is None else load(file) for one, file in zip(listed, files)]
     for one in fitted:
         if not (hasattr(one, "scorer") and hasattr(one, "name")):
