@@ -10,7 +10,7 @@ import numpy as np
 from ivbpr_numba.answers.explaining import sensitivities, terms_of
 from ivbpr_numba.answers.shoppers import PARTS, Shoppers, stored
 from ivbpr_numba.answers.views import View
-from ivbpr_numba.errors import DataError, UsageError, did_you_mean
+from ivbpr_numba.errors import DataError, UsageError, did_you_mean, parameter
 from ivbpr_numba.parameters import VisualParameters
 from ivbpr_numba.ranking import ItemSide, RowScorer, top_of_vectors
 
@@ -111,7 +111,9 @@ def allowed_items(data: Dataset, where: Where | None) -> np.ndarray:
         if column not in data.item_columns:
             known = sorted(data.item_columns)
             hint = did_you_mean(column, known) or (
-                f"Kept columns: {', '.join(known)}." if known else "Keep columns with 'ivbpr prepare --keep'."
+                f"Kept columns: {', '.join(known)}."
+                if known
+                else f"Keep columns with {parameter('keep', of='prepare')}."
             )
             raise UsageError(f"The items have no column '{column}'.", hint)
         cells = data.item_columns[column]
@@ -181,6 +183,6 @@ def _because(
     candidates = np.flatnonzero(allowed & (value != 0))
     candidates = candidates[~np.isin(candidates, shopper.owned[1])]
     if not len(candidates):
-        raise DataError(f"No item is left that has '{found.names[column]}'.", "Widen --where.")
+        raise DataError(f"No item is left that has '{found.names[column]}'.", f"Widen {parameter('where')}.")
     order = np.lexsort((candidates, -scores[candidates], -weight * value[candidates]))[:n]
     return candidates[order], scores[candidates[order]]

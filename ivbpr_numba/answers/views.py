@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ivbpr_numba.errors import UsageError
+from ivbpr_numba.errors import UsageError, parameter
 from ivbpr_numba.features.alignment import FeatureInput, align, project_style
 from ivbpr_numba.fitted.fitted import Fitted
 from ivbpr_numba.parameters import Parameters, PopularityParameters, TemporalParameters, VisualParameters
@@ -120,7 +120,8 @@ class Views:
         scorer, parameters = self.scorer(features), self.fitted.parameters
         if moment is not None and not isinstance(scorer, TemporalScorer):
             raise UsageError(
-                f"{self.fitted.name} knows no time, so --at means nothing to it.", "Leave it out."
+                f"{self.fitted.name} knows no time, so {parameter('at')} means nothing to it.",
+                "Leave it out.",
             )
         now, epoch = at_time(scorer, None if moment is None else parse_moment(moment))
         if isinstance(parameters, TemporalParameters) and epoch is not None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from ivbpr_numba.datasets.dataset import Dataset
 from ivbpr_numba.datasets.scores import open_scores
-from ivbpr_numba.errors import DataError, UsageError, did_you_mean
+from ivbpr_numba.errors import DataError, UsageError, did_you_mean, parameter
 from ivbpr_numba.kernels.scalar.random import SAMPLE, mix64
 from ivbpr_numba.questions.results import AucReport
 from ivbpr_numba.ranking import (
@@ -172,9 +172,9 @@ def judge(
     _check("baseline", baselines, BASELINES)
     wanted = [_parse_metric(metric) for metric in metrics]
     if cold_below < 0:
-        raise UsageError(f"--cold-below {cold_below} is negative.", "Give 0 or more.")
+        raise UsageError(f"{parameter('cold_below', cold_below)} is negative.", "Give 0 or more.")
     if "cosine" in baselines and features is None:
-        raise UsageError("The baseline 'cosine' needs features.", "Name a feature file with --features.")
+        raise UsageError("The baseline 'cosine' needs features.", f"Give them with {parameter('features')}.")
     begun = time.perf_counter()
     asked, trained = questions(data, split), data.train_counts
     classes = item_classes(trained)
@@ -250,7 +250,8 @@ def _warnings(report: dict[str, Any], settings: Sequence[str]) -> Iterator[str]:
         elif found["tied_pairs"] > MANY_TIES * found["pairs"]:
             share = found["tied_pairs"] / found["pairs"]
             worth = "nothing" if report["ties"] == "strict" else "one half"
-            yield f"{share:.1%} of the pairs ({setting}) are ties and count {worth}; --ties changes the rule."
+            rule = f"the rule for ties is '{report['ties']}'"
+            yield f"{share:.1%} of the pairs ({setting}) are ties and count {worth}: {rule}."
 
 
 def _baseline(name: str, data: Dataset, features: Features | None) -> Scorer:
