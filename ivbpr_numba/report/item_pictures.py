@@ -13,7 +13,7 @@ from ivbpr_numba.features.describing import examples
 if TYPE_CHECKING:
     from ivbpr_numba.features.features import Features
 
-__all__ = ["ItemPicture", "pictures_of"]
+__all__ = ["ItemPicture", "pictures", "pictures_of"]
 
 ENDINGS = (".jpg", ".jpeg", ".png")
 LOOKED_AT = 200  # items with the highest values among which pictures are looked for
@@ -77,6 +77,17 @@ def pictures_of(
     if bare:
         notes.append(f"{len(bare):,} features have no picture at all, the first is '{bare[0]}'.")
     return found, notes
+
+
+def pictures(items: Iterable[str], folder: Path) -> dict[str, ItemPicture]:
+    """The pictures of those items that have one."""
+    found = {}
+    for item in items:
+        path = _file_of(folder, item)
+        picture = None if path is None else _small(item, path)
+        if picture is not None:
+            found[item] = picture
+    return found
 
 
 def _file_of(folder: Path, item: str) -> Path | None:
