@@ -217,19 +217,16 @@ def scatter(
     unit = min(most / (east - west), 330 / (north - south))
     right, bottom = left + (east - west) * unit, top + (north - south) * unit
     across, up = Scale(west, east, left, right), Scale(south, north, bottom, top)
-    ticks = round_ticks(west, east, 6)
-    step = ticks[1] - ticks[0]
-    digits = max(0, -math.floor(math.log10(step) + 1e-9))
     parts: list[Markup] = []
-    for tick in ticks:
-        if west <= tick <= east:
-            parts.append(upright(across(tick), top, bottom, "grid" if tick else "zero"))
-            parts.append(words(across(tick), bottom + 17, signed(tick, digits), "tick", "middle"))
-    for tick in round_ticks(south, north, max(1, round((north - south) / step))):
-        if south <= tick <= north:
-            class_ = "grid" if tick else "zero"
-            parts.append(tag("line", x1=left, x2=right, y1=up(tick), y2=up(tick), class_=class_))
-            parts.append(words(left - 6, up(tick) + 4, signed(tick, digits), "tick", "end"))
+    marked, digits = _ticks(west, east, 6)
+    for tick in marked:
+        parts.append(upright(across(tick), top, bottom, "grid" if tick else "zero"))
+        parts.append(words(across(tick), bottom + 17, signed(tick, digits), "tick", "middle"))
+    marked, digits = _ticks(south, north, 3 if bottom - top < 150 else 5)
+    for tick in marked:
+        class_ = "grid" if tick else "zero"
+        parts.append(tag("line", x1=left, x2=right, y1=up(tick), y2=up(tick), class_=class_))
+        parts.append(words(left - 6, up(tick) + 4, signed(tick, digits), "tick", "end"))
     marks = "".join(f"M{across(x):.1f} {up(y):.1f}h0" for x, y in points)
     parts.append(tag("path", d=marks, class_="cloud"))
     for slope, start, class_ in ((1.0, 0.0, "truth-line"), (*line, "fit-line")):
@@ -240,6 +237,13 @@ def scatter(
     parts.append(words(0, 11, f"learned {what}", "tick"))
     parts.append(words(right, 11, f"slope {plain(line[0])}", "label strong", "end"))
     return figure(name, WIDTH, bottom + 42, title, text, *parts)
+
+
+def _ticks(low: float, high: float, about: int) -> tuple[list[float], int]:
+    """Round numbers inside a span, and how many decimals they need."""
+    ticks = round_ticks(low, high, about)
+    digits = max(0, -math.floor(math.log10(ticks[1] - ticks[0]) + 1e-9))
+    return [tick for tick in ticks if low <= tick <= high], digits
 
 
 def _padded(spans: Sequence[tuple[float, float]]) -> list[tuple[float, float, float]]:

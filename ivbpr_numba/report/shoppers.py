@@ -20,6 +20,7 @@ __all__ = ["RULES", "chosen", "history", "owned_rows", "shopper"]
 RECOMMENDED = 5
 OWNED = 24  # purchases shown of one shopper
 TERMS = 8  # attributes in a drawing; the others are one sum
+SEEN = 0.005  # a smaller contribution would read 0.00
 NAMES = {"item bias": "bought at all", "latent": "hidden taste"}
 RULES = {
     "typical": "the shopper nearest to the middle both by AUC and by number of purchases",
@@ -139,8 +140,9 @@ def _held_out(subject: Subject, row: int) -> dict[str, Any] | None:
 def _terms(one: Judged, user: str, item: str, moment: int | None = None) -> list[dict[str, Any]]:
     """The terms of a score for people: ``term kind contribution``; the sum last, of kind ``sum``.
 
-    The largest attributes stand alone, the others are one term of kind ``rest``. Levels are left out, of
-    which every product of a group has the same; nameless features are one term of kind ``features``.
+    The largest attributes stand alone, the others are one term of kind ``rest``; what would read 0.00 is left
+    out. So are levels, of which every product of a group has the same; nameless features are one term of
+    kind ``features``.
     """
     if not isinstance(one.model.parameters_, PopularityParameters):
         return []
@@ -154,6 +156,7 @@ def _terms(one: Judged, user: str, item: str, moment: int | None = None) -> list
             shown = [{"term": "nameless features", "kind": "features", "contribution": nameless}]
     else:
         alone = TERMS if len(attributes) > TERMS + 1 else len(attributes)  # one other is itself
+        alone = min(alone, sum(abs(term["contribution"]) >= SEEN for term in attributes))
         shown = attributes[:alone]
         if attributes[alone:]:
             rest = sum(term["contribution"] for term in attributes[alone:])
@@ -167,4 +170,5 @@ def _terms(one: Judged, user: str, item: str, moment: int | None = None) -> list
         for term in (*shown, *plain)
     ]
     total = sum(term["contribution"] for term in kept)
+    kept = [term for term in kept if abs(term["contribution"]) >= SEEN]
     return [*kept, {"term": "sum", "kind": "sum", "contribution": total}]

@@ -41,11 +41,11 @@ ORDER = (
     *("shoppers", "limits", "repeat", "fits"),
 )
 PLANTED = {
-    "planted": "What was planted",
-    "seen": "What was seen",
-    "change": "What time changed",
+    "planted": "Planted",
+    "seen": "Seen",
+    "change": "Time",
     "limits": "Limits",
-    "repeat": "Repeat it",
+    "repeat": "Repeat",
 }
 FILES = {"why": "why-planted"}  # templates that are not named as their section
 SEES = {
@@ -138,6 +138,7 @@ def tell(outcome: Outcome) -> dict[str, Any]:
         "photos": seen,
         "black_box_columns": _columns(outcome.models["vbpr"]),
         "explained": shopper,
+        "shoppers": [one for one in (story["why"], *story["shoppers"]) if one["user"] != shopper["user"]],
         "agreement": {
             "correlation": found.correlation,
             "top_beats_random": found.top_beats_random,

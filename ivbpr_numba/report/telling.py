@@ -22,14 +22,14 @@ __all__ = ["SHORT", "tell_models"]
 TRENDS = 7  # features whose change is drawn
 # The sections of a page in their order, and what their links say.
 SHORT = {
-    "why": "Why this product",
+    "why": "Why this",
     "results": "How well",
     "curves": "Learning",
     "warmth": "Cold to warm",
-    "liking": "Likes and dislikes",
+    "liking": "Likes",
     "trends": "Trends",
-    "shoppers": "More shoppers",
-    "fits": "The fits",
+    "shoppers": "Shoppers",
+    "fits": "Fits",
 }
 Pictures = Callable[[Iterable[str]], Mapping[str, "ItemPicture"]]
 
