@@ -12,7 +12,7 @@ from ivbpr_numba.store.atomic import PathLike
 if TYPE_CHECKING:
     from ivbpr_numba.questions.trends import Trends
 
-__all__ = ["auc", "auc_of_several", "compare", "fit", "trends"]
+__all__ = ["auc", "auc_of_several", "compare", "fit", "report", "trends"]
 
 REACHED = ("iterations", "best_iteration", "valid_auc", "seconds", "payload_sha256")
 
@@ -92,3 +92,10 @@ def trends(found: Trends, users: str = "all", plot: PathLike | None = None) -> D
         "rows": rows,
     }
     return Document("trends", content, rows, columns=TrendRows.COLUMNS)
+
+
+def report(found: Mapping[str, Any]) -> Document:
+    """What `report.write_report` wrote."""
+    row = {**found, **{name: ",".join(found[name]) for name in ("models", "sections")}}
+    row["users"] = ",".join(one["user"] for one in found["users"])
+    return Document("report", dict(found), [row])
