@@ -60,7 +60,9 @@ class Because:
         value = stored[rows].astype(np.float64) * found.scale
         candidates = np.flatnonzero(allowed & (value != 0))
         if not len(candidates):
-            raise DataError(f"No item is left that has '{found.names[column]}'.", f"Widen {parameter('where')}.")
+            raise DataError(
+                f"No item is left that has '{found.names[column]}'.", f"Widen {parameter('where')}."
+            )
         return cls(found.names[column], column, value, candidates)
 
     def best(self, view: View, shoppers: Shoppers, n: int) -> Best:
