@@ -159,7 +159,7 @@ def test_a_single_setting() -> None:
         ({"settings": ["warm"]}, "Unknown setting"),
         ({"ties": "random"}, "strict or half"),
         ({"baselines": ["cosin"]}, "mean 'cosine'"),
-        ({"baselines": ["cosine"]}, "--features"),
+        ({"baselines": ["cosine"]}, "features="),
         ({"metrics": ["recall"]}, "recall@10"),
         ({"metrics": ["recall@0"]}, "recall@10"),
         ({"metrics": ["recal@10"]}, "mean 'recall'"),
