@@ -172,7 +172,7 @@ def _write_table(answer: Answer) -> None:
 
 
 def _print_table(console: Console, table: Table, width: int | None, complete: str) -> None:
-    """A table and, where the screen is too narrow for it, what is missing; `complete` is the format of all."""
+    """A table, and what is missing where the screen is too narrow; `complete` is the format of all."""
     from rich.text import Text
 
     if table.title:
