@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["auc", "fit", "trends"]
 
-REACHED = ("iterations", "best_iteration", "valid_auc", "seconds", "payload_sha256")
+REACHED = ("iterations", "best_iteration", "valid_auc", "seconds", "compile_seconds", "payload_sha256")
 
 
 def fit(model: str, out: PathLike, end: Mapping[str, Any]) -> Document:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ import numpy as np
 from ivbpr_numba.datasets.dataset import Dataset
 from ivbpr_numba.datasets.scores import open_scores
 from ivbpr_numba.errors import DataError, UsageError, did_you_mean
+from ivbpr_numba.kernels.compilation import computing_clock
 from ivbpr_numba.kernels.scalar.random import SAMPLE, mix64
 from ivbpr_numba.questions.results import AucReport
 from ivbpr_numba.ranking import (
@@ -175,7 +175,7 @@ def judge(
         raise UsageError(f"--cold-below {cold_below} is negative.", "Give 0 or more.")
     if "cosine" in baselines and features is None:
         raise UsageError("The baseline 'cosine' needs features.", "Name a feature file with --features.")
-    begun = time.perf_counter()
+    begun = computing_clock()
     asked, trained = questions(data, split), data.train_counts
     classes = item_classes(trained)
     cold = trained[asked.targets] < cold_below
@@ -190,7 +190,7 @@ def judge(
         rule = "half" if baseline == "inverse_popularity" else ties
         found = count(_baseline(baseline, data, features), asked, classes)
         report["baselines"][baseline] = _settings(found, cold, settings, rule, None)
-    report["seconds"] = round(time.perf_counter() - begun, 3)
+    report["seconds"] = round(computing_clock() - begun, 3)
     report["warnings"] = list(_warnings(report, settings))
     if per_user is not None:
         write_bytes(per_user, _per_user(data, asked, counts, cold, ties))
