@@ -20,7 +20,18 @@ from ivbpr_numba.events import Observer
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Answer", "Format", "Row", "Screen", "Table", "drop_stdout", "facts", "percent", "say_error"]
+__all__ = [
+    "Answer",
+    "Format",
+    "Row",
+    "Screen",
+    "Table",
+    "drop_stdout",
+    "facts",
+    "percent",
+    "say_error",
+    "say_warning",
+]
 
 
 class Format(StrEnum):
@@ -124,6 +135,16 @@ class Screen:
         from ivbpr_cli.progress import observe
 
         return nullcontext(lambda event: None) if self.quiet else observe(self.err, what)
+
+
+def say_warning(text: str) -> None:
+    """Print a warning of the library on stderr, also with ``--quiet``."""
+    try:
+        console = _console(sys.stderr)
+        console.print("Warning:", style="yellow", end=" ")
+        console.print(text)
+    except BrokenPipeError:
+        pass
 
 
 def say_error(text: str) -> None:

@@ -53,8 +53,8 @@ def learning_figure(
     if stopped:
         x, end_x = across(best), across(last)
         parts.append(Area([(x, TOP), (end_x, TOP), (end_x, BOTTOM), (x, BOTTOM)], GREY))
-        if width_of("waited in vain", SIZE) + 12 < end_x - x:
-            parts.append(Words((x + end_x) / 2, BOTTOM - 10, "waited in vain", MUTED, SIZE, "middle"))
+        if width_of("no better one", SIZE) + 12 < end_x - x:
+            parts.append(Words((x + end_x) / 2, BOTTOM - 10, "no better one", MUTED, SIZE, "middle"))
     digits = max(2, -math.floor(math.log10(ticks[1] - ticks[0]) + 1e-9))
     for tick in ticks:
         parts.append(Line([(LEFT, up(tick)), (RIGHT, up(tick))], RULE))
