@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["auc", "auc_of_several", "compare", "fit", "report", "trends"]
 
-REACHED = ("iterations", "best_iteration", "valid_auc", "seconds", "payload_sha256")
+REACHED = ("iterations", "best_iteration", "valid_auc", "seconds", "compile_seconds", "payload_sha256")
 
 
 def fit(model: str, out: PathLike, end: Mapping[str, Any]) -> Document:
