@@ -190,7 +190,7 @@ def decompose(
 
 
 def year_of(seconds: np.ndarray | int) -> np.ndarray:
-    """Years of the calendar since the beginning of 1970; whole numbers within a day of the first of January."""
+    """Years of the calendar since the beginning of 1970, whole within a day of each first of January."""
     return np.asarray(seconds, dtype=np.float64) / YEAR
 
 
@@ -224,8 +224,8 @@ def _why_not(years: float, count: int, a_year: float, condition: float, unknowns
 
 
 def _roomy(years: float, need: int) -> int:
-    """Epochs to advise: about eight a year, at least what is needed, at most the 80 bins."""
-    return min(80, max(need, round(8 * years)))
+    """Epochs to advise: about four a year, a dozen or more where that is less, at most the 80 bins."""
+    return min(80, max(need, 12, round(4 * years)))
 
 
 def _fitted(design: np.ndarray, values: np.ndarray) -> dict[str, np.ndarray]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from ivbpr_numba.report.numbers import named, percent, plain, shortened, signed, spaced
+from ivbpr_numba.report.numbers import group_words, named, percent, plain, shortened, signed
 from ivbpr_numba.report.svg import Scale, figure, tag, upright, words
 
 __all__ = ["bars", "limits", "shares"]
@@ -63,7 +63,9 @@ def bars(
         y = top + step * n
         value, group = named(term["term"])
         label = tag("tspan", shortened(value, 30), class_="label strong")
-        beside = f"  {shortened(spaced(group), LETTERS - min(len(value), 30))}" if grouped and group else ""
+        beside = (
+            f"  {shortened(group_words(group), LETTERS - min(len(value), 30))}" if grouped and group else ""
+        )
         parts.append(tag("text", label, beside, x=0, y=y + 4, class_="muted"))
         parts.append(upright(axis(0.0), y + 8, y + 9 + BAR * len(keys), "zero"))
         for place, key in enumerate(keys):

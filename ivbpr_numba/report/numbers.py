@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["figure3", "named", "percent", "plain", "shortened", "signed", "spaced", "thousands"]
+__all__ = ["figure3", "group_words", "named", "percent", "plain", "shortened", "signed", "thousands"]
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -48,9 +48,10 @@ def named(term: str) -> tuple[str, str]:
     return (value, group) if found else (term, "")
 
 
-def spaced(name: str) -> str:
-    """A column's name as words."""
-    return name.replace("_", " ")
+def group_words(group: str) -> str:
+    """A group's name as people would say it: ``product_type_name`` is "product type"."""
+    words = group.replace("_", " ").split()
+    return " ".join(words[:-1] if len(words) > 1 and words[-1].lower() == "name" else words)
 
 
 def shortened(text: str, length: int) -> str:

@@ -67,7 +67,7 @@ def _environment() -> Environment:
         "thousands": numbers.thousands,
         "named": numbers.named,
         "plain": numbers.plain,
-        "spaced": numbers.spaced,
+        "group_words": numbers.group_words,
         "quoted": shlex.quote,
     }
     made.globals["draw"] = DRAW
