@@ -120,8 +120,8 @@ def trends(
 
 def report(found: Mapping[str, Any]) -> Document:
     """What `report.write_report` wrote."""
-    row = {**found, **{name: ",".join(found[name]) for name in ("models", "sections")}}
-    row["users"] = ",".join(one["user"] for one in found["users"])
+    row = {**found, **{name: "; ".join(found[name]) for name in ("models", "sections", "notes")}}
+    row["users"] = "; ".join(one["user"] for one in found["users"])
     return Document("report", dict(found), [row])
 
 
