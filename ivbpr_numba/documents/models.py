@@ -55,6 +55,9 @@ def trends(found: Trends, users: str = "all", plot: PathLike | None = None) -> D
         "model": found.model,
         "users": users,
         "plot": None if plot is None else str(plot),
+        "fits": found.spread.fits,
+        "iterations": found.spread.iterations,
+        "seconds": found.spread.seconds,
         "rows": rows,
     }
     return Document("trends", content, rows, columns=TrendRows.COLUMNS)

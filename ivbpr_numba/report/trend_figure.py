@@ -65,7 +65,7 @@ def trend_figure(found: Trends, pictures: Pictures | None = None, z_score: bool 
     )
     notes = ["Up: liked more than over the whole time; down: less."]
     if np.isfinite(shown.change_low).any():
-        notes[0] += " Bands: 95 % of resampled users, under this one fit, not the uncertainty of the fit."
+        notes[0] += f" {shown.spread}"
     if few_events(shown.events).any():
         notes.append("Grey: epochs with few events.")
     drawing = Drawing(WIDTH, 0.0, title, f"{said} {' '.join(notes)}")
