@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ivbpr_numba.models.answering import Vectors
     from ivbpr_numba.network.extraction import extract
     from ivbpr_numba.questions.auc import auc, auc_of_scores
+    from ivbpr_numba.questions.comparing import compare
     from ivbpr_numba.questions.trends import trends
 
     __version__: str
@@ -35,6 +36,7 @@ _ROOMS = {
     "Vectors": "ivbpr_numba.models.answering",
     "auc": "ivbpr_numba.questions.auc",
     "auc_of_scores": "ivbpr_numba.questions.auc",
+    "compare": "ivbpr_numba.questions.comparing",
     "extract": "ivbpr_numba.network.extraction",
     "prepare": "ivbpr_numba.datasets.prepare",
     "trends": "ivbpr_numba.questions.trends",
@@ -64,6 +66,7 @@ __all__ = [
     "__version__",
     "auc",
     "auc_of_scores",
+    "compare",
     "create",
     "extract",
     "load",

@@ -70,7 +70,8 @@ class Outcome:
 
 @pytest.fixture
 def ivbpr(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcome]:
-    """Run a command line of ``ivbpr`` in this process, without IVBPR_* of the caller's environment."""
+    """Run a command line of ``ivbpr`` in this process, without COLUMNS and IVBPR_* of its caller."""
+    monkeypatch.delenv("COLUMNS", raising=False)
     for name in list(os.environ):
         if name.startswith("IVBPR_"):
             monkeypatch.delenv(name)

@@ -6,19 +6,32 @@ import csv
 import io
 import os
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from ivbpr_numba.documents.document import Document, Row, columns_of
+from ivbpr_cli.tables import Table, facts, lay_out, percent, screen_width
+from ivbpr_numba.documents.document import Document, Row
 from ivbpr_numba.events import Observer
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Answer", "Format", "Screen", "Table", "drop_stdout", "facts", "say_error"]
+__all__ = [
+    "Answer",
+    "Format",
+    "Row",
+    "Screen",
+    "Table",
+    "drop_stdout",
+    "facts",
+    "percent",
+    "say_error",
+    "say_warning",
+]
 
 
 class Format(StrEnum):
@@ -28,20 +41,6 @@ class Format(StrEnum):
     json = "json"
     csv = "csv"
     jsonl = "jsonl"
-
-
-@dataclass
-class Table:
-    """Rows for people: a column for every key that a row has."""
-
-    rows: Sequence[Row]
-    title: str = ""
-
-
-def facts(document: Row, title: str = "") -> Table:
-    """The single values of a document as two columns; what is nested is left out."""
-    plain = {key: value for key, value in document.items() if not isinstance(value, dict | list)}
-    return Table([{"what": key.replace("_", " "), "value": value} for key, value in plain.items()], title)
 
 
 @dataclass(frozen=True)
@@ -115,6 +114,16 @@ class Screen:
         return nullcontext(lambda event: None) if self.quiet else observe(self.err, what)
 
 
+def say_warning(text: str) -> None:
+    """Print a warning of the library on stderr, also with ``--quiet``."""
+    try:
+        console = _console(sys.stderr)
+        console.print("Warning:", style="yellow", end=" ")
+        console.print(text)
+    except BrokenPipeError:
+        pass
+
+
 def say_error(text: str) -> None:
     """Print one paragraph about a failure on stderr."""
     try:
@@ -174,16 +183,17 @@ def _write_csv(answer: Answer) -> None:
 
 
 def _write_table(answer: Answer) -> None:
-    console = _console(sys.stdout)
+    console, width = _console(sys.stdout), screen_width(sys.stdout)
     for table in answer.tables or [Table(answer.rows)]:
-        _print_table(console, table)
+        _print_table(console, table, width, "csv" if table.rows is answer.rows else "json")
     for text in answer.notes:
-        console.print(text)
+        # A command stays in one line, so that it can be copied.
+        wrapped = width is not None and "ivbpr " not in text
+        console.print(textwrap.fill(text, width, break_long_words=False) if wrapped and width else text)
 
 
-def _print_table(console: Console, table: Table) -> None:
-    from rich import box
-    from rich.table import Table as RichTable
+def _print_table(console: Console, table: Table, width: int | None, complete: str) -> None:
+    """A table and, where the screen is too narrow for it, what is missing; `complete` is the format of all."""
     from rich.text import Text
 
     if table.title:
@@ -191,33 +201,18 @@ def _print_table(console: Console, table: Table) -> None:
     if not table.rows:
         console.print(Text("(nothing)"))
         return
-    grid = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    columns = columns_of(table.rows)
-    for name in columns:
-        numeric = all(_is_number(row.get(name)) for row in table.rows)
-        grid.add_column(
-            Text(str(name).replace("_", " ")), justify="right" if numeric else "left", overflow="fold"
-        )
-    for row in table.rows:
-        grid.add_row(*(Text(_cell(row.get(name))) for name in columns))
-    console.print(grid, soft_wrap=False)
+    found = lay_out(table, width)
+    header, rule = found.head
+    console.print(Text(header, style="bold"))
+    console.print(Text(rule))
+    for line in found.body:
+        console.print(Text(line))
+    lost = [("left out", found.dropped), ("shortened", found.shortened)]
+    said = "; ".join(f"{how}: {', '.join(names)}" for how, names in lost if names)
+    if said:
+        text = f"At {width} columns, {said}. A wider screen or --format {complete} shows all."
+        console.print(Text(textwrap.fill(text, width or 80, break_long_words=False), style="dim"))
     console.print()
-
-
-def _is_number(value: object) -> bool:
-    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
-
-
-def _cell(value: object) -> str:
-    if value is None or value == "":
-        return "–"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    if isinstance(value, float):
-        return f"{value:.4f}" if abs(value) < 1000 else f"{value:,.0f}"
-    return str(value)
 
 
 _WRITERS: dict[Format, Callable[[Answer], None]] = {

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ivbpr_numba.documents.document import Document
-from ivbpr_numba.questions.results import AucReport, TrendRows
+from ivbpr_numba.questions.results import AucReport, Comparison, TrendRows
 from ivbpr_numba.store.atomic import PathLike
 
 if TYPE_CHECKING:
     from ivbpr_numba.questions.trends import Trends
 
-__all__ = ["auc", "fit", "trends"]
+__all__ = ["auc", "auc_of_several", "compare", "fit", "trends"]
 
 REACHED = ("iterations", "best_iteration", "valid_auc", "seconds", "payload_sha256")
 
@@ -35,8 +35,31 @@ def fit(model: str, out: PathLike, end: Mapping[str, Any]) -> Document:
 
 def auc(report: AucReport) -> Document:
     """What `questions.auc.auc` found, without its warnings; a row a scorer and setting, the model first."""
-    content = {key: value for key, value in report.items() if key != "warnings"}
-    return Document("auc", content, report.rows())
+    return Document("auc", _without_warnings(report), report.rows())
+
+
+def auc_of_several(reports: Mapping[str, AucReport]) -> Document:
+    """The same of several models, by file: their documents as a list ``models``, the rows with the file."""
+    content = {"models": [{"file": file, **_without_warnings(report)} for file, report in reports.items()]}
+    rows = [{"file": file, **row} for file, report in reports.items() for row in report.rows()]
+    return Document("auc", content, rows)
+
+
+def compare(found: Comparison) -> Document:
+    """What `questions.comparing.compare` found, without its warnings.
+
+    The rows are those of the models, in which ``against`` is empty, then those of the pairs, in which it
+    names the model that is subtracted.
+    """
+    rows = [{"scorer": row["scorer"], "against": None, **row} for row in found.rows()]
+    for row in found.pairs():
+        renamed = {"scorer": row["a"], "against": row["b"]}
+        rows.append({**renamed, **{key: value for key, value in row.items() if key not in ("a", "b")}})
+    return Document("compare", _without_warnings(found), rows)
+
+
+def _without_warnings(found: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in found.items() if key != "warnings"}
 
 
 def trends(found: Trends, users: str = "all", plot: PathLike | None = None) -> Document:

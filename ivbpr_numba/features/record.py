@@ -75,7 +75,7 @@ class FeatureRecord:
             if wrong:
                 raise self._none_fits([wrong])
             return given
-        found, wrongs = self._search()
+        found, wrongs, _ = self._search()
         if found is not None:
             return found
         if wrongs:
@@ -85,15 +85,31 @@ class FeatureRecord:
             "Name their file with --features, in Python with features=.",
         )
 
-    def refuse_changed(self) -> None:
-        """Raise DataError when there are files at the recorded places, but not the features of the fit."""
-        found, wrongs = self._search()
-        if found is None and wrongs:
-            raise self._none_fits(wrongs)
+    def refuse_others(self) -> str | None:
+        """Refuse a model beside other features than those of its fit, for answers that need none.
 
-    def _search(self) -> tuple[Features | None, list[str]]:
-        """The right features, or what is wrong at each recorded place that exists."""
+        Returns
+        -------
+        str or None
+            What is wrong with the files at the recorded places, where all of them are damaged or unreadable;
+            None where the features are there, or no file is.
+
+        Raises
+        ------
+        DataError
+            One of them holds other features: the model and its features no longer belong together.
+        """
+        found, wrongs, others = self._search()
+        if found is not None or not wrongs:
+            return None
+        if others:
+            raise self._none_fits(wrongs)
+        return f"{'; '.join(wrongs)}."
+
+    def _search(self) -> tuple[Features | None, list[str], bool]:
+        """The right features, or what is wrong at each recorded place that exists; are others at one?"""
         wrongs: list[str] = []
+        others = False
         places = self.places()
         for place in places:
             try:
@@ -102,11 +118,12 @@ class FeatureRecord:
                 if not wrong:
                     if len(places) > 1:
                         features.check()  # before it hides an intact copy
-                    return features, wrongs
+                    return features, wrongs, others
+                others = True
             except IvbprError as problem:
                 wrong = problem.message.rstrip(".")
             wrongs.append(wrong)
-        return None, wrongs
+        return None, wrongs, others
 
     def places(self) -> list[str]:
         """Distinct files at the recorded path, and at the same path from where the model file is now."""

@@ -99,6 +99,9 @@ class Trends:
         Response minus its mean over the epochs: what is identified.
     change_low, change_high : (N, k) float64
         As `low` and `high`, of the change; every refit is compared with its own mean.
+    also : list of list of str, or None
+        Of each feature those that overlap with it highly (see `questions.overlaps`); None where `measure`
+        was not told.
     spread : Spread
         What the bands are made of.
     """
@@ -117,6 +120,7 @@ class Trends:
     change: np.ndarray
     change_low: np.ndarray
     change_high: np.ndarray
+    also: list[list[str]] | None = None
     spread: Spread = Spread()
 
     @property
@@ -271,14 +275,21 @@ def measure(
     seed: int = 0,
     fitted_on: Features | None = None,
     observers: Sequence[Observer] = (),
+    overlaps: Sequence[Sequence[int]] | None = None,
+    each: bool = False,
 ) -> Trends:
-    """What `trends` returns, as arrays; it warns of nothing, `Trends.spread` says why there are no bands."""
+    """What `trends` returns, as arrays; it warns of nothing, `Trends.spread` says why there are no bands.
+
+    With `overlaps`, what `questions.overlaps.overlapping` found, `top` passes over a feature that overlaps
+    highly with one already chosen, unless `each` is asked for.
+    """
     parameters, record = in_time(model)
     _check(users, top, fits)
     edges = parameters.epoch_edges
     events = np.bincount(epochs_of_events(model.data_, edges)[1], minlength=len(edges) - 1)
     found = response(model, users)
-    columns = _choose(record, features, top, found, events, len(model.data_.items))
+    aside = None if each else overlaps
+    columns = _choose(record, features, top, found, events, len(model.data_.items), aside)
     owner = np.repeat([group.name for group in record.groups], [group.size for group in record.groups])
     draws, spread = _refitted(model, users, fits, seed, fitted_on, observers, columns)
     found = found[:, columns]
@@ -299,6 +310,7 @@ def measure(
         change,
         change - half_change,
         change + half_change,
+        None if overlaps is None else [[record.names[other] for other in overlaps[k]] for k in columns],
         spread,
     )
 
@@ -348,8 +360,9 @@ def _choose(
     response: np.ndarray,
     events: np.ndarray,
     n_items: int,
+    overlaps: Sequence[Sequence[int]] | None,
 ) -> list[int]:
-    """Columns: the named ones in their order, then the `top` that change most."""
+    """Columns: the named ones in their order, then the `top` that change most, each standing for its like."""
     names = Columns(record.names, record.groups)
     asked = [features] if isinstance(features, str) else list(features or ())
     chosen = list(dict.fromkeys(names.find(name) for name in asked))
@@ -365,8 +378,13 @@ def _choose(
         having = record.scaling.mean.astype(np.float64) * n_items
         spread[having < max(MIN_ITEMS, MIN_SHARE * n_items)] = -1.0
     order = np.argsort(-spread, kind="stable")
-    order = order[spread[order] >= 0][:top]
-    return list(dict.fromkeys([*chosen, *order.tolist()]))
+    most: list[int] = []
+    for k in order[spread[order] >= 0].tolist():
+        if len(most) == top:
+            break
+        if overlaps is None or not {*most, *chosen}.intersection(overlaps[k]):
+            most.append(k)
+    return list(dict.fromkeys([*chosen, *most]))
 
 
 def _moment(seconds: int) -> datetime:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from ivbpr_cli.commands.options import argument, names, option
 from ivbpr_cli.output import Answer, Screen, Table
 from ivbpr_cli.paths import input_file, output_file, spare_features
 from ivbpr_numba.errors import CheckFailed, UsageError
+
+if TYPE_CHECKING:
+    from ivbpr_numba.questions.results import AucReport
 
 __all__ = ["auc"]
 
@@ -17,16 +20,18 @@ Texts = list[str] | None
 
 def auc(
     screen: Screen,
-    model: Annotated[Path | None, argument("A file written by 'ivbpr fit'.")] = None,
+    models: Annotated[list[Path] | None, argument("Files written by 'ivbpr fit'.")] = None,
     scores: Annotated[Path | None, option("Instead of a model: scores of any program, .npy or .csv.")] = None,
-    data: Annotated[Path | None, option("The dataset: for scores; or a model's, to be compared.")] = None,
+    data: Annotated[Path | None, option("The dataset: for scores; or the models', to be compared.")] = None,
     features: Annotated[Path | None, option("Feature file, if it is not where the model says.")] = None,
     setting: Annotated[Texts, option("all or cold; repeatable; both where not given.")] = None,
     split: Annotated[str, option("test or valid.")] = "test",
     cold_below: Annotated[int, option("Items with fewer training pairs are cold.")] = 5,
     ties: Annotated[str, option("A tie counts nothing (strict) or one half (half).")] = "strict",
     per_user: Annotated[Path | None, option("Also write a CSV with a line a user.")] = None,
-    metrics: Annotated[str | None, option("For example recall@10,ndcg@10.", metavar="LIST")] = None,
+    metrics: Annotated[
+        str | None, option("recall, precision, ndcg, map, mrr @K: recall@10,ndcg@10.", metavar="LIST")
+    ] = None,
     baseline: Annotated[Texts, option("pop, inverse_popularity or cosine; repeatable.")] = None,
     fail_under: Annotated[
         float | None, option("Exit code 5 if the AUC is below (All; cold if only that is asked).")
@@ -35,17 +40,21 @@ def auc(
     """The AUC over all candidates, All Items and Cold Start, with standard errors."""
     if fail_under is not None and not 0 <= fail_under <= 1:
         raise UsageError(f"--fail-under {fail_under}: an AUC is between 0 and 1.", "Name such a number.")
-    if (model is None) == (scores is None):
-        raise UsageError("Judge a model or --scores.", "Name one of them.")
+    files = models or []
+    if bool(files) == (scores is not None):
+        raise UsageError("Judge models or --scores.", "Name one of them.")
     if scores is not None and data is None:
         raise UsageError("--scores needs the dataset.", "Name it with --data.")
-    named = ((model, "model"), (scores, "scores"), (data, "dataset"), (features, "feature file"))
-    for path, what in named:
+    if per_user is not None and len(files) > 1:
+        raise UsageError("--per-user is about one model.", "Name one, or see 'ivbpr compare'.")
+    named = (*((file, "model") for file in files), (scores, "scores"), (data, "dataset"))
+    for path, what in (*named, (features, "feature file")):
         if path is not None:
             input_file(path, what)
     if per_user is not None:
-        output_file(per_user, *(path for path, _ in named), flag="--per-user")
+        output_file(per_user, *(path for path, _ in named), features, flag="--per-user")
 
+    from ivbpr_cli.commands.judged import auc_rows, metric_tables
     from ivbpr_numba.datasets.dataset import Dataset
     from ivbpr_numba.documents import models as documents
     from ivbpr_numba.features.features import Features
@@ -63,30 +72,40 @@ def auc(
         "baselines": tuple(baseline or ()),
     }
     dataset = Dataset.read(data) if data is not None else None
-    if model is not None:
-        fitted = load(model)
+    reports = {}
+    for file in files:
+        fitted = load(file)
         if per_user is not None:
             spare_features(per_user, fitted, "--per-user")
-        report = evaluation.auc(fitted, dataset, **options)
-    else:
-        assert scores is not None and dataset is not None
-        report = evaluation.auc_of_scores(scores, dataset, **options)
-    for text in report["warnings"]:
-        screen.warn(text)
-    document = documents.auc(report)
-    title = f"{report['split']} items, ties {report['ties']}"
-    notes = [f"{name}: {value:.4f}" for name, value in report.get("metrics", {}).items() if value is not None]
-    screen.show(Answer.of(document, [Table(document.rows, title)], notes))
+        reports[str(file)] = evaluation.auc(fitted, dataset, **options)
+    if scores is not None:
+        assert dataset is not None
+        reports[str(scores)] = evaluation.auc_of_scores(scores, dataset, **options)
+    several = len(reports) > 1
+    for name, report in reports.items():
+        for text in report["warnings"]:
+            screen.warn(f"{name}: {text}" if several else text)
+    document = documents.auc_of_several(reports) if several else documents.auc(report)
+    rows = [{key: row[key] for key in BRIEF} for row in document.rows] if several else auc_rows(document.rows)
+    tables = [Table(rows, f"{split} items, ties {ties}"), *metric_tables(document.rows)]
+    screen.show(Answer.of(document, tables))
     if fail_under is not None:
-        _check(report, "cold" if setting and set(setting) == {"cold"} else "all", fail_under)
+        only_cold = bool(setting) and set(setting or ()) == {"cold"}
+        _check(reports, "cold" if only_cold else "all", fail_under)
 
 
-def _check(report: dict[str, Any], setting: str, least: float) -> None:
-    """Raise unless the AUC of `setting` is at least `least`; no users is a failure too."""
-    reached = report[setting]["auc"]
-    if reached is None:
-        raise CheckFailed(
-            f"--fail-under {least}: there is no user to judge ({setting}).", "Look at the split."
-        )
-    if reached < least:
-        raise CheckFailed(f"--fail-under {least}: the AUC ({setting}) is {reached:.4f}.")
+BRIEF = ("file", "scorer", "setting", "auc", "stderr", "users")  # of several models
+
+
+def _check(reports: dict[str, AucReport], setting: str, least: float) -> None:
+    """Raise unless every AUC of `setting` is at least `least`; no users is a failure too."""
+    wrong = []
+    for name, report in reports.items():
+        reached = report[setting]["auc"]
+        where = f"{name}: " if len(reports) > 1 else ""
+        if reached is None:
+            wrong.append(f"{where}there is no user to judge ({setting})")
+        elif reached < least:
+            wrong.append(f"{where}the AUC ({setting}) is {reached:.4f}")
+    if wrong:
+        raise CheckFailed(f"--fail-under {least}: {'; '.join(wrong)}.")

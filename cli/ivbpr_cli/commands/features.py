@@ -9,8 +9,7 @@ from typing import Annotated, Any
 from ivbpr_cli.commands.options import argument, names, option, out
 from ivbpr_cli.commands.photos_shown import SHOWN, unused_photos
 from ivbpr_cli.output import Answer, Screen, Table, facts
-from ivbpr_cli.paths import input_file, output_file
-from ivbpr_numba.errors import UsageError
+from ivbpr_cli.paths import input_file, input_images, output_file
 
 __all__ = ["examples", "extract", "import_", "info", "table"]
 
@@ -154,8 +153,7 @@ def extract(
     ] = False,
 ) -> None:
     """Features of product photos from a network; the same command goes on where it was interrupted."""
-    if not images.exists():
-        raise UsageError(f"The images {images} do not exist.", "Check the path.")
+    input_images(images)
     input_file(model, "network")
     if items is not None:
         input_file(items, "table of items")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from ivbpr_cli.commands.options import argument, option
 from ivbpr_cli.output import Answer, Screen, Table
-from ivbpr_cli.paths import input_file, input_folder, plot_file
+from ivbpr_cli.paths import input_file, input_images, plot_file
 from ivbpr_numba.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def trends(
     ] = None,
     images: Annotated[
         Path | None,
-        option("Folder of ITEM.jpg or .png: show the items with the highest value.", metavar="DIR"),
+        option("Folder, zip or tar of photos, ITEM.jpg or so: show the items with the highest value."),
     ] = None,
     users: Annotated[str, option("Whose mean: all, or those active in the epoch.")] = "all",
     z_score: Annotated[bool, option("Plot in standard deviations of each feature over the epochs.")] = False,
@@ -54,7 +54,7 @@ def trends(
     if plot is not None:
         plot_file(plot, model, features)
     if images is not None:
-        input_folder(images, "folder of images")
+        input_images(images)
     from ivbpr_numba.documents import models as documents
     from ivbpr_numba.models import load
     from ivbpr_numba.questions.trends import measure
@@ -77,7 +77,7 @@ def _draw(
     features: Path | None,
     z_score: bool,
 ) -> None:
-    from ivbpr_numba.report.item_pictures import pictures_of
+    from ivbpr_numba.report.item_pictures import open_pictures, pictures_of
     from ivbpr_numba.report.trend_figure import trend_figure
     from ivbpr_numba.store.atomic import write_bytes
 
@@ -86,7 +86,10 @@ def _draw(
         from ivbpr_numba.features.features import Features
 
         given = Features.read(features) if features is not None else None
-        pictures, skipped = pictures_of(fitted.find_features(given), found.features, images)
+        with screen.progress("photos") as observer:
+            observer({"step": f"looking through {images}"})
+            photos = open_pictures(images)
+            pictures, skipped = pictures_of(fitted.find_features(given), found.features, photos)
         for text in skipped:
             screen.note(text)
     drawing = trend_figure(found, pictures, z_score)
