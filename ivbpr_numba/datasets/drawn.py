@@ -28,9 +28,7 @@ def draw_users(data: Dataset, rows: np.ndarray) -> Dataset:
     width = len(str(max(len(rows) - 1, 0)))
     users = Ids(np.char.zfill(np.arange(len(rows)).astype(f"S{width}"), width), "user")
     train, valid, test = (_of_users(part, rows) for part in (data.train, data.valid, data.test))
-    return Dataset(
-        users, data.items, train, valid, test, data.item_columns, {"has_times": data.has_times}
-    )
+    return Dataset(users, data.items, train, valid, test, data.item_columns, {"has_times": data.has_times})
 
 
 def _of_users(part: Interactions, rows: np.ndarray) -> Interactions:

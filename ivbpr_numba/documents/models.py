@@ -10,6 +10,7 @@ from ivbpr_numba.questions.results import AucReport, Comparison, TrendRows
 from ivbpr_numba.store.atomic import PathLike
 
 if TYPE_CHECKING:
+    from ivbpr_numba.questions.seasons import Seasons
     from ivbpr_numba.questions.trends import Trends
 
 __all__ = ["auc", "auc_of_several", "compare", "fit", "trends"]
@@ -62,8 +63,10 @@ def _without_warnings(found: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in found.items() if key != "warnings"}
 
 
-def trends(found: Trends, users: str = "all", plot: PathLike | None = None) -> Document:
-    """What `questions.trends.measure` found.
+def trends(
+    found: Trends, users: str = "all", plot: PathLike | None = None, told: Seasons | None = None
+) -> Document:
+    """What `questions.trends.measure` found, and `questions.seasons.seasons` told of it.
 
     Parameters
     ----------
@@ -72,6 +75,8 @@ def trends(found: Trends, users: str = "all", plot: PathLike | None = None) -> D
         Whom the response is a mean of: ``all`` or ``active``.
     plot : path, optional
         The figure that was drawn of it.
+    told : Seasons, optional
+        Of the same features.
     """
     rows = TrendRows(found.rows())
     content = {
@@ -81,6 +86,15 @@ def trends(found: Trends, users: str = "all", plot: PathLike | None = None) -> D
         "fits": found.spread.fits,
         "iterations": found.spread.iterations,
         "seconds": found.spread.seconds,
+        "seasons": None if told is None else told.facts(),
+        "features": _about_features(found, told),
         "rows": rows,
     }
     return Document("trends", content, rows, columns=TrendRows.COLUMNS)
+
+
+def _about_features(found: Trends, told: Seasons | None) -> list[dict[str, Any]]:
+    """A row a feature: what overlaps with it (None where that isn't known), its trend and its season."""
+    names = zip(found.features, found.groups)
+    rows = [{"feature": feature, "group": group} for feature, group in names] if told is None else told.rows()
+    return [{**row, "also": None if found.also is None else found.also[k]} for k, row in enumerate(rows)]

@@ -1,4 +1,4 @@
-"""Attributes that are nearly the same items under several names: a product type, its department, its group."""
+"""Attributes that are nearly the same items under several names: a product type and its department."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def overlapping(features: Features, items: Ids) -> list[list[int]]:
     """For each column the others that overlap with it highly, the nearest first.
 
     Two attributes overlap highly if at least 40 % of the items that have either have both (the Jaccard index
-    of their sets of items). A shop's "Shorts" as product type, department and garment group do; blue and denim
-    don't.
+    of their sets of items). A shop's "Shorts" as product type, department and garment group do; blue and
+    denim don't.
 
     Parameters
     ----------

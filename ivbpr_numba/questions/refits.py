@@ -55,7 +55,8 @@ def refits(
     seed : int
         Of the resamples and of the fits; refit n is a pure function of it and n.
     observers : sequence of callables
-        Told ``{"event": "refit", "done", "total", "iterations", "seconds", "seconds_left"}`` after each one.
+        Told ``{"event": "start", "fits", "seconds_of_fit"}``, what `model` itself took, before the first, and
+        ``{"event": "refit", "done", "total", "iterations_done", "seconds", "seconds_left"}`` after each.
 
     Yields
     ------
@@ -72,6 +73,9 @@ def refits(
     data, options = model.data_, dict(model.config_)
     edges = getattr(model.parameters_, "epoch_edges", None)
     begun, iterations = time.perf_counter(), 0
+    itself = max((row["seconds"] for row in model.history_), default=0.0)
+    for observer in observers:
+        observer({"event": "start", "fits": fits, "seconds_of_fit": itself})
     for n in range(fits):
         generator = np.random.Generator(np.random.PCG64([seed, n]))
         rows = np.sort(generator.integers(0, len(data.users), len(data.users)))

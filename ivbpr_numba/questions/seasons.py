@@ -190,7 +190,7 @@ def decompose(
 
 
 def year_of(seconds: np.ndarray | int) -> np.ndarray:
-    """Years of the calendar since the beginning of 1970; whole numbers within a day of the first of January."""
+    """Years of the calendar since the beginning of 1970, whole within a day of each first of January."""
     return np.asarray(seconds, dtype=np.float64) / YEAR
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["figure3", "named", "percent", "shortened", "signed", "thousands"]
+__all__ = ["figure3", "group_words", "named", "percent", "shortened", "signed", "thousands"]
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -36,6 +36,12 @@ def named(term: str) -> tuple[str, str]:
     """Value and group of an attribute's name: ``garment=dress`` is ("dress", "garment")."""
     group, found, value = term.partition("=")
     return (value, group) if found else (term, "")
+
+
+def group_words(group: str) -> str:
+    """A group's name as people would say it: ``product_type_name`` is "product type"."""
+    words = group.replace("_", " ").split()
+    return " ".join(words[:-1] if len(words) > 1 and words[-1].lower() == "name" else words)
 
 
 def shortened(text: str, length: int) -> str:

@@ -316,7 +316,7 @@ def _resolve(size: str | WorldSize, overrides: Mapping[str, Any]) -> WorldSize:
 
 
 def _described(size: WorldSize) -> dict[str, Any]:
-    """All constants; those of planted changes only where there are some, so that older files stay the same."""
+    """All constants; those of planted changes only where there are some: older files stay the same."""
     told = asdict(size)
     if not size.seasonal + size.trending:
         for name in ("seasonal", "trending", "season_style", "trend_style"):

@@ -12,6 +12,7 @@ from ivbpr_numba.errors import UsageError
 
 if TYPE_CHECKING:
     from ivbpr_numba.models.base import Model
+    from ivbpr_numba.questions.seasons import Seasons
     from ivbpr_numba.questions.trends import Trends
 
 __all__ = ["trends"]
@@ -39,33 +40,105 @@ def trends(
     ] = None,
     users: Annotated[str, option("Whose mean: all, or those active in the epoch.")] = "all",
     z_score: Annotated[bool, option("Plot in standard deviations of each feature over the epochs.")] = False,
-    bootstrap: Annotated[int, option("Resamples of the users; 0: no spread.")] = 200,
-    seed: Annotated[int, option("Of the resamples.")] = 0,
-    features: Annotated[
-        Path | None, option("Feature file for --images, if it is not where the model says.")
+    fits: Annotated[
+        int | None,
+        option(
+            "Refits on resampled customers, for the spread; 0: none. Where not given: 8 with up to 50,000 "
+            "training pairs, else none.",
+            metavar="N",
+        ),
     ] = None,
+    seed: Annotated[int, option("Of the refits.")] = 0,
+    features: Annotated[
+        Path | None,
+        option("Feature file, if it is not where the model says: for refits, overlaps and --images."),
+    ] = None,
+    overlapping: Annotated[
+        bool,
+        option("List attributes that are nearly the same items one by one.", flags=("--overlapping",)),
+    ] = False,
+    narrow: Annotated[
+        bool, option("Draw for a phone or a column of text, 390 wide.", flags=("--narrow",))
+    ] = False,
+    bootstrap: Annotated[int | None, option("Replaced by --fits.", hidden=True)] = None,
 ) -> None:
-    """How the liking of features changed: equation 8 and the identified response in every epoch."""
+    """How the liking of features changed: equation 8 and the identified response in every epoch.
+
+    The spread is that of the model fitted again, to customers drawn with replacement, with the same epochs: a
+    band holds what another sample of as many customers would give, in 95 of 100 cases.
+
+    Where data span two years or more, with three learned epochs a year or more, seasons are told from trends.
+    Of attributes that overlap highly, which the feature file tells, --top shows the one that changes most.
+    """
+    if bootstrap is not None:
+        raise UsageError(
+            "--bootstrap is no more: the spread of one fit read as certainty.",
+            "Use --fits N for refits on resampled customers, or --fits 0 for no spread.",
+        )
     input_file(model, "model")
     if features is not None:
         input_file(features, "feature file")
-    if plot is None and (images is not None or z_score):
-        raise UsageError("--images and --z-score are for the plot.", "Name its file with --plot.")
+    if plot is None and (images is not None or z_score or narrow):
+        raise UsageError("--images, --z-score and --narrow are for the plot.", "Name its file with --plot.")
     if plot is not None:
         plot_file(plot, model, features)
     if images is not None:
         input_images(images)
     from ivbpr_numba.documents import models as documents
+    from ivbpr_numba.features.features import Features
     from ivbpr_numba.models import load
+    from ivbpr_numba.questions.seasons import seasons
     from ivbpr_numba.questions.trends import measure
 
     fitted = load(model)
     if top is None and not feature:
         top = TOP
-    found = measure(fitted, feature, top=top, users=users, bootstrap=bootstrap, seed=seed)
+    overlaps = _overlaps(screen, fitted, features)
+    given = None if features is None else Features.read(features)
+    with screen.progress("refits") as observer:
+        found = measure(
+            fitted,
+            feature,
+            top=top,
+            users=users,
+            fits=fits,
+            seed=seed,
+            fitted_on=given,
+            observers=[lambda event: _say_cost(screen, event), observer],
+            overlaps=overlaps,
+            each=overlapping,
+        )
+    told = seasons(found)
     if plot is not None:
-        _draw(screen, fitted, found, plot, images, features, z_score)
-    screen.show(Answer.of(documents.trends(found, users, plot), _tables(found), _notes(found)))
+        _draw(screen, fitted, found, plot, images, features, z_score, model.name, narrow)
+    document = documents.trends(found, users, plot, told)
+    screen.show(Answer.of(document, _tables(found, told), _notes(found, told)))
+
+
+def _say_cost(screen: Screen, event: dict[str, Any]) -> None:
+    """What the refits will cost, before the first."""
+    if event["event"] == "start":
+        screen.note(
+            f"Fitting {event['fits']} times again on resampled customers, for the spread; one fit took "
+            f"{event['seconds_of_fit']:.1f} s. --fits 0 leaves it out."
+        )
+
+
+def _overlaps(screen: Screen, fitted: Model, features: Path | None) -> list[list[int]] | None:
+    """What overlaps with each attribute; None, and a note, where the feature file of the fit isn't found."""
+    from ivbpr_numba.features.features import Features
+    from ivbpr_numba.questions.overlaps import overlapping
+
+    if fitted.features_ is None or fitted.features_.kind != "attributes":
+        return None
+    try:
+        used = fitted.find_features(Features.read(features) if features is not None else None)
+    except UsageError as problem:
+        if features is not None:
+            raise
+        screen.note(f"Which attributes overlap can't be told: {problem}")
+        return None
+    return overlapping(used, fitted.data_.items)
 
 
 def _draw(
@@ -76,6 +149,8 @@ def _draw(
     images: Path | None,
     features: Path | None,
     z_score: bool,
+    source: str,
+    narrow: bool,
 ) -> None:
     from ivbpr_numba.report.item_pictures import open_pictures, pictures_of
     from ivbpr_numba.report.trend_figure import trend_figure
@@ -92,18 +167,16 @@ def _draw(
             pictures, skipped = pictures_of(fitted.find_features(given), found.features, photos)
         for text in skipped:
             screen.note(text)
-    drawing = trend_figure(found, pictures, z_score)
+    drawing = trend_figure(found, pictures, z_score, source, narrow)
     write_bytes(plot, drawing.encoded(plot.suffix))
     screen.note(f"The figure is in {plot}.")
 
 
-def _tables(found: Trends) -> list[Table]:
-    """The epochs, and below them the change of each feature; with many epochs the plain rows."""
+def _tables(found: Trends, told: Seasons) -> list[Table]:
+    """The epochs; of each feature its change, unless there are too many epochs, and its trend and season."""
     import numpy as np
 
     n_epochs = len(found.events)
-    if n_epochs > WIDEST:
-        return []
     epochs = [
         {"epoch": n, "from": first, "to": last, "events": int(found.events[n])}
         for n, (first, last) in enumerate(found.dates)
@@ -112,31 +185,65 @@ def _tables(found: Trends) -> list[Table]:
     changes: list[dict[str, Any]] = []
     for k, (feature, group) in enumerate(zip(found.features, found.groups)):
         known = half[np.isfinite(half[:, k]), k]
-        by_epoch = {f"epoch {n}": _signed(found.change[n, k]) for n in range(n_epochs)}
+        by_epoch = {f"epoch {n}": _signed(found.change[n, k], found.certain[n, k]) for n in range(n_epochs)}
         short = feature.removeprefix(f"{group}=")
         changes.append({"feature": short, "group": group, **by_epoch})
-        changes[-1]["spread"] = f"{known.max():.2f}" if len(known) else None
-    title = f"Response minus its mean over the epochs, {found.model}, {found.speakers}"
-    return [Table(epochs, "Epochs; events are training and validation pairs"), Table(changes, title)]
+        if found.spread.fits:
+            changes[-1]["spread"] = f"±{known.max():.2f}" if len(known) else None
+    tables = [Table(epochs, "Epochs; events are training and validation pairs")]
+    if n_epochs <= WIDEST:
+        title = f"Response minus its mean over the epochs, {found.model}, {found.speakers}"
+        tables.append(Table(changes, title))
+    if told.told:
+        title = f"Trend and season, {found.model}, {found.speakers}"
+        tables.append(Table([_season(row) for row in told.rows()], title))
+    also = [
+        {"feature": feature, "overlaps with": ", ".join(others)}
+        for feature, others in zip(found.features, found.also or [])
+        if others
+    ]
+    return [*tables, Table(also, "Overlapping attributes")] if also else tables
 
 
-def _signed(value: float) -> str | None:
-    return f"{value:+.2f}" if value == value else None
+def _season(row: dict[str, Any]) -> dict[str, Any]:
+    """A row for people: what is certain, and how large."""
+    shown = {
+        "feature": row["feature"].removeprefix(f"{row['group']}="),
+        "group": row["group"],
+        "shows": row["kind"],
+        "trend a year": f"{_signed(row['trend_per_year'])} ± {row['trend_error']:.2f}",
+        "season": f"{row['season']:.2f} ± {row['season_error']:.2f}",
+        "peak": row["peak_month"],
+    }
+    if row["year_over_year"] is not None:
+        shown["year on year"] = _signed(row["year_over_year"])
+    return shown
 
 
-def _notes(found: Trends) -> list[str]:
+def _signed(value: float, certain: bool = False) -> str | None:
+    return f"{value:+.2f}{'*' * certain}" if value == value else None
+
+
+def _notes(found: Trends, told: Seasons) -> list[str]:
     said = (
         "Response: the mean sensitivity of users, in units of the score, compared with the average item "
         "within exclusive groups; its changes mean something, its level does not."
     )
-    if len(found.events) <= WIDEST:
-        said += (
-            " Spread: half of the widest 95 % interval of resampled users under this one fit; "
-            "another fit may differ by more."
+    said += f" {found.spread}"
+    if found.spread.fits and len(found.events) <= WIDEST:
+        said += " Spread: half of the widest band. *: the band leaves out 0."
+    if found.spread.fits:
+        said += f" They took {found.spread.seconds:.1f} s, {found.spread.iterations:,} iterations."
+    if told.told:
+        seasonal = (
+            "Trend and season: a straight line and a yearly wave fitted together, with standard errors. "
+            "A feature shows what noise would do in fewer than 5 of 100 cases; of two, one twice as large. "
+            "Year on year: the last twelve months minus the twelve before."
         )
     else:
-        said += " Low and high: 95 % of resampled users under this one fit; another fit may differ by more."
+        seasonal = f"Seasons are not told from trends: {told.why}."
     return [
         said,
+        seasonal,
         "Influence (equation 8) is in --format csv, jsonl and json; compare it within one fit only.",
     ]
