@@ -184,7 +184,6 @@ class Model(Answering):
         inputs = {"dataset": data.payload_sha256, "features": used.payload_sha256 if used else None}
         identity = {"model": name, **learning_options(options), **inputs}
         if start is not None:
-            start.check(data)
             inputs["start"] = identity["start"] = start.digest()
         target = Target(out, resume, overwrite, checkpoint_every, log)
         with begin(options, identity, observers, target) as run:

@@ -5,8 +5,8 @@ Two figures speak about feature k in epoch t. The *influence* is equation (8), T
 The *response* is the mean over users of the sensitivity s_k(u, t), compared with the average item of the
 catalogue within exclusive groups; of it the changes over time mean something.
 
-Its spread comes from refits (see `questions.refits`): the band around a value is where the value of another
-sample of customers, as large, would lie in 95 of 100 cases, fitted on its own with the same epochs.
+Its spread comes from refits on random halves of the customers (see `questions.refits`): other customers, as
+many, would put the value inside the band in about 95 of 100 cases, fitted on their own with the same epochs.
 
 The room is not named after its function `trends`: importing it would put the module in the function's place.
 """
@@ -25,7 +25,7 @@ import numpy as np
 from ivbpr_numba.errors import UsageError, did_you_mean
 from ivbpr_numba.events import Observer
 from ivbpr_numba.features.layout import Columns
-from ivbpr_numba.questions.refits import default_fits, half_band, refits
+from ivbpr_numba.questions.refits import Spread, default_fits, half_band, refits, why_no_fits
 from ivbpr_numba.questions.response import changes, epochs_of_events, in_time, influence, response
 from ivbpr_numba.questions.results import TrendRows
 
@@ -34,41 +34,11 @@ if TYPE_CHECKING:
     from ivbpr_numba.features.record import FeatureRecord
     from ivbpr_numba.models.base import Model
 
-__all__ = ["Spread", "Trends", "measure", "trends"]
+__all__ = ["Trends", "measure", "trends"]
 
 USERS = ("all", "active")
 MIN_SHARE, MIN_ITEMS = 0.01, 5  # of the items must have a feature that `top` may choose
 DAY = 86_400
-
-
-@dataclass(frozen=True)
-class Spread:
-    """What the bands of trends are made of.
-
-    Attributes
-    ----------
-    fits : int
-        Refits; 0: no bands.
-    iterations : int
-        Of all refits.
-    seconds : float
-    why_none : str
-        Where there are none: why, and how to get them.
-    """
-
-    fits: int = 0
-    iterations: int = 0
-    seconds: float = 0.0
-    why_none: str = ""
-
-    def __str__(self) -> str:
-        """In words, for notes beside a table or a figure."""
-        if not self.fits:
-            return f"No spread: {self.why_none}"
-        return (
-            f"Bands hold what another sample of as many customers would give, in 95 of 100 cases: "
-            f"{self.fits} refits on resampled customers."
-        )
 
 
 @dataclass(frozen=True)
@@ -93,8 +63,8 @@ class Trends:
     response : (N, k) float64
         In units of the score.
     low, high : (N, k) float64
-        The 95 % replication band of the response: where another sample of as many customers, fitted on its
-        own with these epochs, would put it; NaN without refits. See `questions.refits.half_band`.
+        The band of the response: where as many other customers, fitted on their own with these epochs, would
+        put it in about 95 of 100 cases; NaN without refits. See `questions.refits.half_band`.
     change : (N, k) float64
         Response minus its mean over the epochs: what is identified.
     change_low, change_high : (N, k) float64
@@ -215,10 +185,11 @@ def trends(
         Whom the response is a mean of: ``all``, or those ``active`` (with a training or validation event)
         in the epoch.
     fits : int, optional
-        Refits on resampled customers for the bands: at least 2, or 0 for none. By default 8 up to 50,000
-        training pairs, none with more. Each costs about as much as the fit of the model did.
+        Refits on halves of the customers for the bands: an even number, or 0 for none. By default 8 with 20
+        users or more and up to 50,000 training pairs, else none. Each takes about as long as the fit of the
+        model did, or less.
     seed : int
-        Of the resamples and refits.
+        Of the halves and refits.
     fitted_on : Features, optional
         The features of the fit, where they aren't at the recorded path.
     observers : sequence of callables
@@ -244,11 +215,13 @@ def trends(
 
     Notes
     -----
-    A band is the value ± t √2 s: s is the standard deviation over the refits, t the 97.5 % quantile of
-    Student's distribution with one degree of freedom fewer than there are refits, and √2 stands there
-    because two samples of customers differ by the chance of both. So it is not a confidence interval of the
-    truth: it holds, in 95 of 100 cases, what a fit on as many other customers of the same shop would say
-    about the same epochs and catalogue.
+    A band is the value ± t √(Σ d²/m). d is the difference between fits on two halves of the customers that
+    have nobody in common, over m random splits (two refits each); t is the 97.5 % quantile of Student's
+    distribution with m degrees of freedom. So it is no confidence interval of a truth: it is where as many
+    other customers of the same shop, fitted on their own, would put the value for the same epochs and
+    catalogue, chance of the fit included. It leans to the wide side, because fits on half as many customers
+    differ more. A feature picked because it changes most has changed by luck too: expect less of it from
+    others, the more so where the band holds 0.
     """
     found = measure(
         model,
@@ -328,9 +301,7 @@ def _refitted(
     none = np.empty((0, len(model.parameters_.epoch_edges) - 1, len(columns)))
     wanted = default_fits(model) if fits is None else fits
     if not wanted:
-        pairs = len(model.data_.train)
-        asked = "none was asked for." if fits == 0 else f"{pairs:,} training pairs make refits long; ask for "
-        return none, Spread(why_none=asked if fits == 0 else f"{asked}them with fits (--fits 8).")
+        return none, Spread(why_none="none was asked for." if fits == 0 else why_no_fits(model))
     try:
         given = model.find_features(fitted_on)
     except UsageError as problem:
@@ -349,8 +320,11 @@ def _check(users: str, top: int | None, fits: int | None) -> None:
         raise UsageError(f"Unknown users '{users}'.", did_you_mean(users, USERS) or "Use all or active.")
     if top is not None and top < 1:
         raise UsageError(f"--top {top}: at least one feature must be asked for.", "Give a positive number.")
-    if fits is not None and (fits < 0 or fits == 1):
-        raise UsageError(f"--fits {fits}: a spread needs two refits.", "Give 2 or more, or 0 for no spread.")
+    if fits is not None and (fits < 0 or fits % 2):
+        raise UsageError(
+            f"fits={fits}: refits come in pairs, one for each half of the customers.",
+            "Give an even number, or 0 for no spread.",
+        )
 
 
 def _choose(

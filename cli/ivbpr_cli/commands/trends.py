@@ -43,8 +43,8 @@ def trends(
     fits: Annotated[
         int | None,
         option(
-            "Refits on resampled customers, for the spread; 0: none. Where not given: 8 with up to 50,000 "
-            "training pairs, else none.",
+            "Refits on halves of the customers, for the spread: even, or 0 for none. Where not given: 8 with "
+            "20 users or more and up to 50,000 training pairs, else none.",
             metavar="N",
         ),
     ] = None,
@@ -64,8 +64,8 @@ def trends(
 ) -> None:
     """How the liking of features changed: equation 8 and the identified response in every epoch.
 
-    The spread is that of the model fitted again, to customers drawn with replacement, with the same epochs: a
-    band holds what another sample of as many customers would give, in 95 of 100 cases.
+    The spread is that of the model fitted again, with the same epochs, to random halves of the customers: as
+    many other customers would put a value inside the band in about 95 of 100 cases.
 
     Where data span two years or more, with three learned epochs a year or more, seasons are told from trends.
     Of attributes that overlap highly, which the feature file tells, --top shows the one that changes most.
@@ -73,7 +73,7 @@ def trends(
     if bootstrap is not None:
         raise UsageError(
             "--bootstrap is no more: the spread of one fit read as certainty.",
-            "Use --fits N for refits on resampled customers, or --fits 0 for no spread.",
+            "Use --fits N for refits on halves of the customers, or --fits 0 for no spread.",
         )
     input_file(model, "model")
     if features is not None:
@@ -119,7 +119,7 @@ def _say_cost(screen: Screen, event: dict[str, Any]) -> None:
     """What the refits will cost, before the first."""
     if event["event"] == "start":
         screen.note(
-            f"Fitting {event['fits']} times again on resampled customers, for the spread; one fit took "
+            f"Fitting {event['fits']} times again, on halves of the customers, for the spread; one fit took "
             f"{event['seconds_of_fit']:.1f} s. --fits 0 leaves it out."
         )
 
