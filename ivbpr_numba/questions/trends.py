@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -91,7 +91,7 @@ class Trends:
     change_low: np.ndarray
     change_high: np.ndarray
     also: list[list[str]] | None = None
-    spread: Spread = Spread()
+    spread: Spread = field(default_factory=Spread)
 
     @property
     def certain(self) -> np.ndarray:

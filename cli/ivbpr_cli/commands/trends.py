@@ -221,7 +221,7 @@ def _season(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _signed(value: float, certain: bool = False) -> str | None:
-    return f"{value:+.2f}{'*' * certain}" if value == value else None
+    return f"{value:+.2f}{'*' if certain else ''}" if value == value else None
 
 
 def _notes(found: Trends, told: Seasons) -> list[str]:
