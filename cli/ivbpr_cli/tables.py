@@ -21,7 +21,9 @@ __all__ = ["Layout", "Table", "as_cell", "facts", "lay_out", "percent", "screen_
 GAP = "  "
 RULE = "─"
 LISTED = 10  # of a list; the rest is a number
-READABLE = 24  # characters of a text that is shortened or goes over several lines, while columns can be spared
+READABLE = (
+    24  # characters of a text that is shortened or goes over several lines, while columns can be spared
+)
 SHORTEST = 12  # the same at the end
 SPARED = ("tied_pairs", "pairs")
 IDS = frozenset({"user", "item", "id"})

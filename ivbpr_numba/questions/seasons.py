@@ -183,7 +183,7 @@ def decompose(
     why = _why_not(years, count, a_year, condition, design.shape[1])
     fitted = dict.fromkeys(FITTED, untold)
     if why is None:
-        fitted = _fitted(scaled, response[known] * heavy[:, None])
+        fitted |= _fitted(scaled, response[known] * heavy[:, None])
         if known.all():
             fitted["year_over_year"] = _year_over_year(edges, response)
     return Seasons(why, years, a_year, condition, names, owners, **fitted)
@@ -224,8 +224,8 @@ def _why_not(years: float, count: int, a_year: float, condition: float, unknowns
 
 
 def _roomy(years: float, need: int) -> int:
-    """Epochs to advise: about eight a year, at least what is needed, at most the 80 bins."""
-    return min(80, max(need, round(8 * years)))
+    """Epochs to advise: about four a year, a dozen or more where that is less, at most the 80 bins."""
+    return min(80, max(need, 12, round(4 * years)))
 
 
 def _fitted(design: np.ndarray, values: np.ndarray) -> dict[str, np.ndarray]:

@@ -32,6 +32,7 @@ from ivbpr_numba.report.trend_words import (
     season_words,
     source_words,
     wrapped,
+    year_words,
 )
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ __all__ = ["NARROW", "WIDE", "trend_figure"]
 WIDE, NARROW = 960.0, 390.0  # units; texts are readable where a unit is a pixel
 LINE = 16.0  # between lines of notes
 HEIGHT, BESIDE = 80.0, 62.0  # of a panel's axes, and of pictures beside them in two columns
+MOST_STEPS = 12  # epochs of curves that share axes
 ASPECT, SPACE = 2 / 3, 3.0  # of a picture's cell, and between two
 
 Pictures = Mapping[str, Sequence["ItemPicture"]]
@@ -56,7 +58,9 @@ def trend_figure(
     source: str = "",
     narrow: bool = False,
 ) -> Drawing:
-    """Draw the changes: up to seven features on one pair of axes; more, with pictures or narrow in panels.
+    """Draw the changes: few features over few epochs on one pair of axes, else a panel for each.
+
+    At most seven features, and twelve epochs, share a pair of axes; with pictures, or narrow, none do.
 
     Parameters
     ----------
@@ -91,7 +95,8 @@ def trend_figure(
             y += size * 1.3
             parts.append(Words(margin, y, line, colour, size, bold=bold))
         y += 5
-    if pictures is None and len(shown.features) <= len(COLOURS) and not narrow:
+    few = len(shown.features) <= len(COLOURS) and len(shown.events) <= MOST_STEPS
+    if few and pictures is None and not narrow:
         bottom, counts = _together(parts, shown, told, y + 15)
     else:
         bottom, counts = _apart(parts, shown, told, pictures or {}, width, margin, y + 13)
@@ -126,8 +131,8 @@ def _notes(found: Trends, told: Seasons) -> list[str]:
 
 def _together(parts: list[Part], found: Trends, told: Seasons, y: float) -> tuple[float, bool]:
     """All features on one pair of axes, each labelled at its end; the end, and whether events are shown."""
-    left, right, top = 62.0, 690.0, y + 24
-    told_height = 13.0 if told.told else 0.0
+    left, right, top = 62.0, 670.0, y + 24
+    told_height = 27.0 if told.told else 0.0
     gap = 33.0 + told_height
     bottom = top + max(340.0, gap * len(found.features))
     plot = axes(parts, found, left, right, top, bottom, 9)
@@ -145,7 +150,8 @@ def _together(parts: list[Part], found: Trends, told: Seasons, y: float) -> tupl
         small = f"{group_words(group)}; {also}" if also else group_words(group)
         label.append((_fitting(small, 11, room), 11, MUTED, False))
         if told.told:
-            label.append((_fitting(season_words(told, k), 11, room), 11, MUTED, False))
+            for text in (season_words(told, k), year_words(told, k)):
+                label.append((_fitting(text, 11, room), 11, MUTED, False))
         line = place + 4
         parts.append(
             Line([(right + 3, end), (right + 18, place), (right + 28, place)], COLOURS[k % len(COLOURS)], 1.2)
@@ -177,7 +183,7 @@ def _apart(
     counts, y = True, first
     for row in range(0, len(found.features), columns):
         inside = range(row, min(row + columns, len(found.features)))
-        lines = max(len(_sayings(found, told, k)) for k in inside)
+        lines = max(len(_sayings(found, told, k, room)) for k in inside)
         header = 22 + 14.0 * lines
         top = y + header + above
         for column, k in enumerate(inside):
@@ -206,13 +212,15 @@ def _header(parts: list[Part], found: Trends, told: Seasons, k: int, x: float, y
     parts.append(Words(x, y + 14, value, INK, 14, bold=True))
     parts.append(Words(after, y + 14, _fitting(group_words(group), 11.5, x + room - after), MUTED, 11.5))
     y += 14
-    for text in _sayings(found, told, k):
+    for text in _sayings(found, told, k, room):
         y += 14
-        parts.append(Words(x, y, _fitting(text, 11, room), MUTED, 11))
+        parts.append(Words(x, y, text, MUTED, 11))
 
 
-def _sayings(found: Trends, told: Seasons, k: int) -> list[str]:
-    return [text for text in (season_words(told, k), also_words(found, k)) if text]
+def _sayings(found: Trends, told: Seasons, k: int, room: float) -> list[str]:
+    """The lines below a feature's name."""
+    change = "; ".join(text for text in (season_words(told, k), year_words(told, k)) if text)
+    return [line for text in (change, also_words(found, k)) for line in wrapped(text, 11, room)]
 
 
 def _pictures(parts: list[Part], kept: Sequence[ItemPicture], x: float, y: float, height: float) -> None:

@@ -16,48 +16,54 @@ if TYPE_CHECKING:
     from ivbpr_numba.questions.seasons import Seasons
     from ivbpr_numba.questions.trends import Trends
 
-__all__ = ["also_words", "counted", "headline", "period", "season_words", "source_words", "wrapped"]
+__all__ = [
+    "also_words",
+    "counted",
+    "headline",
+    "period",
+    "season_words",
+    "source_words",
+    "wrapped",
+    "year_words",
+]
 
 IN_A_TITLE = 2  # seasons named there
 BEYOND_DOUBT = 0.01  # chance of as much in noise; a title picks the largest of many
 
 
 def headline(found: Trends, told: Seasons) -> str:
-    """What is seen and certain, or, where nothing is or there is no spread, what is shown."""
+    """What is seen and certain; where nothing is, or seasons can't be told from trends, what is shown.
+
+    Without seasons a first epoch in winter and a last one in summer would make a headline of shorts.
+    """
+    said = _seen(found, told) if told.told else ""
+    return said[:1].upper() + said[1:] if said else f"The liking of {_what(found)}"
+
+
+def _seen(found: Trends, told: Seasons) -> str:
     names = _names(found.features)
-    since = month_and_year(int(found.edges[0]))
-    if told.told:
-        kinds = [told.kind(k) for k in range(len(names))]
-        moving = [k for k, kind in enumerate(kinds) if kind in ("trend", "both")]
-        moving = [k for k in moving if told.trend_chance[k] < BEYOND_DOUBT]
-        parts = [_up_and_down(names, {k: float(told.trend[k]) for k in moving}, f"since {since}")]
-        waves = [k for k, kind in enumerate(kinds) if kind == "season"]
-        waves = [k for k in waves if told.season_chance[k] < BEYOND_DOUBT]
-        waves.sort(key=lambda k: -told.season[k])
-        parts.append(
-            ", ".join(f"{names[k]} highest in {told.peak_month(k)}" for k in _of_other_months(told, waves))
-        )
-        said = "; ".join(part for part in parts if part)
-        return said or f"The liking of {_what(found)}"
-    if not np.isfinite(found.change_low).any() or len(found.events) < 2:
-        return f"The liking of {_what(found)}"
-    with np.errstate(invalid="ignore"):
-        up = found.change_low[-1] > found.change_high[0]
-        down = found.change_high[-1] < found.change_low[0]
-    step = found.change[-1] - found.change[0]
-    certain = {k: float(step[k]) for k in np.flatnonzero(up | down).tolist()}
-    said = _up_and_down(names, certain, f"between {since} and {month_and_year(int(found.edges[-1]) - 1)}")
-    return said or f"No certain change in {_what(found)}"
+    kinds = [told.kind(k) for k in range(len(names))]
+    moving = [k for k, kind in enumerate(kinds) if kind in ("trend", "both")]
+    moving = [k for k in moving if told.trend_chance[k] < BEYOND_DOUBT]
+    waves = [k for k, kind in enumerate(kinds) if kind == "season"]
+    waves = [k for k in waves if told.season_chance[k] < BEYOND_DOUBT]
+    waves.sort(key=lambda k: -told.season[k])
+    parts = [
+        _up_and_down(names, {k: float(told.trend[k]) for k in moving}),
+        ", ".join(f"{names[k]} highest in {told.peak_month(k)}" for k in _of_other_months(told, waves)),
+    ]
+    parts[0] += f" since {month_and_year(int(found.edges[0]))}" if parts[0] else ""
+    return "; ".join(part for part in parts if part)
 
 
-def _up_and_down(names: list[str], step: dict[int, float], when: str) -> str:
+def _up_and_down(names: list[str], step: dict[int, float]) -> str:
     """The largest rise and the largest fall."""
     if not step:
         return ""
     most, least = max(step, key=lambda k: step[k]), min(step, key=lambda k: step[k])
     parts = [f"{names[most]} up"] if step[most] > 0 else []
     parts += [f"{names[least]} down"] if step[least] < 0 else []
-    return f"{', '.join(parts)} {when}"
+    return ", ".join(parts)
 
 
 def _of_other_months(told: Seasons, waves: list[int]) -> list[int]:
@@ -87,17 +93,20 @@ def season_words(told: Seasons, k: int) -> str:
         return ""
     peak = told.peak_month(k)
     trend = f"trend {signed(float(told.trend[k]))} a year"
-    wave = f"season ±{told.season[k]:.2f}, highest in {peak}"
+    wave = f"season ±{told.season[k]:.2f}, peak {peak}"
     said = {
         "trend": trend,
         "season": wave,
         "both": f"{trend}, {wave}",
         "neither": "no certain trend or season",
     }
-    words = said[str(told.kind(k))]
-    if np.isfinite(told.year_over_year[k]):
-        words += f"; last year {signed(float(told.year_over_year[k]))} on the year before"
-    return words
+    return said[str(told.kind(k))]
+
+
+def year_words(told: Seasons, k: int) -> str:
+    """How one feature's last year differs from the year before; empty where that isn't known."""
+    change = float(told.year_over_year[k])
+    return f"last year {signed(change)} on the year before" if np.isfinite(change) else ""
 
 
 def also_words(found: Trends, k: int) -> str:

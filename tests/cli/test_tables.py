@@ -172,7 +172,12 @@ def test_cells(value: object, cell: str) -> None:
 
 
 def test_shares_are_percentages_where_asked() -> None:
-    assert [percent(0.9961), percent(-0.0001), percent(None), percent(1, 0)] == ["99.6 %", "0.0 %", "–", "100 %"]
+    assert [percent(0.9961), percent(-0.0001), percent(None), percent(1, 0)] == [
+        "99.6 %",
+        "0.0 %",
+        "–",
+        "100 %",
+    ]
     rows = [{"group": "a", "share": 0.5}, {"group": "b", "share": 1.0}]
     found = lay_out(Table(rows, formats={"share": percent}, heads={"share": "of all"}))
     assert [found.head[0], *found.body] == ["group   of all", "a       50.0 %", "b      100.0 %"]
