@@ -35,6 +35,7 @@ class State:
     format: Format | None = None
     quiet: bool | None = None
     debug: bool = False
+    command: Any = None  # the innermost one that was reached
     strength: dict[str, int] = field(default_factory=dict)
 
 
@@ -49,6 +50,7 @@ def _remember_config(context: typer.Context, value: Path | None) -> Path | None:
 def _remember(name: str) -> Callable[[typer.Context, Any], Any]:
     def remember(context: typer.Context, value: Any) -> Any:
         state = context.ensure_object(State)
+        state.command = context.command
         source = context.get_parameter_source(name)
         strength = _STRENGTH.get(source.name if source is not None else "", 0)
         # A flag before the command's name is still stronger than an environment variable seen after it.

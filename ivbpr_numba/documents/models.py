@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ivbpr_numba.documents.document import Document
-from ivbpr_numba.questions.results import AucReport, Comparison, TrendRows
+from ivbpr_numba.questions.results import AucReport, Comparison, Repeats, TrendRows
 from ivbpr_numba.store.atomic import PathLike
 
 if TYPE_CHECKING:
     from ivbpr_numba.questions.seasons import Seasons
     from ivbpr_numba.questions.trends import Trends
 
-__all__ = ["auc", "auc_of_several", "compare", "fit", "trends"]
+__all__ = ["auc", "auc_of_several", "compare", "fit", "report", "trends"]
 
 REACHED = ("iterations", "best_iteration", "valid_auc", "seconds", "payload_sha256")
 
@@ -34,15 +34,26 @@ def fit(model: str, out: PathLike, end: Mapping[str, Any]) -> Document:
     return Document("fit", row, [row])
 
 
-def auc(report: AucReport) -> Document:
-    """What `questions.auc.auc` found, without its warnings; a row a scorer and setting, the model first."""
-    return Document("auc", _without_warnings(report), report.rows())
+def auc(report: AucReport, repeats: Repeats | None = None) -> Document:
+    """What `questions.auc.auc` found, without its warnings; a row a scorer and setting, the model first.
+
+    Parameters
+    ----------
+    report : AucReport
+    repeats : Repeats, optional
+        What `questions.repeating.repeat` found: the document's key ``repeat``, and rows with a ``run``.
+    """
+    content, rows = _without_warnings(report), report.rows()
+    if repeats is not None:
+        content["repeat"] = {key: value for key, value in repeats.items() if key != "model"}
+        rows = [*({"run": None, **row} for row in rows), *repeats.rows()]
+    return Document("auc", content, rows)
 
 
-def auc_of_several(reports: Mapping[str, AucReport]) -> Document:
+def auc_of_several(documents: Mapping[str, Document]) -> Document:
     """The same of several models, by file: their documents as a list ``models``, the rows with the file."""
-    content = {"models": [{"file": file, **_without_warnings(report)} for file, report in reports.items()]}
-    rows = [{"file": file, **row} for file, report in reports.items() for row in report.rows()]
+    content = {"models": [{"file": file, **found.content} for file, found in documents.items()]}
+    rows = [{"file": file, **row} for file, found in documents.items() for row in found.rows]
     return Document("auc", content, rows)
 
 
@@ -91,6 +102,13 @@ def trends(
         "rows": rows,
     }
     return Document("trends", content, rows, columns=TrendRows.COLUMNS)
+
+
+def report(found: Mapping[str, Any]) -> Document:
+    """What `report.write_report` wrote."""
+    row = {**found, **{name: ",".join(found[name]) for name in ("models", "sections")}}
+    row["users"] = ",".join(one["user"] for one in found["users"])
+    return Document("report", dict(found), [row])
 
 
 def _about_features(found: Trends, told: Seasons | None) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ import os
 import warnings
 from dataclasses import dataclass
 
-from ivbpr_numba.errors import DataError, IvbprError, UsageError
+from ivbpr_numba.errors import DataError, IvbprError, UsageError, parameter
 from ivbpr_numba.features.alignment import Scaling
 from ivbpr_numba.features.features import Features
 from ivbpr_numba.features.layout import Group
@@ -82,7 +82,7 @@ class FeatureRecord:
             raise self._none_fits(wrongs)
         raise UsageError(
             f"The model's features are not at {self.path or 'any recorded place'}.",
-            "Name their file with --features, in Python with features=.",
+            f"Name them with {parameter('features')}.",
         )
 
     def refuse_others(self) -> str | None:
@@ -147,7 +147,7 @@ class FeatureRecord:
         wanted = f"those of the fit, {self.path or '(in memory)'} ({self.sha256[:12]}…)"
         return DataError(
             f"These features are not {wanted}: {'; '.join(wrongs)}.",
-            "Name the features of the fit with --features, or fit again.",
+            f"Name the features of the fit with {parameter('features')}, or fit again.",
         )
 
 

@@ -11,7 +11,7 @@ from importlib import metadata
 from typing import Any
 
 from ivbpr_numba import backends
-from ivbpr_numba.errors import UsageError
+from ivbpr_numba.errors import UsageError, parameter
 from ivbpr_numba.events import Event, JsonLines, Observer
 from ivbpr_numba.models.checkpoint import Checkpoint, partial_path
 from ivbpr_numba.models.start import Start
@@ -118,9 +118,12 @@ def begin(
     """
     every = target.checkpoint_every
     if every is not None and every < 1:
-        raise UsageError(f"--checkpoint-every {every} is below 1.", "Give a positive number.")
+        raise UsageError(f"{parameter('checkpoint_every', every)} is below 1.", "Give a positive number.")
     if target.out is None and (target.resume or target.overwrite):
-        raise UsageError("resume and overwrite need a file to save to.", "Name it with out.")
+        raise UsageError(
+            f"{parameter('resume')} and {parameter('overwrite')} need a file to save to.",
+            f"Name it with {parameter('out')}.",
+        )
     made = companions(target.out, partial_path(target.out)) if target.out is not None else ()
     with ExitStack() as stack:
         log = None
@@ -152,7 +155,10 @@ def begin(
 
 def _refuse_unclear_state(checkpoint: Checkpoint, target: Target) -> None:
     if target.resume and target.overwrite:
-        raise UsageError("--resume and --overwrite contradict each other.", "Give one of them.")
+        raise UsageError(
+            f"{parameter('resume', True)} and {parameter('overwrite', True)} contradict each other.",
+            "Give one of them.",
+        )
     if not checkpoint.path.exists() or target.resume:
         return
     if target.overwrite:
@@ -160,5 +166,6 @@ def _refuse_unclear_state(checkpoint: Checkpoint, target: Target) -> None:
         return
     raise UsageError(
         f"There is an unfinished fit in '{checkpoint.path}'.",
-        "Go on from it with --resume, or throw it away with --overwrite.",
+        f"Go on from it with {parameter('resume', True)}, or throw it away with "
+        f"{parameter('overwrite', True)}.",
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ivbpr_numba.errors import Interrupted, UsageError
+from ivbpr_numba.errors import Interrupted, UsageError, parameter
 from ivbpr_numba.events import Event, Observer
 from ivbpr_numba.models.learners import Learner, Tables
 from ivbpr_numba.ranking import Questions, count
@@ -78,7 +78,8 @@ def diverged(what: str) -> UsageError:
     """The error about a fit whose numbers grew beyond all bounds: its options ask too much."""
     return UsageError(
         f"The fit diverged: {what}.",
-        "Lower --learning-rate, or scale the features (--feature-scaling standard).",
+        f"Lower {parameter('learning_rate')}, or scale the features "
+        f"({parameter('feature_scaling', 'standard')}).",
     )
 
 
@@ -200,7 +201,9 @@ def run_iterations(
         if number:
             raise Interrupted(
                 f"Interrupted after iteration {state.iteration} of {total}.",
-                "The state is kept; --resume goes on from there." if checkpoint is not None else "",
+                f"The state is kept; {parameter('resume', True)} goes on from there."
+                if checkpoint is not None
+                else "",
                 number,
             )
     return state

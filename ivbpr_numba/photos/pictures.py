@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ivbpr_numba.errors import DataError, UsageError
+from ivbpr_numba.errors import DataError, UsageError, parameter
 from ivbpr_numba.events import Observer
 from ivbpr_numba.ids import Ids, encode_ids
 from ivbpr_numba.photos.decoding import LARGEST_FILE, LARGEST_IMAGE, Decoded, decode
@@ -122,9 +122,15 @@ class Pictures:
             `source` may not be read.
         """
         if items_table is None and (id_column is not None or file_column is not None):
-            raise UsageError("--id and --file are columns of a table.", "Name it with --items.")
+            raise UsageError(
+                f"{parameter('id_column')} and {parameter('file_column')} are columns of a table.",
+                f"Name it with {parameter('items_table')}.",
+            )
         if items_table is not None and (id_column is None or file_column is None):
-            raise UsageError("--items needs the columns of ids and of files.", "Add --id COL --file COL.")
+            raise UsageError(
+                f"{parameter('items_table')} needs the columns of ids and of files.",
+                f"Add {parameter('id_column', 'COL')} {parameter('file_column', 'COL')}.",
+            )
         place = open_source(source)
         if items_table is None:
             listed = listed_by_name(place)

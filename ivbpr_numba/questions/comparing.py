@@ -5,7 +5,7 @@ compared user by user. With d_u = AUC_u(a) − AUC_u(b) over the n users with a 
 
     difference = mean of d_u
     stderr     = sd(d_u) / √n, with n − 1 degrees of freedom
-    ci95       = difference ± 1.96 stderr
+    ci95       = difference ± 1.96 stderr, within −1 … 1
 
 which is mostly far narrower than what two standard errors of the models themselves would allow, because easy
 and hard questions are the same for both.

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ivbpr_numba.errors import UsageError, did_you_mean
+from ivbpr_numba.errors import UsageError, did_you_mean, parameter
 from ivbpr_numba.events import Observer
 from ivbpr_numba.features.layout import Columns
 from ivbpr_numba.questions.refits import Spread, default_fits, half_band, refits, why_no_fits
@@ -319,10 +319,12 @@ def _check(users: str, top: int | None, fits: int | None) -> None:
     if users not in USERS:
         raise UsageError(f"Unknown users '{users}'.", did_you_mean(users, USERS) or "Use all or active.")
     if top is not None and top < 1:
-        raise UsageError(f"--top {top}: at least one feature must be asked for.", "Give a positive number.")
+        raise UsageError(
+            f"{parameter('top', top)}: at least one feature must be asked for.", "Give a positive number."
+        )
     if fits is not None and (fits < 0 or fits % 2):
         raise UsageError(
-            f"fits={fits}: refits come in pairs, one for each half of the customers.",
+            f"{parameter('fits', fits)}: refits come in pairs, one for each half of the customers.",
             "Give an even number, or 0 for no spread.",
         )
 

@@ -131,11 +131,7 @@ class Table:
         ------
         DataError
         """
-        bad = BadLines(self.stream.name, strict=True, unit=self.unit)
-        try:
-            yield from self.chunks(names, bad)
-        except DataError as problem:
-            raise DataError(problem.message, problem.hint.replace(", or leave out --strict", "")) from None
+        yield from self.chunks(names, BadLines(self.stream.name, strict=True, unit=self.unit, always=True))
 
 
 def open_table(path: PathLike | ByteStream) -> Table:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ivbpr_numba.errors import DataError
+from ivbpr_numba.errors import DataError, parameter
 from ivbpr_numba.store.atomic import Lock, PathLike, replacing
 from ivbpr_numba.store.digest import Digested, Entry, digest_objects
 from ivbpr_numba.store.hdf5 import image_of, opened, read_attributes, read_entries
@@ -154,7 +154,7 @@ def check_format(attrs: Attributes, path: PathLike, expected: str | None) -> Non
         if found == "ivbpr-checkpoint":
             unfinished = DataError(
                 f"'{path}' is the state of an unfinished fit, not an {expected} file.",
-                "Finish the fit with `ivbpr fit … --resume`, and name its result.",
+                f"Finish the fit with {parameter('resume', True, of='fit')}, and name its result.",
             )
             raise unreadable(path, unfinished)
         raise DataError(

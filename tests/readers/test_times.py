@@ -150,7 +150,7 @@ def test_a_form_that_tells_no_date(put: Callable, form: str) -> None:
 
 
 def test_a_form_needs_a_column(put: Callable) -> None:
-    with pytest.raises(UsageError, match="--time"):
+    with pytest.raises(UsageError, match="time="):
         prepare(put("user,item\na,b\n"), time_format="%d/%m/%Y")
     with pytest.raises(UsageError, match="own columns"):
         prepare(put(table(DAYS)), source="amazon-2014", time_format="%d/%m/%Y")

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from ivbpr_cli.commands.options import argument, names, option
-from ivbpr_cli.output import Answer, Screen, Table
+from ivbpr_cli.output import Answer, Screen
 from ivbpr_cli.paths import input_file, output_file, spare_features
 from ivbpr_numba.errors import CheckFailed, UsageError
 
 if TYPE_CHECKING:
-    from ivbpr_numba.questions.results import AucReport
+    from ivbpr_numba.datasets.dataset import Dataset
+    from ivbpr_numba.models.base import Model
+    from ivbpr_numba.questions.results import AucReport, Repeats
 
 __all__ = ["auc"]
 
@@ -33,6 +35,10 @@ def auc(
         str | None, option("recall, precision, ndcg, map, mrr @K: recall@10,ndcg@10.", metavar="LIST")
     ] = None,
     baseline: Annotated[Texts, option("pop, inverse_popularity or cosine; repeatable.")] = None,
+    repeat: Annotated[
+        int | None,
+        option("Also fit each model again N times, on fresh splits of --data, and judge each.", metavar="N"),
+    ] = None,
     fail_under: Annotated[
         float | None, option("Exit code 5 if the AUC is below (All; cold if only that is asked).")
     ] = None,
@@ -47,6 +53,12 @@ def auc(
         raise UsageError("--scores needs the dataset.", "Name it with --data.")
     if per_user is not None and len(files) > 1:
         raise UsageError("--per-user is about one model.", "Name one, or see 'ivbpr compare'.")
+    if repeat is not None and (scores is not None or data is None):
+        raise UsageError("--repeat fits models again to the dataset.", "Name models and --data.")
+    if repeat is not None and repeat < 1:
+        raise UsageError(f"--repeat {repeat} is below 1.", "Give a positive number.")
+    if len(set(files)) < len(files):
+        raise UsageError("A model is named twice.", "Name each once.")
     named = (*((file, "model") for file in files), (scores, "scores"), (data, "dataset"))
     for path, what in (*named, (features, "feature file")):
         if path is not None:
@@ -54,7 +66,7 @@ def auc(
     if per_user is not None:
         output_file(per_user, *(path for path, _ in named), features, flag="--per-user")
 
-    from ivbpr_cli.commands.judged import auc_rows, metric_tables
+    from ivbpr_cli.commands.judged import auc_tables, repeat_tables
     from ivbpr_numba.datasets.dataset import Dataset
     from ivbpr_numba.documents import models as documents
     from ivbpr_numba.features.features import Features
@@ -67,34 +79,47 @@ def auc(
         "split": split,
         "cold_below": cold_below,
         "ties": ties,
-        "per_user": per_user,
         "metrics": names(metrics),
         "baselines": tuple(baseline or ()),
     }
     dataset = Dataset.read(data) if data is not None else None
-    reports = {}
+    reports, repeats = {}, {}
     for file in files:
         fitted = load(file)
         if per_user is not None:
             spare_features(per_user, fitted, "--per-user")
-        reports[str(file)] = evaluation.auc(fitted, dataset, **options)
+        reports[str(file)] = evaluation.auc(fitted, dataset, **options, per_user=per_user)
+        if repeat is not None:
+            repeats[str(file)] = _repeat(screen, fitted, repeat, dataset, options)
     if scores is not None:
         assert dataset is not None
-        reports[str(scores)] = evaluation.auc_of_scores(scores, dataset, **options)
+        reports[str(scores)] = evaluation.auc_of_scores(scores, dataset, **options, per_user=per_user)
     several = len(reports) > 1
     for name, report in reports.items():
         for text in report["warnings"]:
             screen.warn(f"{name}: {text}" if several else text)
-    document = documents.auc_of_several(reports) if several else documents.auc(report)
-    rows = [{key: row[key] for key in BRIEF} for row in document.rows] if several else auc_rows(document.rows)
-    tables = [Table(rows, f"{split} items, ties {ties}"), *metric_tables(document.rows)]
+    each = {name: documents.auc(report, repeats.get(name)) for name, report in reports.items()}
+    document = documents.auc_of_several(each) if several else next(iter(each.values()))
+    tables = auc_tables(reports, f"{split} items, ties {ties}")
+    for name, found in repeats.items():
+        tables += repeat_tables(found, name, baseline or ())
     screen.show(Answer.of(document, tables))
     if fail_under is not None:
         only_cold = bool(setting) and set(setting or ()) == {"cold"}
         _check(reports, "cold" if only_cold else "all", fail_under)
 
 
-BRIEF = ("file", "scorer", "setting", "auc", "stderr", "users")  # of several models
+def _repeat(
+    screen: Screen, fitted: Model, runs: int, data: Dataset | None, options: dict[str, Any]
+) -> Repeats:
+    """Fit again and again, after saying what it costs."""
+    from ivbpr_numba.questions import repeating
+
+    seconds = repeating.cost(fitted, runs)["seconds"]
+    takes = f"about {seconds:,.0f} s" if seconds >= 1 else "less than a second"
+    screen.note(f"Fitting {fitted.name} {runs} times: {takes} of computing, by its own record.")
+    with screen.progress(fitted.name) as observer:
+        return repeating.repeat(fitted, runs, data, observers=[observer], **options)
 
 
 def _check(reports: dict[str, AucReport], setting: str, least: float) -> None:

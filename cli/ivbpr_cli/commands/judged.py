@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
 from ivbpr_cli.output import Table
 from ivbpr_numba.documents.document import Row
-from ivbpr_numba.questions.results import Comparison
+from ivbpr_numba.questions.results import RESULTS, AucReport, Comparison, Repeats, scorers_of
 
-__all__ = ["auc_rows", "comparison_tables", "metric_tables"]
+__all__ = ["auc_tables", "comparison_tables", "repeat_tables"]
 
+BRIEF = ("file", "scorer", "setting", "auc", "stderr", "users")  # of several models
 AT_ONCE = 3  # columns of figures with their error that 80 columns hold beside two names
-BESIDE_ONE = 4  # and beside one name
 ERROR = "_stderr"
 
 
@@ -24,14 +24,21 @@ def plus_minus(value: float | None, error: float | None) -> str:
     return f"{value:.4f}" if error is None else f"{value:.4f} ±{error:.4f}"
 
 
-def auc_rows(rows: Sequence[Row]) -> list[Row]:
-    """Rows of a report without its metrics, which have tables of their own."""
-    return [{key: value for key, value in row.items() if "@" not in key} for row in rows]
+def auc_tables(reports: Mapping[str, AucReport], title: str) -> list[Table]:
+    """AUCs of one model, or of several by file, then their metrics, which have tables of their own."""
+    several = len(reports) > 1
+    rows = [
+        {**({"file": file} if several else {}), **row}
+        for file, report in reports.items()
+        for row in report.rows()
+    ]
+    names = BRIEF if several else [key for key in rows[0] if "@" not in key]
+    return [Table([{name: row[name] for name in names} for row in rows], title), *_metric_tables(rows)]
 
 
-def metric_tables(rows: Sequence[Row]) -> Iterator[Table]:
+def _metric_tables(rows: Sequence[Row]) -> Iterator[Table]:
     """The metrics of a report's rows, a few a table."""
-    names = [key for key in (rows[0] if rows else ()) if "@" in key and not key.endswith(ERROR)]
+    names = [key for key in rows[0] if "@" in key and not key.endswith(ERROR)]
     for start in range(0, len(names), AT_ONCE):
         title = "" if start else "at the head of the list: means over users ± standard error"
         shown = [
@@ -43,6 +50,23 @@ def metric_tables(rows: Sequence[Row]) -> Iterator[Table]:
             if row["setting"] != "stratified"
         ]
         yield Table(shown, title)
+
+
+def repeat_tables(found: Repeats, name: str, baselines: Sequence[str]) -> Iterator[Table]:
+    """Each run and what they come to: a table for the model, and one for each baseline that was asked for."""
+    model = found["model"]
+    by_scorer = [scorers_of(model, run) for run in found["runs"]]
+    named = [f"{one} (baseline)" if one == model else one for one in baselines]
+    for scorer in dict.fromkeys([model, *named]):
+        mean = found["mean"][scorer]
+        settings = [setting for setting in RESULTS if setting in mean]
+        rows: list[dict[str, Any]] = []
+        for run, results in zip(found["runs"], by_scorer):
+            cells = {s: plus_minus(results[scorer][s]["auc"], results[scorer][s]["stderr"]) for s in settings}
+            rows.append({"run": str(run["run"]), "seeds": f"{run['split_seed']}, {run['fit_seed']}", **cells})
+        for what, error in (("mean ± runs", "stderr_runs"), ("mean ± users", "stderr")):
+            rows.append({"run": what, **{s: plus_minus(mean[s]["auc"], mean[s][error]) for s in settings}})
+        yield Table(rows, f"{name}: {scorer} fitted again (seeds of split, fit)")
 
 
 def comparison_tables(found: Comparison, all_pairs: bool) -> Iterator[Table]:
