@@ -24,7 +24,7 @@ def report(
     ],
     out: Annotated[Path, out("The page to write, for example report.html.")],
     images: Annotated[
-        Path | None, option("Photos of the products, ITEM.jpg or so, in a folder.", metavar="DIR")
+        Path | None, option("Folder, zip or tar of photos of the products, ITEM.jpg or so.")
     ] = None,
     data: Annotated[
         Path | None, option("The dataset of the fits: the page then says what prepare dropped.")
@@ -65,6 +65,8 @@ def report(
         users=user or (),
         title=title,
     )
+    for text in found["notes"]:
+        screen.note(text)
     facts: dict[str, Any] = {
         "page": found["out"],
         "models": ", ".join(found["models"]),
