@@ -10,6 +10,7 @@ from ivbpr_numba.errors import DataError, IvbprError, UsageError, parameter
 from ivbpr_numba.features.alignment import Scaling
 from ivbpr_numba.features.features import Features
 from ivbpr_numba.features.layout import Group
+from ivbpr_numba.wording import first_of
 
 __all__ = ["FeatureRecord"]
 
@@ -160,10 +161,9 @@ def _warn_of_nothing(features: Features, scaling: Scaling) -> None:
     if zero.all():
         text = f"Every value of {where} is zero for the items of the fit: nothing can be learned from them."
     elif empty:
-        shown = ", ".join(f"'{name}'" for name in empty[:5]) + (", …" if len(empty) > 5 else "")
         text = (
             f"{len(empty):,} of {len(features.groups):,} groups of {where} are zero for every item of the "
-            f"fit: {shown}."
+            f"fit: {first_of(map(repr, empty))}."
         )
     else:
         return

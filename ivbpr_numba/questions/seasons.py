@@ -183,7 +183,7 @@ def decompose(
     why = _why_not(years, count, a_year, condition, design.shape[1])
     fitted = dict.fromkeys(FITTED, untold)
     if why is None:
-        fitted = _fitted(scaled, response[known] * heavy[:, None])
+        fitted |= _fitted(scaled, response[known] * heavy[:, None])
         if known.all():
             fitted["year_over_year"] = _year_over_year(edges, response)
     return Seasons(why, years, a_year, condition, names, owners, **fitted)

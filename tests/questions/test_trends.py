@@ -356,7 +356,9 @@ def test_trends_in_four_formats(ivbpr: Run, model_file: Path) -> None:
     assert document["rows"] == trends(load(model_file), ["red", "left"])
     lines = ivbpr("trends", model_file, "--feature", "red", "--format", "jsonl").out.splitlines()
     assert [json.loads(line)["epoch"] for line in lines] == [0, 1, 2]
-    rows = list(csv.DictReader(io.StringIO(ivbpr("trends", model_file, "--format", "csv").out)))
+    rows = list(
+        csv.DictReader(io.StringIO(ivbpr("trends", model_file, "--overlapping", "--format", "csv").out))
+    )
     assert [*rows[0]] == KEYS and len(rows) == 15
     table = ivbpr("trends", model_file, "--feature", "red", "--users", "active").out
     assert "under this one fit" in table and "training and validation" in table

@@ -97,9 +97,11 @@ def trends(
 def _overlaps(screen: Screen, fitted: Model, features: Path | None) -> list[list[int]] | None:
     """What overlaps with each attribute; None, and a note, where the feature file of the fit isn't found."""
     from ivbpr_numba.features.features import Features
+    from ivbpr_numba.parameters import TemporalParameters
     from ivbpr_numba.questions.overlaps import overlapping
 
-    if fitted.features_ is None or fitted.features_.kind != "attributes":
+    in_time = isinstance(fitted.parameters_, TemporalParameters)  # others have no trends, says `measure`
+    if not in_time or fitted.features_ is None or fitted.features_.kind != "attributes":
         return None
     try:
         used = fitted.find_features(Features.read(features) if features is not None else None)
