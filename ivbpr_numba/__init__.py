@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ivbpr_numba.questions.auc import auc, auc_of_scores
     from ivbpr_numba.questions.comparing import compare
     from ivbpr_numba.questions.trends import trends
+    from ivbpr_numba.report import write_report
 
     __version__: str
 
@@ -40,6 +41,7 @@ _ROOMS = {
     "extract": "ivbpr_numba.network.extraction",
     "prepare": "ivbpr_numba.datasets.prepare",
     "trends": "ivbpr_numba.questions.trends",
+    "write_report": "ivbpr_numba.report",
     **dict.fromkeys(
         ("BPRMF", "MMMF", "TVBPR", "VBPR", "Model", "Popularity", "Random", "create", "load"),
         "ivbpr_numba.models",
@@ -72,6 +74,7 @@ __all__ = [
     "load",
     "prepare",
     "trends",
+    "write_report",
 ]
 
 

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ivbpr_numba.errors import EnvironmentProblem, UsageError
+from ivbpr_numba.errors import EnvironmentProblem, UsageError, parameter
 from ivbpr_numba.store.atomic import PathLike, os_problem
 
 __all__ = ["Event", "JsonLines", "Observer", "check_log", "same_file"]
@@ -57,7 +57,8 @@ def check_log(path: PathLike, *others: PathLike | None) -> None:
     for other in others:
         if other is not None and same_file(path, other):
             raise UsageError(
-                f"The log '{path}' is the same file as '{other}'.", "Name another file with --log."
+                f"The log '{path}' is the same file as '{other}'.",
+                f"Name another file with {parameter('log')}.",
             )
     try:
         mode = os.stat(path).st_mode
@@ -67,10 +68,11 @@ def check_log(path: PathLike, *others: PathLike | None) -> None:
     except OSError as problem:
         raise os_problem(problem, path) from problem
     if stat.S_ISDIR(mode):
-        raise UsageError(f"The log '{path}' is a folder.", "Name a file with --log.")
+        raise UsageError(f"The log '{path}' is a folder.", f"Name a file with {parameter('log')}.")
     if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)):
         raise UsageError(
-            f"The log '{path}' is no file that lines can be added to.", "Name a file with --log."
+            f"The log '{path}' is no file that lines can be added to.",
+            f"Name a file with {parameter('log')}.",
         )
     if not os.access(path, os.W_OK):
         raise EnvironmentProblem(f"The log '{path}' may not be written.", "Check its owner and mode.")

@@ -246,7 +246,8 @@ class VisualLearner(_Sampled):
             return ""
         return (
             f"The learning rate {rate:g} is too high for these features (rate × spread = {strength:.3g}, "
-            f"stable up to {RATE_LIMIT:g}); lower --learning-rate or use --feature-scaling standard."
+            f"stable up to {RATE_LIMIT:g}); lower it, or scale the features (feature scaling: "
+            "standard)."
         )
 
     def _load(self) -> float:

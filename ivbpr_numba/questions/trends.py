@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ivbpr_numba.errors import UsageError, did_you_mean
+from ivbpr_numba.errors import UsageError, did_you_mean, parameter
 from ivbpr_numba.features.layout import Columns
 from ivbpr_numba.models.epochs import epoch_of
 from ivbpr_numba.parameters import TemporalParameters
@@ -267,9 +267,11 @@ def _check(users: str, top: int | None, bootstrap: int) -> None:
     if users not in USERS:
         raise UsageError(f"Unknown users '{users}'.", did_you_mean(users, USERS) or "Use all or active.")
     if top is not None and top < 1:
-        raise UsageError(f"--top {top}: at least one feature must be asked for.", "Give a positive number.")
+        raise UsageError(
+            f"{parameter('top', top)}: at least one feature must be asked for.", "Give a positive number."
+        )
     if bootstrap < 0:
-        raise UsageError(f"--bootstrap {bootstrap} is negative.", "Give 0 or more resamples.")
+        raise UsageError(f"{parameter('bootstrap', bootstrap)} is negative.", "Give 0 or more resamples.")
 
 
 def _centred(parameters: TemporalParameters, record: FeatureRecord) -> tuple[np.ndarray, np.ndarray]:

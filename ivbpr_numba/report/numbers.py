@@ -4,18 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["figure3", "group_words", "named", "percent", "shortened", "signed", "thousands"]
+__all__ = ["figure3", "group_words", "named", "percent", "plain", "shortened", "signed", "thousands"]
 
 MINUS = "\N{MINUS SIGN}"
 
 
+def plain(value: float | None, digits: int = 2) -> str:
+    """So many decimals with a true minus, none before a zero; a dash where there is no number."""
+    if value is None:
+        return "–"
+    text = f"{value:.{digits}f}"
+    return text.lstrip("-") if float(text) == 0 else text.replace("-", MINUS)
+
+
 def figure3(value: float | None) -> str:
     """Three decimals, a dash where there is none."""
-    return "–" if value is None else f"{value:.3f}".replace("-", MINUS)
+    return plain(value, 3)
 
 
-def signed(value: float, digits: int = 2) -> str:
-    """With its sign, a true minus; zero has none."""
+def signed(value: float | None, digits: int = 2) -> str:
+    """With its sign, a true minus; zero has none, and nothing is a dash."""
+    if value is None:
+        return "–"
     text = f"{value:+.{digits}f}"
     return text[1:] if float(text) == 0 else text.replace("-", MINUS)
 
@@ -24,7 +34,7 @@ def percent(share: float | None, digits: int = 0) -> str:
     """A share as a percentage, its sign apart by a space that doesn't break."""
     if share is None:
         return "–"
-    return f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%".replace("-", MINUS)
+    return plain(100 * share, digits) + "\N{NO-BREAK SPACE}%"
 
 
 def thousands(value: Any) -> str:

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ivbpr_numba.errors import DataError
+from ivbpr_numba.errors import DataError, parameter
 from ivbpr_numba.store.atomic import Lock, PathLike, replacing
 from ivbpr_numba.store.digest import Digested, Entry, digest_objects
 from ivbpr_numba.store.hdf5 import image_of, opened, read_attributes, read_entries
 from ivbpr_numba.store.tree import FORMAT_VERSION, Tree, Value, as_bytes, as_canonical, as_text, entries_of
 from ivbpr_numba.store.writers import unreadable
+from ivbpr_numba.wording import first_of
 
 __all__ = [
     "Sealed",
@@ -154,7 +155,7 @@ def check_format(attrs: Attributes, path: PathLike, expected: str | None) -> Non
         if found == "ivbpr-checkpoint":
             unfinished = DataError(
                 f"'{path}' is the state of an unfinished fit, not an {expected} file.",
-                "Finish the fit with `ivbpr fit … --resume`, and name its result.",
+                f"Finish the fit with {parameter('resume', True, of='fit')}, and name its result.",
             )
             raise unreadable(path, unfinished)
         raise DataError(
@@ -232,8 +233,7 @@ def refuse_changed(path: PathLike, changed: list[str]) -> None:
     """Raise DataError when values differ from their digests; additions are let pass."""
     wrong = [name for name in changed if not name.startswith("+")]
     if wrong:
-        names = ", ".join(wrong[:5]) + (", …" if len(wrong) > 5 else "")
         raise DataError(
-            f"'{path}' changed since it was written: {names}.",
+            f"'{path}' changed since it was written: {first_of(wrong)}.",
             "Make the file again or restore a copy; `ivbpr verify` lists every difference.",
         )

@@ -151,12 +151,12 @@ def test_auto_takes_the_lock_and_refuses_a_leftover_before_it_learns(tmp_path: P
         model.fit(DATA, ATTRIBUTES, out=out, observers=[told.append])
     with pytest.raises(Stop):
         TVBPR(**AUTO).fit(DATA, ATTRIBUTES, out=out, observers=[at_trial(2, 5)])
-    with pytest.raises(UsageError, match=r"unfinished fit.*--resume"):
+    with pytest.raises(UsageError, match=r"unfinished fit.*resume=True"):
         model.fit(DATA, ATTRIBUTES, out=out, observers=[told.append])
     assert told == [] and model.epochs_tried_ == tried
     with pytest.raises(UsageError, match="different: seed"):
         TVBPR(**AUTO, seed=5).fit(DATA, ATTRIBUTES, out=out, resume=True)
-    with pytest.raises(UsageError, match=r"--epochs auto \(it tries up to 12\) for 11 bins"):
+    with pytest.raises(UsageError, match=r"epochs='auto' \(it tries up to 12\) for 11 bins"):
         TVBPR(**AUTO, bins=11).fit(DATA, ATTRIBUTES)
 
 

@@ -212,7 +212,7 @@ def test_names_are_found_as_people_type_them() -> None:
     [
         ({"features": ["reed"]}, "mean 'red'"),
         ({"users": "activ"}, "mean 'active'"),
-        ({"top": 0}, "--top 0"),
+        ({"top": 0}, "top=0"),
         ({"bootstrap": -1}, "negative"),
     ],
 )
