@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from ivbpr_numba.models.answering import Vectors
     from ivbpr_numba.network.extraction import extract
     from ivbpr_numba.questions.auc import auc, auc_of_scores
+    from ivbpr_numba.questions.comparing import compare
     from ivbpr_numba.questions.trends import trends
+    from ivbpr_numba.report import write_report
 
     __version__: str
 
@@ -35,9 +37,11 @@ _ROOMS = {
     "Vectors": "ivbpr_numba.models.answering",
     "auc": "ivbpr_numba.questions.auc",
     "auc_of_scores": "ivbpr_numba.questions.auc",
+    "compare": "ivbpr_numba.questions.comparing",
     "extract": "ivbpr_numba.network.extraction",
     "prepare": "ivbpr_numba.datasets.prepare",
     "trends": "ivbpr_numba.questions.trends",
+    "write_report": "ivbpr_numba.report",
     **dict.fromkeys(
         ("BPRMF", "MMMF", "TVBPR", "VBPR", "Model", "Popularity", "Random", "create", "load"),
         "ivbpr_numba.models",
@@ -64,11 +68,13 @@ __all__ = [
     "__version__",
     "auc",
     "auc_of_scores",
+    "compare",
     "create",
     "extract",
     "load",
     "prepare",
     "trends",
+    "write_report",
 ]
 
 

@@ -20,8 +20,8 @@ from ivbpr_numba.network.extraction import extract
 from ivbpr_numba.network.file import Network
 from ivbpr_numba.network.format import FEATURES
 from ivbpr_numba.network.shipped import shipped_network
-from ivbpr_numba.questions.auc import auc, truth_auc
-from ivbpr_numba.report import Outcome, tell, write_report
+from ivbpr_numba.questions.auc import truth_auc
+from ivbpr_numba.report import Outcome, tell, write_page
 from ivbpr_numba.store.atomic import write_bytes
 from ivbpr_numba.worlds.catalogue import TAGS
 from ivbpr_numba.worlds.pictures import write_pictures
@@ -33,16 +33,6 @@ BLACK_BOX_COLUMNS = 128
 TIMELESS = ("rand", "pop", "mm-mf", "bpr-mf", "vbpr", "i-vbpr")
 DEMO_MODELS = {"demo": TIMELESS, "tiny": TIMELESS, "drift": (*TIMELESS, "tvbpr", "i-tvbpr")}
 DEMO_SIZES = tuple(DEMO_MODELS)
-SEES = {
-    "rand": "nothing: a random order",
-    "pop": "how often each product was bought",
-    "mm-mf": "purchases, with a hinge loss",
-    "bpr-mf": "purchases",
-    "vbpr": "purchases and nameless features of the photos",
-    "i-vbpr": "purchases and attributes that a network saw on the photos",
-    "tvbpr": "as VBPR, and time",
-    "i-tvbpr": "as I-VBPR, and time",
-}
 
 
 def run_demo(
@@ -132,13 +122,13 @@ def run_demo(
     known = {split: truth_auc(world.truth, data, split) for split in ("test", "valid")}
     truth = {split: report["with_time" if in_time else "without_time"] for split, report in known.items()}
     timeless = known["test"]["without_time"] if in_time else None
-    models, judged = {}, {}
+    models = {}
     for name in DEMO_MODELS[size]:
         step({"step": f"fitting {name}"})
         model = create(name, **({} if name == "pop" else {"seed": seed}))
         files[name] = str(directory / f"{name}.h5")
         model.fit(data, features.get(name), observers=[step], out=files[name], overwrite=True)
-        models[name], judged[name] = model, auc(model)
+        models[name] = model
     step({"step": "writing the report"})
     files["report"] = str(directory / "report.html")
     digests = {
@@ -147,18 +137,16 @@ def run_demo(
         "black-box.h5": dense.payload_sha256,
         **{f"{name}.h5": model.payload_sha256_ for name, model in models.items()},
     }
-    outcome = Outcome(
-        world, data, truth, models, judged, SEES, attributes, network, images, digests, timeless
-    )
+    outcome = Outcome(world, data, truth, models, attributes, network, images, digests, timeless)
     story = tell(outcome)
-    write_report(story, files["report"])
+    write_page(story, files["report"])
     change = story["change"]
     rows = [_row("truth", truth["test"], truth["test"], None)]
     if timeless:
         rows.append(_row("truth without time", timeless, truth["test"], None))
     for name, model in models.items():
         seconds = model.history_[-1]["seconds"] if model.history_ else None
-        rows.append(_row(name, judged[name], truth["test"], seconds))
+        rows.append(_row(name, story["by_name"][name], truth["test"], seconds))
     return {
         "world": {
             "size": world.size.name,

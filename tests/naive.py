@@ -624,16 +624,52 @@ def rank(row, i, items):
     return 1 + sum(1 for j in items if j != i and row[j] >= row[i])
 
 
-def recall_and_ndcg(row_of, lists, valid, test, n_items, k, split="test"):
-    """Mean over users of 1[r <= k] and 1[r <= k] / log2(1 + r)."""
-    ranks = [
-        rank(row_of(u, i), i, candidates(lists, valid, test, u, n_items))
+def metric_of_rank(name, k, r):
+    """What a list of length k is worth whose one relevant item stands at rank r, by the usual definitions."""
+    relevant = [place == r for place in range(1, k + 1)]
+    if name == "recall":
+        return sum(relevant) / 1
+    if name == "precision":
+        return sum(relevant) / k
+    if name == "ndcg":
+        return sum(hit / math.log2(1 + place) for place, hit in enumerate(relevant, 1)) / (1 / math.log2(2))
+    if name == "map":  # mean of the precision at each relevant item that is on the list
+        precisions = [sum(relevant[:place]) / place for place, hit in enumerate(relevant, 1) if hit]
+        return sum(precisions) / 1
+    assert name == "mrr"
+    return next((1 / place for place, hit in enumerate(relevant, 1) if hit), 0.0)
+
+
+def metric(row_of, lists, valid, test, n_items, name, k, split="test", cold_below=None):
+    """Mean over users, its standard error, and how many; only cold held-out items where a limit is given."""
+    counts = training_counts(lists, n_items)
+    values = [
+        metric_of_rank(name, k, rank(row_of(u, i), i, candidates(lists, valid, test, u, n_items)))
         for u, i, *_ in per_user(row_of, lists, valid, test, n_items, split)
+        if cold_below is None or counts[i] < cold_below
     ]
-    return (
-        float(np.mean([r <= k for r in ranks])),
-        float(np.mean([(r <= k) / math.log2(1 + r) for r in ranks])),
-    )
+    n = len(values)
+    error = float(np.std(values, ddof=1) / math.sqrt(n)) if n > 1 else None
+    return {"value": float(np.mean(values)) if n else None, "stderr": error, "users": n}
+
+
+def paired_difference(one, other):
+    """Mean of the differences of each user, its standard error, the 95 % interval, and how many users.
+
+    `one` and `other` are what `per_user` returned for two scorers of the same questions.
+    """
+    mine, theirs = ({row[0]: row[2] for row in rows} for rows in (one, other))
+    assert mine.keys() == theirs.keys()
+    d = [mine[u] - theirs[u] for u in mine]
+    n = len(d)
+    mean = sum(d) / n
+    error = math.sqrt(sum((x - mean) ** 2 for x in d) / (n - 1)) / math.sqrt(n)
+    return {
+        "difference": mean,
+        "stderr": error,
+        "ci95": [max(-1.0, mean - 1.96 * error), min(1.0, mean + 1.96 * error)],
+        "users": n,
+    }
 
 
 # --- epoch segmentation ------------------------------------------------------------------------------------

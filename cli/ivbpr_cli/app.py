@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -16,16 +17,19 @@ import typer
 import ivbpr_numba
 from ivbpr_cli.commands import (
     auc,
+    compare,
     demo,
     doctor,
     explain,
     features,
     fit,
+    guide,
     inspect,
     network,
     network_evaluate,
     prepare,
     recommend,
+    report,
     score,
     similar,
     trends,
@@ -34,7 +38,7 @@ from ivbpr_cli.commands import (
     world,
 )
 from ivbpr_cli.failures import describe
-from ivbpr_cli.output import drop_stdout, say_error
+from ivbpr_cli.output import drop_stdout, say_error, say_warning
 from ivbpr_cli.settings import State, add_environment, add_root_options, with_screen
 from ivbpr_numba.errors import Interrupted
 
@@ -47,14 +51,17 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "prepare": prepare.prepare,
     "fit": fit.fit,
     "auc": auc.auc,
+    "compare": compare.compare,
     "recommend": recommend.recommend,
     "similar": similar.similar,
     "score": score.score,
     "explain": explain.explain,
     "trends": trends.trends,
+    "report": report.report,
     "inspect": inspect.inspect,
     "verify": verify.verify,
     "world": world.world,
+    "guide": guide.guide,
     "doctor": doctor.doctor,
     "warmup": warmup.warmup,
 }
@@ -112,7 +119,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code."""
     state, root = State(), None
     try:
-        with _terminate_like_interrupt():
+        with _terminate_like_interrupt(), _warnings_as_lines():
             root = build()
             code = root.main(list(arguments), prog_name="ivbpr", standalone_mode=False, obj=state)
             sys.stdout.flush()
@@ -139,6 +146,24 @@ def _resuming(arguments: Sequence[str], resume_with: str) -> str:
     """The command line that goes on where this one was interrupted."""
     kept = [a for a in arguments if a not in ("--overwrite", "--resume")]
     return shlex.join(["ivbpr", *kept, *([f"--{resume_with}"] if resume_with else [])])
+
+
+@contextmanager
+def _warnings_as_lines() -> Iterator[None]:
+    """Show what the library warns of as it shows its own warnings: a sentence, each once, without a place."""
+    said: set[str] = set()
+
+    def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        if not issubclass(category, UserWarning):
+            shown(message, category, *where, **more)
+        elif str(message) not in said:
+            said.add(str(message))
+            say_warning(str(message))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        shown, warnings.showwarning = warnings.showwarning, show
+        yield
 
 
 class _Terminated(BaseException):

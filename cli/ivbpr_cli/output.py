@@ -6,19 +6,32 @@ import csv
 import io
 import os
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from ivbpr_numba.documents.document import Document, Row, columns_of
+from ivbpr_cli.tables import Table, facts, lay_out, percent, screen_width
+from ivbpr_numba.documents.document import Document, Row
 from ivbpr_numba.events import Observer
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Answer", "Format", "Screen", "Table", "drop_stdout", "facts", "say_error"]
+__all__ = [
+    "Answer",
+    "Format",
+    "Row",
+    "Screen",
+    "Table",
+    "drop_stdout",
+    "facts",
+    "percent",
+    "say_error",
+    "say_warning",
+]
 
 
 class Format(StrEnum):
@@ -28,20 +41,6 @@ class Format(StrEnum):
     json = "json"
     csv = "csv"
     jsonl = "jsonl"
-
-
-@dataclass
-class Table:
-    """Rows for people: a column for every key that a row has."""
-
-    rows: Sequence[Row]
-    title: str = ""
-
-
-def facts(document: Row, title: str = "") -> Table:
-    """The single values of a document as two columns; what is nested is left out."""
-    plain = {key: value for key, value in document.items() if not isinstance(value, dict | list)}
-    return Table([{"what": key.replace("_", " "), "value": value} for key, value in plain.items()], title)
 
 
 @dataclass(frozen=True)
@@ -55,16 +54,21 @@ class Answer(Document):
     tables : sequence of Table
         What ``table`` shows; the rows where empty.
     notes : sequence of str
-        Sentences below the tables.
+        Sentences below the tables, not with ``--quiet``.
+    markdown : str
+        A text to read, instead of tables.
     """
 
     tables: Sequence[Table] = ()
     notes: Sequence[str] = ()
+    markdown: str = ""
 
     @classmethod
-    def of(cls, document: Document, tables: Sequence[Table] = (), notes: Sequence[str] = ()) -> Answer:
+    def of(
+        cls, document: Document, tables: Sequence[Table] = (), notes: Sequence[str] = (), markdown: str = ""
+    ) -> Answer:
         """A document of the library, with what people see of it."""
-        return cls(**vars(document), tables=tables, notes=notes)
+        return cls(**vars(document), tables=tables, notes=notes, markdown=markdown)
 
 
 @dataclass
@@ -76,12 +80,16 @@ class Screen:
     format : Format
         Format of the data on stdout.
     quiet : bool
-        No messages and no progress; warnings and errors stay.
+        No messages, no progress, and no sentences below tables; warnings and errors stay.
+    compiling_takes : float
+        About how many seconds the command waits where no kernel is compiled yet.
     """
 
     format: Format = Format.table
     quiet: bool = False
+    compiling_takes: float = 15.0
     _err: Console | None = field(default=None, repr=False)
+    _said_compiling: bool = field(default=False, repr=False)
 
     @property
     def err(self) -> Console:
@@ -90,10 +98,18 @@ class Screen:
             self._err = _console(sys.stderr)
         return self._err
 
+    @property
+    def reader(self) -> bool:
+        """Whether somebody reads stdout at a terminal."""
+        return sys.stdout.isatty()
+
     def show(self, answer: Answer) -> None:
         """Write the answer to stdout in the chosen format; a reader that has left is no error."""
         try:
-            _WRITERS[self.format](answer)
+            if self.format == Format.table:
+                _write_table(answer, self.quiet)
+            else:
+                _WRITERS[self.format](answer)
             sys.stdout.flush()
         except BrokenPipeError:
             drop_stdout()
@@ -108,11 +124,37 @@ class Screen:
         self.err.print("Warning:", style="yellow", end=" ")
         self.err.print(text)
 
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Say once, on stderr, that a kernel is being compiled which no run on this machine has compiled."""
+        from ivbpr_numba.kernels.compilation import watching
+
+        with watching(self._compiling):
+            yield
+
+    def _compiling(self, kernel: str) -> None:
+        if not self._said_compiling:
+            self._said_compiling = True
+            self.note(
+                f"Compiling once (about {self.compiling_takes:.0f} s); later runs start at once. "
+                "'ivbpr warmup' compiles everything."
+            )
+
     def progress(self, what: str) -> AbstractContextManager[Observer]:
         """An observer of the library's events, drawn on stderr; see :mod:`ivbpr_cli.progress`."""
         from ivbpr_cli.progress import observe
 
         return nullcontext(lambda event: None) if self.quiet else observe(self.err, what)
+
+
+def say_warning(text: str) -> None:
+    """Print a warning of the library on stderr, also with ``--quiet``."""
+    try:
+        console = _console(sys.stderr)
+        console.print("Warning:", style="yellow", end=" ")
+        console.print(text)
+    except BrokenPipeError:
+        pass
 
 
 def say_error(text: str) -> None:
@@ -173,17 +215,31 @@ def _write_csv(answer: Answer) -> None:
     sys.stdout.write(text.getvalue())
 
 
-def _write_table(answer: Answer) -> None:
-    console = _console(sys.stdout)
+def _write_table(answer: Answer, quiet: bool) -> None:
+    if answer.markdown:
+        _write_markdown(answer.markdown)
+        return
+    console, width = _console(sys.stdout), screen_width(sys.stdout)
     for table in answer.tables or [Table(answer.rows)]:
-        _print_table(console, table)
-    for text in answer.notes:
-        console.print(text)
+        _print_table(console, table, width, "csv" if table.rows is answer.rows else "json")
+    for text in answer.notes if not quiet else ():
+        # A command stays in one line, so that it can be copied.
+        wrapped = width is not None and "ivbpr " not in text
+        console.print(textwrap.fill(text, width, break_long_words=False) if wrapped and width else text)
 
 
-def _print_table(console: Console, table: Table) -> None:
-    from rich import box
-    from rich.table import Table as RichTable
+def _write_markdown(text: str) -> None:
+    """Set for reading at a terminal; as it is for a pipe or a file."""
+    if not sys.stdout.isatty():
+        sys.stdout.write(text)
+        return
+    from rich.markdown import Markdown
+
+    _console(sys.stdout).print(Markdown(text, hyperlinks=False), soft_wrap=False)
+
+
+def _print_table(console: Console, table: Table, width: int | None, complete: str) -> None:
+    """A table, and what is missing where the screen is too narrow; `complete` is the format of all."""
     from rich.text import Text
 
     if table.title:
@@ -191,37 +247,21 @@ def _print_table(console: Console, table: Table) -> None:
     if not table.rows:
         console.print(Text("(nothing)"))
         return
-    grid = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    columns = columns_of(table.rows)
-    for name in columns:
-        numeric = all(_is_number(row.get(name)) for row in table.rows)
-        grid.add_column(
-            Text(str(name).replace("_", " ")), justify="right" if numeric else "left", overflow="fold"
-        )
-    for row in table.rows:
-        grid.add_row(*(Text(_cell(row.get(name))) for name in columns))
-    console.print(grid, soft_wrap=False)
+    found = lay_out(table, width)
+    header, rule = found.head
+    console.print(Text(header, style="bold"))
+    console.print(Text(rule))
+    for line in found.body:
+        console.print(Text(line))
+    lost = [("left out", found.dropped), ("shortened", found.shortened)]
+    said = "; ".join(f"{how}: {', '.join(names)}" for how, names in lost if names)
+    if said:
+        text = f"At {width} columns, {said}. A wider screen or --format {complete} shows all."
+        console.print(Text(textwrap.fill(text, width or 80, break_long_words=False), style="dim"))
     console.print()
 
 
-def _is_number(value: object) -> bool:
-    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
-
-
-def _cell(value: object) -> str:
-    if value is None or value == "":
-        return "–"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    if isinstance(value, float):
-        return f"{value:.4f}" if abs(value) < 1000 else f"{value:,.0f}"
-    return str(value)
-
-
 _WRITERS: dict[Format, Callable[[Answer], None]] = {
-    Format.table: _write_table,
     Format.json: _write_json,
     Format.csv: _write_csv,
     Format.jsonl: _write_jsonl,

@@ -17,7 +17,7 @@ from ivbpr_numba.store.writers import unreadable
 if TYPE_CHECKING:
     from ivbpr_numba.models.base import Model
 
-__all__ = ["input_file", "input_folder", "output_file", "output_folder", "plot_file", "spare_features"]
+__all__ = ["input_file", "input_images", "output_file", "output_folder", "plot_file", "spare_features"]
 
 
 def input_file(path: Path, what: str) -> Path:
@@ -39,21 +39,20 @@ def input_file(path: Path, what: str) -> Path:
     return path
 
 
-def input_folder(path: Path, what: str) -> Path:
-    """Return `path` if it is a folder that can be read.
+def input_images(path: Path) -> Path:
+    """Return `path` if there is a folder or file that may hold photos; what it holds is seen when opened.
 
     Raises
     ------
     UsageError
-        When there is no such folder.
+        When there is none.
     EnvironmentProblem
         When it may not be read.
     """
-    if not path.is_dir():
-        problem = "is a file" if path.exists() else "does not exist"
-        raise UsageError(f"The {what} {path} {problem}.", "Name a folder.")
-    if not os.access(path, os.R_OK | os.X_OK):
-        raise EnvironmentProblem(f"The {what} {path} may not be read.", "Check its owner and mode.")
+    if not path.exists():
+        raise unreadable(path, UsageError(f"The images {path} do not exist.", "Check the path."))
+    if not os.access(path, os.R_OK | (os.X_OK if path.is_dir() else 0)):
+        raise EnvironmentProblem(f"The images {path} may not be read.", "Check their owner and mode.")
     return path
 
 

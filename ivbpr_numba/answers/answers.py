@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ivbpr_numba.answers.because import Because
 from ivbpr_numba.answers.explaining import sensitivities, terms_of
+from ivbpr_numba.answers.reasons import has_reasons, reasons_of
 from ivbpr_numba.answers.shoppers import PARTS, Shoppers, stored
 from ivbpr_numba.answers.views import View
 from ivbpr_numba.errors import DataError, UsageError, did_you_mean, parameter
@@ -17,9 +20,17 @@ from ivbpr_numba.ranking import ItemSide, RowScorer, top_of_vectors
 if TYPE_CHECKING:
     from ivbpr_numba.datasets.dataset import Dataset
 
-__all__ = ["allowed_items", "check_number", "explain", "recommend", "recommend_all", "similar", "title_of"]
+__all__ = [
+    "Asked",
+    "allowed_items",
+    "check_number",
+    "explain",
+    "recommend",
+    "recommend_all",
+    "similar",
+    "title_of",
+]
 
-BECAUSE = 3  # reasons beside a recommendation
 USERS_A_BLOCK = 4096
 
 Where = Mapping[str, Sequence[str]]
@@ -32,37 +43,85 @@ def recommend(
     *,
     where: Where | None = None,
     because: str | None = None,
-    reasons: bool = True,
+    reasons: bool | None = None,
 ) -> list[dict[str, Any]]:
     """The best items for one shopper; see `Model.recommend`."""
-    allowed = allowed_items(view.fitted.data, where)
-    check_number(n)
-    if because is None:
-        items, scores = (part[0] for part in shopper.best(view, n, allowed))
-    else:
-        items, scores = _because(view, shopper, because, n, allowed)
-    found = _rows(view.fitted.data, items, scores)
-    if reasons and isinstance(view.parameters, VisualParameters):
-        for entry, terms in zip(found, _terms(view, shopper, items)):
-            good = [t for t in terms if t["kind"] == "attribute" and t["contribution"] > 0]
-            entry["because"] = [
-                {"term": t["term"], "contribution": t["contribution"]} for t in good[:BECAUSE]
-            ]
-    return found
+    return Asked.of(view, n, where, because, reasons).rows(view, shopper)[0]
 
 
 def recommend_all(
-    view: View, n: int = 10, *, where: Where | None = None, exclude: Sequence[str] = PARTS
+    view: View,
+    n: int = 10,
+    *,
+    where: Where | None = None,
+    because: str | None = None,
+    exclude: Sequence[str] = PARTS,
+    reasons: bool | None = False,
 ) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """The best items of every user, block by block: pairs (user, rows as `recommend`, without reasons)."""
-    data = view.fitted.data
-    allowed = allowed_items(data, where)
-    check_number(n)
-    for start in range(0, len(data.users), USERS_A_BLOCK):
-        rows = np.arange(start, min(start + USERS_A_BLOCK, len(data.users)))
-        found = stored(view, rows, exclude).best(view, n, allowed)
-        for row, items, scores in zip(rows.tolist(), *found):
-            yield data.users[row], _rows(data, items, scores)
+    """The best items of every user, block by block: pairs (user, rows as `recommend` gives them)."""
+    return Asked.of(view, n, where, because, reasons).every(view, exclude)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of recommendations, checked once for all shoppers.
+
+    Attributes
+    ----------
+    n : int
+    allowed : (I,) bool
+    because : Because or None
+        Items are ranked by this attribute.
+    reasons, demanded : bool
+        Whether rows get reasons, and whether it is an error where they can't be had.
+    """
+
+    n: int
+    allowed: np.ndarray
+    because: Because | None
+    reasons: bool
+    demanded: bool
+
+    @classmethod
+    def of(cls, view: View, n: int, where: Where | None, because: str | None, reasons: bool | None) -> Asked:
+        """Check what was asked of a view; see `Model.recommend`."""
+        check_number(n)
+        allowed = allowed_items(view.fitted.data, where)
+        ranked_by = None if because is None else Because.asked(view, because, allowed)
+        return cls(n, allowed, ranked_by, has_reasons(view, reasons), reasons is True)
+
+    def every(self, view: View, exclude: Sequence[str]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+        """Every user and the answer, block by block."""
+        stored(view, np.zeros(0, np.int64), exclude)  # wrong parts are refused now, not at the first row
+        return self._blocks(view, exclude)
+
+    def _blocks(self, view: View, exclude: Sequence[str]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+        users = view.fitted.data.users
+        for start in range(0, len(users), USERS_A_BLOCK):
+            rows = np.arange(start, min(start + USERS_A_BLOCK, len(users)))
+            for row, found in zip(rows.tolist(), self.rows(view, stored(view, rows, exclude))):
+                yield users[row], found
+
+    def rows(self, view: View, shoppers: Shoppers) -> list[list[dict[str, Any]]]:
+        """The answer for each shopper."""
+        column = None
+        if self.because is None:
+            best = shoppers.best(view, self.n, self.allowed)
+        else:
+            best, column = self.because.best(view, shoppers, self.n), self.because.column
+        found = [_rows(view.fitted.data, items, scores) for items, scores in zip(*best)]
+        if self.reasons:
+            try:
+                reasons = reasons_of(view, shoppers, best[0], column)
+            except DataError as problem:  # rows that nobody had read before
+                if self.demanded:
+                    raise
+                view.remark(f"There are no reasons: {problem.message}")
+                return found
+            for rows, of_shopper in zip(found, reasons):
+                for row, own in zip(rows, of_shopper):
+                    row["because"] = own
+        return found
 
 
 def explain(view: View, shopper: Shoppers, item_row: int) -> dict[str, Any]:
@@ -165,24 +224,3 @@ def _terms(
     felt = sensitivities(parameters, record, shopper.visual(view)[0])
     values = view.values(item_rows)
     return [terms_of(parameters, latent, int(item), record, felt, v) for item, v in zip(item_rows, values)]
-
-
-def _because(
-    view: View, shopper: Shoppers, feature: str, n: int, allowed: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Items ranked by one attribute's contribution alone, then by the score; with their scores."""
-    parameters, record = view.parameters, view.fitted.features
-    found = view.views.find_features()
-    assert isinstance(parameters, VisualParameters) and record is not None
-    column = found.column(feature)
-    weight = float(sensitivities(parameters, record, shopper.visual(view)[0]).centred[column])
-    value = (
-        found.matrix[:, column][found.rows_of_all(view.fitted.data.items)].astype(np.float64) * found.scale
-    )
-    scores = shopper.scores(view)[0]
-    candidates = np.flatnonzero(allowed & (value != 0))
-    candidates = candidates[~np.isin(candidates, shopper.owned[1])]
-    if not len(candidates):
-        raise DataError(f"No item is left that has '{found.names[column]}'.", f"Widen {parameter('where')}.")
-    order = np.lexsort((candidates, -scores[candidates], -weight * value[candidates]))[:n]
-    return candidates[order], scores[candidates[order]]

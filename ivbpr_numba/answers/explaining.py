@@ -20,57 +20,65 @@ if TYPE_CHECKING:
 __all__ = ["Sensitivities", "sensitivities", "terms_of"]
 
 
+ALL = 1e-3  # an item's share in a complete group is within this of 1
+
+
 @dataclass(frozen=True)
 class Sensitivities:
-    """How one user's score answers to the stored values v of an item, all float64.
+    """How the scores of one user, or of m, answer to the stored values v of an item, all float64.
 
     Attributes
     ----------
-    you, everyone : (F,)
-        Centred parts by θ_u and by β; their sum is s̃.
-    level : (G,)
+    you : (F,) or (m, F)
+        Centred parts by θ_u.
+    everyone : (F,)
+        Centred parts by β; the sum of both is s̃.
+    level : (G,) or (m, G)
         c_g of each exclusive group, 0 for the others.
-    offset : float
+    offset : () or (m,)
         −Σ_k s_k shift_k: the same for every item.
     """
 
     you: np.ndarray
     everyone: np.ndarray
     level: np.ndarray
-    offset: float
+    offset: np.ndarray | float
 
     @property
     def centred(self) -> np.ndarray:
-        """s̃ (F,)."""
+        """s̃, (F,) or (m, F)."""
         return self.you + self.everyone
 
 
 def sensitivities(parameters: VisualParameters, record: FeatureRecord, theta: np.ndarray) -> Sensitivities:
-    """s̃ of a user: s_k = (θ_u · E_k + β_k) · multiplier_k, centred within exclusive groups.
+    """s̃ of users: s_k = (θ_u · E_k + β_k) · multiplier_k, centred within exclusive groups.
 
     Parameters
     ----------
     parameters : VisualParameters
     record : FeatureRecord
-    theta : (D,)
-        θ_u, stored or steered.
+    theta : (D,) or (m, D)
+        θ_u, stored or steered, of one user or of several; the bits of each are the same.
     """
     multiplier = record.scaling.multiplier.astype(np.float64)
     theta = theta.astype(np.float64)
-    # Summed by row, without BLAS: the same bits for any number of threads.
-    you = (theta[:, None] * parameters.embedding.astype(np.float64)).sum(axis=0) * multiplier
+    # Summed by row, without BLAS: the same bits for any number of threads and of users.
+    you = np.zeros((*theta.shape[:-1], len(multiplier)))
+    for d, row in enumerate(parameters.embedding.astype(np.float64)):
+        you += theta[..., d, None] * row
+    you *= multiplier
     everyone = parameters.visual_bias.astype(np.float64) * multiplier
-    offset = -float(((you + everyone) * record.scaling.shift.astype(np.float64)).sum())
-    level = np.zeros(len(record.groups))
+    offset = -((you + everyone) * record.scaling.shift.astype(np.float64)).sum(axis=-1)
+    level = np.zeros((*theta.shape[:-1], len(record.groups)))
     mean = record.scaling.mean.astype(np.float64)
     for g, group in enumerate(record.groups):
         part = slice(group.offset, group.offset + group.size)
         weight = mean[part].sum()
         if group.exclusive and weight > 0:
             for values in (you, everyone):
-                centre = float((mean[part] * values[part]).sum() / weight)
-                values[part] -= centre
-                level[g] += centre
+                centre = (mean[part] * values[..., part]).sum(axis=-1) / weight
+                values[..., part] -= centre[..., None]
+                level[..., g] += centre
     return Sensitivities(you, everyone, level, offset)
 
 
@@ -97,8 +105,9 @@ def terms_of(
     Returns
     -------
     list of dict
-        ``term kind contribution``; attributes also ``you`` and ``everyone``. Item bias and latent part
-        first, attributes by the size of their contribution, levels last.
+        ``term kind contribution``; attributes also ``you`` and ``everyone``, levels ``every_item``: whether
+        the term is the same for every item, so that it changes no ranking, or only for those that have the
+        group. Item bias and latent part first, attributes by the size of their contribution, levels last.
     """
     terms: list[dict[str, Any]] = []
     if isinstance(parameters, PopularityParameters):
@@ -115,12 +124,15 @@ def terms_of(
     for k in present[np.argsort(-size[present], kind="stable")].tolist():
         term = _term(record.names[k], "attribute", float(you[k] + everyone[k]))
         terms.append({**term, "you": float(you[k]), "everyone": float(everyone[k])})
+    mean = record.scaling.mean.astype(np.float64)
     for group, level in zip(record.groups, felt.level.tolist()):
-        share = float(v[group.offset : group.offset + group.size].sum())
+        part = slice(group.offset, group.offset + group.size)
+        share = float(v[part].sum())
         if level and share:
-            terms.append(_term(group.name, "level", level * share))
+            complete = bool(abs(mean[part].sum() - 1) < ALL)
+            terms.append({**_term(group.name, "level", level * share), "every_item": complete})
     if felt.offset:
-        terms.append(_term("offset", "level", felt.offset))
+        terms.append({**_term("offset", "level", float(felt.offset)), "every_item": True})
     return terms
 
 

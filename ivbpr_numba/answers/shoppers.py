@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ivbpr_numba.answers.views import View
-from ivbpr_numba.errors import UsageError, did_you_mean
+from ivbpr_numba.errors import DataError, UsageError, did_you_mean
 from ivbpr_numba.parameters import VisualParameters
 from ivbpr_numba.ranking import RowScorer, scores_of_vectors, top_of_vectors
 from ivbpr_numba.ranking import scores as scores_of_rows
@@ -18,7 +18,7 @@ from ivbpr_numba.ranking import top as top_of_rows
 if TYPE_CHECKING:
     from ivbpr_numba.datasets.dataset import Dataset
 
-__all__ = ["PARTS", "Shoppers", "owned_items", "stored"]
+__all__ = ["PARTS", "Shoppers", "owned_items", "row_of_user", "stored", "users_to_try"]
 
 PARTS = ("train", "valid", "test")
 
@@ -70,6 +70,29 @@ class Shoppers:
         if self.rows is None:
             raise UsageError(f"{view.fitted.name} knows shoppers by their row alone.", "Ask another model.")
         return self.rows
+
+
+def users_to_try(data: Dataset, where: object = "MODEL") -> str:
+    """A hint that names users of the data; `where` is the file that `ivbpr inspect` is to list."""
+    count = len(data.users)
+    rows = dict.fromkeys((count // 4, count // 2, 3 * count // 4))
+    named = ", ".join(f"'{data.users[row]}'" for row in rows)
+    return f"Users to try: {named}; more with 'ivbpr inspect {where} --users 5'."
+
+
+def row_of_user(data: Dataset, user: object, where: object = "MODEL") -> int:
+    """Row of a user by id; `where` as for `users_to_try`.
+
+    Raises
+    ------
+    DataError
+        An unknown user; the hint names a near miss and some who are there.
+    """
+    try:
+        return data.users.row(user)
+    except DataError as problem:
+        hints = (problem.hint, users_to_try(data, where))
+        raise DataError(problem.message, " ".join(filter(None, hints))) from None
 
 
 def stored(view: View, rows: np.ndarray, exclude: Sequence[str] = PARTS) -> Shoppers:

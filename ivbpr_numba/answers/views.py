@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,9 +26,10 @@ from ivbpr_numba.ranking import (
 from ivbpr_numba.readers.times import parse_moment
 
 if TYPE_CHECKING:
+    from ivbpr_numba.datasets.dataset import Dataset
     from ivbpr_numba.features.features import Features
 
-__all__ = ["View", "Views"]
+__all__ = ["View", "Views", "outside_the_data"]
 
 
 @dataclass
@@ -42,12 +45,15 @@ class Views:
         Their rows for the items of the data, once they were needed.
     style : (N, I, D + 1) float32 or None
         [θ_i, β · f_i] of every epoch and item (N = 1 without time), once it was computed or read.
+    damage : str or None
+        What is wrong with the recorded features, where `style` makes them dispensable.
     """
 
     fitted: Fitted
     found: Features | None = None
     source: FeatureInput | None = None
     style: np.ndarray | None = None
+    damage: str | None = None
     _scorer: Scorer | None = None
 
     def find_features(self, given: Features | None = None) -> Features:
@@ -79,7 +85,7 @@ class Views:
             self.find_features(features)
         if self._scorer is None:
             if record is not None and self.found is None and self.style is not None:
-                record.refuse_changed()
+                self.damage = record.refuse_others()
             self._scorer = self._make()
         return self._scorer
 
@@ -112,6 +118,11 @@ class Views:
         features : Features, optional
             See `scorer`.
 
+        Warns
+        -----
+        UserWarning
+            The time lies outside the data, or the recorded features are damaged; see `View.remarks`.
+
         Raises
         ------
         UsageError
@@ -123,10 +134,18 @@ class Views:
                 f"{self.fitted.name} knows no time, so {parameter('at')} means nothing to it.",
                 "Leave it out.",
             )
-        now, epoch = at_time(scorer, None if moment is None else parse_moment(moment))
+        seconds = None if moment is None else parse_moment(moment)
+        now, epoch = at_time(scorer, seconds)
         if isinstance(parameters, TemporalParameters) and epoch is not None:
             parameters = parameters.at(epoch)
-        return View(self, now, parameters, epoch)
+        view = View(self, now, parameters, epoch)
+        if self.damage is not None:
+            view.remark(f"Scores are kept in the model, so they stand; there are no reasons: {self.damage}")
+        if seconds is not None and isinstance(scorer, TemporalScorer):
+            outside = outside_the_data(self.fitted.data, seconds, scorer.edges)
+            if outside:
+                view.remark(outside)
+        return view
 
 
 @dataclass(frozen=True)
@@ -141,12 +160,20 @@ class View:
     parameters : Parameters
         Without time: those of the epoch.
     epoch : int or None
+    remarks : list of str
+        What a reader of the answers must know, as sentences; each was also a `UserWarning`.
     """
 
     views: Views
     scorer: VectorScorer | RowScorer
     parameters: Parameters
     epoch: int | None = None
+    remarks: list[str] = field(default_factory=list)
+
+    def remark(self, text: str) -> None:
+        """Say something beside the answers."""
+        self.remarks.append(text)
+        warnings.warn(text, stacklevel=4)
 
     @property
     def fitted(self) -> Fitted:
@@ -158,3 +185,29 @@ class View:
         found = self.views.find_features()
         rows = found.items.find(self.fitted.data.items.values[np.asarray(item_rows, dtype=np.int64)])
         return found.take(rows).astype(np.float64) * found.scale
+
+
+def outside_the_data(data: Dataset, seconds: int, edges: np.ndarray) -> str:
+    """A sentence where a moment lies before the first or after the last purchase; else empty.
+
+    Parameters
+    ----------
+    data : Dataset
+    seconds : int
+    edges : (N + 1,) int64
+        Of the epochs.
+    """
+    times = np.concatenate([part.times for part in (data.train, data.valid, data.test)])
+    first, last = int(times.min()), int(times.max())
+    if first <= seconds <= last:
+        return ""
+    where = f"before the first purchase ({_date(first)})"
+    answering = f"the first epoch, until {_date(int(edges[1]) - 1)}"
+    if seconds > last:
+        where = f"after the last purchase ({_date(last)})"
+        answering = f"the last epoch, from {_date(int(edges[-2]))} on"
+    return f"{_date(seconds)} lies {where}; {answering}, answers."
+
+
+def _date(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).date().isoformat()

@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import orjson
+import numpy as np
 
 from ivbpr_numba.answers import answers
-from ivbpr_numba.answers.shoppers import PARTS
-from ivbpr_numba.documents.document import Document, schema_of
-from ivbpr_numba.store.atomic import PathLike, write_bytes
+from ivbpr_numba.answers.answers import Asked
+from ivbpr_numba.answers.shoppers import PARTS, row_of_user, stored
+from ivbpr_numba.documents.document import Document
 
 if TYPE_CHECKING:
     from ivbpr_numba.features.features import Features
     from ivbpr_numba.models.base import Model
 
-__all__ = ["explain", "recommend", "recommend_all", "score", "similar"]
+__all__ = [
+    "attributes_text",
+    "because_text",
+    "explain",
+    "likely",
+    "percent",
+    "recommend",
+    "score",
+    "score_many",
+    "similar",
+    "users_text",
+]
 
 BRIEF = ("rank", "item", "score")
-PIECE = 1 << 20  # characters that are written at once
+STANDING = ("score", "rank", "of", "percentile")  # of a product among the items that a user doesn't have
+SHOWN = 12  # attributes of a photo that are named; JSON has all
+LEAST = 0.05  # probability of an attribute worth naming
 
 Where = Mapping[str, Sequence[str]]
 
@@ -35,22 +46,36 @@ def recommend(
     where: Where | None = None,
     because: str | None = None,
     exclude: Sequence[str] = PARTS,
-    reasons: bool = True,
+    reasons: bool | None = None,
     reasons_in_rows: bool = False,
     features: Features | None = None,
 ) -> Document:
     """The best items for a user; see `Model.recommend`.
+
+    Its content has ``notes``, sentences about the ranking, and ``warnings``, what a reader must know.
 
     Parameters
     ----------
     reasons_in_rows : bool
         Whether the rows have a column ``because``, the reasons as one text.
     """
-    items = model.recommend(
-        user, n, at=at, where=where, because=because, exclude=exclude, reasons=reasons, features=features
-    )
-    users = model.data_.users
-    content = {"user": users[users.row(user)], "at": at, "model": model.name, "items": items}
+    data = model.data_
+    row = row_of_user(data, user)
+    view = model.view(at, features)
+    shopper = stored(view, np.array([row]), exclude)
+    asked = Asked.of(view, n, where, because, reasons)
+    items = asked.rows(view, shopper)[0]
+    note = ""
+    if asked.because is not None:
+        note = asked.because.ties(data.items.find([item["item"] for item in items]), shopper.owned[1])
+    content = {
+        "user": data.users[row],
+        "at": at,
+        "model": model.name,
+        "items": items,
+        "notes": [note] if note else [],
+        "warnings": view.remarks,
+    }
     return Document("recommend", content, _flat(items, reasons_in_rows), columns=BRIEF)
 
 
@@ -67,55 +92,76 @@ def similar(
 def explain(
     model: Model, user: object, item: object, *, at: object = None, features: Features | None = None
 ) -> Document:
-    """The terms of one score; see `Model.explain`."""
-    found = model.explain(user, item, at=at, features=features)
-    return Document("explain", {**found, "at": at, "model": model.name}, found["terms"])
+    """The terms of one score; see `Model.explain`. Its content has ``warnings``, what a reader must know."""
+    data = model.data_
+    row, item_row = row_of_user(data, user), data.items.row(item)
+    view = model.view(at, features)
+    found = answers.explain(view, stored(view, np.array([row])), item_row)
+    content = {"user": data.users[row], **found, "at": at, "model": model.name, "warnings": view.remarks}
+    return Document("explain", content, found["terms"])
 
 
 def score(found: Mapping[str, Any]) -> Document:
     """A product nobody has bought yet, from what `questions.new_item.judge` returned, without its notes."""
     content = {key: value for key, value in found.items() if key != "notes"}
-    keys = ("user", "score", "rank", "of", "percentile")
+    keys = ("user", *STANDING)
     if found["user"] is None:
         return Document("score", content, found["users"], columns=keys)
     row = {"image": ", ".join(found["images"]), **{key: found[key] for key in keys}}
     return Document("score", content, [row])
 
 
-def recommend_all(
-    model: Model,
-    out: PathLike,
-    n: int = 10,
-    *,
-    at: object = None,
-    where: Where | None = None,
-    exclude: Sequence[str] = PARTS,
-    features: Features | None = None,
-    lines: bool = False,
-) -> Document:
-    """Write the best items of every user to a file, user by user, and tell how many there are.
+def score_many(found: Mapping[str, Any]) -> Document:
+    """Many products nobody has bought yet: what `questions.new_items.judge_many` found, without its notes.
 
-    Parameters
-    ----------
-    out : path
-    lines : bool
-        A JSON document of layout ``ivbpr.recommend/1`` for every user; else CSV: ``user,rank,item,score``.
-
-    Raises
-    ------
-    UsageError, DataError
-        As `Model.recommend`.
-    EnvironmentProblem
-        The file can't be written.
+    A row a product: ``item images attributes``, the attributes as one text; then ``user score rank of
+    percentile``, or ``users``, those who would like it most as one text.
     """
-    found = answers.recommend_all(model.view(at, features), n, where=where, exclude=exclude)
-    row: dict[str, Any] = {"out": str(out), "users": 0, "rows": 0}
-    counted = _counted(found, row)
-    write_bytes(out, _pieces(_as_lines(counted) if lines else _as_csv(counted)))
-    return Document("recommend-all", row, [row])
+    content = {key: value for key, value in found.items() if key != "notes"}
+    rows = [product_row(product) for product in found["products"]]
+    return Document("score", content, rows, columns=("item", "images", "attributes"))
 
 
-Found = Iterable[tuple[str, list[dict[str, Any]]]]
+def product_row(product: Mapping[str, Any]) -> dict[str, Any]:
+    """A product as a row of `score_many`."""
+    row = {
+        "item": product["item"],
+        "images": ", ".join(product["images"]),
+        "attributes": attributes_text(product["attributes"]),
+    }
+    if product["user"] is not None:
+        return row | {key: product[key] for key in ("user", *STANDING)}
+    return row | {"users": users_text(product["users"])}
+
+
+def likely(attributes: Sequence[Mapping[str, Any]], most: int = SHOWN) -> list[Mapping[str, Any]]:
+    """The attributes that may well be there, at most so many, of those seen in a photo."""
+    return [one for one in attributes if one["value"] >= LEAST][:most]
+
+
+def attributes_text(attributes: Sequence[Mapping[str, Any]], most: int = SHOWN) -> str:
+    """The same as one text."""
+    return ", ".join(f"{one['feature']} {one['value']:.2f}" for one in likely(attributes, most))
+
+
+def users_text(users: Sequence[Mapping[str, Any]]) -> str:
+    """Users who would like a product as one text."""
+    return ", ".join(f"{one['user']} ({percent(one['percentile'])})" for one in users)
+
+
+def percent(share: float) -> str:
+    """A share as people read it: ``99.6 %``."""
+    return f"{100 * share:.1f} %"
+
+
+def because_text(reasons: Sequence[Mapping[str, Any]]) -> str:
+    """Reasons as one text."""
+    return ", ".join(f"{reason['term']} {signed(reason['contribution'])}" for reason in reasons)
+
+
+def signed(value: float) -> str:
+    """With two decimals and its sign; what rounds to nothing has none below it."""
+    return f"{round(value, 2) + 0.0:+.2f}"
 
 
 def _flat(items: Sequence[dict[str, Any]], with_reasons: bool = False) -> list[dict[str, Any]]:
@@ -126,42 +172,5 @@ def _flat(items: Sequence[dict[str, Any]], with_reasons: bool = False) -> list[d
     rows = [{name: item[name] for name in columns} for item in items]
     if with_reasons:
         for row, item in zip(rows, items):
-            row["because"] = ", ".join(f"{t['term']} {t['contribution']:+.2f}" for t in item["because"])
+            row["because"] = because_text(item["because"])
     return rows
-
-
-def _counted(found: Found, row: dict[str, Any]) -> Found:
-    for user, items in found:
-        row["users"] += 1
-        row["rows"] += len(items)
-        yield user, items
-
-
-def _pieces(texts: Iterable[str]) -> Iterator[bytes]:
-    """The same in larger pieces."""
-    kept, size = [], 0
-    for text in texts:
-        kept.append(text)
-        size += len(text)
-        if size > PIECE:
-            yield "".join(kept).encode()
-            kept, size = [], 0
-    yield "".join(kept).encode()
-
-
-def _as_csv(found: Found) -> Iterator[str]:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("user", *BRIEF))
-    for user, items in found:
-        writer.writerows((user, item["rank"], item["item"], repr(item["score"])) for item in items)
-        yield text.getvalue()
-        text.seek(0)
-        text.truncate()
-    yield text.getvalue()  # the header, where there is no user
-
-
-def _as_lines(found: Found) -> Iterator[str]:
-    for user, items in found:
-        brief = [{key: item[key] for key in BRIEF} for item in items]
-        yield orjson.dumps({"schema": schema_of("recommend"), "user": user, "items": brief}).decode() + "\n"

@@ -6,15 +6,16 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ivbpr_numba.documents.document import Document
-from ivbpr_numba.questions.results import AucReport, TrendRows
+from ivbpr_numba.questions.results import AucReport, Comparison, Repeats, TrendRows, flat
 from ivbpr_numba.store.atomic import PathLike
 
 if TYPE_CHECKING:
+    from ivbpr_numba.questions.seasons import Seasons
     from ivbpr_numba.questions.trends import Trends
 
-__all__ = ["auc", "fit", "trends"]
+__all__ = ["auc", "auc_of_several", "compare", "fit", "report", "trends"]
 
-REACHED = ("iterations", "best_iteration", "valid_auc", "seconds", "payload_sha256")
+REACHED = ("iterations", "best_iteration", "valid_auc", "seconds", "compile_seconds", "payload_sha256")
 
 
 def fit(model: str, out: PathLike, end: Mapping[str, Any]) -> Document:
@@ -33,14 +34,67 @@ def fit(model: str, out: PathLike, end: Mapping[str, Any]) -> Document:
     return Document("fit", row, [row])
 
 
-def auc(report: AucReport) -> Document:
-    """What `questions.auc.auc` found, without its warnings; a row a scorer and setting, the model first."""
-    content = {key: value for key, value in report.items() if key != "warnings"}
-    return Document("auc", content, report.rows())
+def auc(report: AucReport, repeats: Repeats | None = None) -> Document:
+    """What `questions.auc.auc` found, without its warnings; a row a scorer and setting, the model first.
+
+    Parameters
+    ----------
+    report : AucReport
+    repeats : Repeats, optional
+        What `questions.repeating.repeat` found: the document's key ``repeat``, and rows with a ``run``.
+    """
+    content, rows = _without_warnings(report), report.rows()
+    if repeats is not None:
+        content["repeat"] = {key: value for key, value in repeats.items() if key != "model"}
+        rows = [*({"run": None, **row} for row in rows), *repeats.rows()]
+    return Document("auc", content, rows)
 
 
-def trends(found: Trends, users: str = "all", plot: PathLike | None = None) -> Document:
-    """What `questions.trends.measure` found.
+def auc_of_several(documents: Mapping[str, Document]) -> Document:
+    """The same of several models, by file: their documents as a list ``models``, the rows with the file."""
+    content = {"models": [{"file": file, **found.content} for file, found in documents.items()]}
+    rows = [{"file": file, **row} for file, found in documents.items() for row in found.rows]
+    return Document("auc", content, rows)
+
+
+def compare(found: Comparison, again: Mapping[str, Any] | None = None) -> Document:
+    """What `questions.comparing.compare` found, without its warnings.
+
+    The rows are those of the models, in which ``against`` is empty, then those of the pairs, in which it
+    names the model that is subtracted.
+
+    Parameters
+    ----------
+    found : Comparison
+    again : mapping, optional
+        What `questions.repeating.compare_again` found: the document's key ``repeat``, and rows of pairs whose
+        ``run`` is a number or "mean".
+    """
+    content = _without_warnings(found)
+    rows = [{"scorer": row["scorer"], "against": None, **row} for row in found.rows()]
+    rows += map(_of_pair, found["differences"])
+    if again is not None:
+        content["repeat"] = dict(again)
+        rows = [{"run": None, **row} for row in rows]
+        for run in again["runs"]:
+            rows += [{"run": run["run"], **_of_pair(row)} for row in run["differences"]]
+        rows += [{"run": "mean", **_of_pair(row)} for row in again["mean"]]
+    return Document("compare", content, rows)
+
+
+def _of_pair(row: Mapping[str, Any]) -> dict[str, Any]:
+    rest = {key: value for key, value in flat(row).items() if key not in ("a", "b")}
+    return {"scorer": row["a"], "against": row["b"], **rest}
+
+
+def _without_warnings(found: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in found.items() if key != "warnings"}
+
+
+def trends(
+    found: Trends, users: str = "all", plot: PathLike | None = None, told: Seasons | None = None
+) -> Document:
+    """What `questions.trends.measure` found, and `questions.seasons.seasons` told of it.
 
     Parameters
     ----------
@@ -49,12 +103,30 @@ def trends(found: Trends, users: str = "all", plot: PathLike | None = None) -> D
         Whom the response is a mean of: ``all`` or ``active``.
     plot : path, optional
         The figure that was drawn of it.
+    told : Seasons, optional
+        Of the same features.
     """
     rows = TrendRows(found.rows())
     content = {
         "model": found.model,
         "users": users,
         "plot": None if plot is None else str(plot),
+        "seasons": None if told is None else told.facts(),
+        "features": _about_features(found, told),
         "rows": rows,
     }
     return Document("trends", content, rows, columns=TrendRows.COLUMNS)
+
+
+def report(found: Mapping[str, Any]) -> Document:
+    """What `report.write_report` wrote."""
+    row = {**found, **{name: "; ".join(found[name]) for name in ("models", "sections", "notes")}}
+    row["users"] = "; ".join(one["user"] for one in found["users"])
+    return Document("report", dict(found), [row])
+
+
+def _about_features(found: Trends, told: Seasons | None) -> list[dict[str, Any]]:
+    """A row a feature: what overlaps with it (None where that isn't known), its trend and its season."""
+    names = zip(found.features, found.groups)
+    rows = [{"feature": feature, "group": group} for feature, group in names] if told is None else told.rows()
+    return [{**row, "also": None if found.also is None else found.also[k]} for k, row in enumerate(rows)]

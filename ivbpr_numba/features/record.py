@@ -10,6 +10,7 @@ from ivbpr_numba.errors import DataError, IvbprError, UsageError, parameter
 from ivbpr_numba.features.alignment import Scaling
 from ivbpr_numba.features.features import Features
 from ivbpr_numba.features.layout import Group
+from ivbpr_numba.wording import first_of
 
 __all__ = ["FeatureRecord"]
 
@@ -75,7 +76,7 @@ class FeatureRecord:
             if wrong:
                 raise self._none_fits([wrong])
             return given
-        found, wrongs = self._search()
+        found, wrongs, _ = self._search()
         if found is not None:
             return found
         if wrongs:
@@ -85,15 +86,31 @@ class FeatureRecord:
             f"Name them with {parameter('features')}.",
         )
 
-    def refuse_changed(self) -> None:
-        """Raise DataError when there are files at the recorded places, but not the features of the fit."""
-        found, wrongs = self._search()
-        if found is None and wrongs:
-            raise self._none_fits(wrongs)
+    def refuse_others(self) -> str | None:
+        """Refuse a model beside other features than those of its fit, for answers that need none.
 
-    def _search(self) -> tuple[Features | None, list[str]]:
-        """The right features, or what is wrong at each recorded place that exists."""
+        Returns
+        -------
+        str or None
+            What is wrong with the files at the recorded places, where all of them are damaged or unreadable;
+            None where the features are there, or no file is.
+
+        Raises
+        ------
+        DataError
+            One of them holds other features: the model and its features no longer belong together.
+        """
+        found, wrongs, others = self._search()
+        if found is not None or not wrongs:
+            return None
+        if others:
+            raise self._none_fits(wrongs)
+        return f"{'; '.join(wrongs)}."
+
+    def _search(self) -> tuple[Features | None, list[str], bool]:
+        """The right features, or what is wrong at each recorded place that exists; are others at one?"""
         wrongs: list[str] = []
+        others = False
         places = self.places()
         for place in places:
             try:
@@ -102,11 +119,12 @@ class FeatureRecord:
                 if not wrong:
                     if len(places) > 1:
                         features.check()  # before it hides an intact copy
-                    return features, wrongs
+                    return features, wrongs, others
+                others = True
             except IvbprError as problem:
                 wrong = problem.message.rstrip(".")
             wrongs.append(wrong)
-        return None, wrongs
+        return None, wrongs, others
 
     def places(self) -> list[str]:
         """Distinct files at the recorded path, and at the same path from where the model file is now."""
@@ -143,10 +161,9 @@ def _warn_of_nothing(features: Features, scaling: Scaling) -> None:
     if zero.all():
         text = f"Every value of {where} is zero for the items of the fit: nothing can be learned from them."
     elif empty:
-        shown = ", ".join(f"'{name}'" for name in empty[:5]) + (", …" if len(empty) > 5 else "")
         text = (
             f"{len(empty):,} of {len(features.groups):,} groups of {where} are zero for every item of the "
-            f"fit: {shown}."
+            f"fit: {first_of(map(repr, empty))}."
         )
     else:
         return

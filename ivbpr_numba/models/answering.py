@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ivbpr_numba.answers import answers
-from ivbpr_numba.answers.shoppers import PARTS, stored
+from ivbpr_numba.answers.shoppers import PARTS, row_of_user, stored
 from ivbpr_numba.answers.views import View, Views
 from ivbpr_numba.errors import UsageError
 from ivbpr_numba.ranking import RowScorer, Scorer, scores, scores_of_pairs
@@ -151,7 +151,7 @@ class Answering:
         where: Mapping[str, Sequence[str]] | None = None,
         because: str | None = None,
         exclude: Sequence[str] = PARTS,
-        reasons: bool = True,
+        reasons: bool | None = None,
         features: Features | None = None,
     ) -> list[dict[str, Any]]:
         """The best items for a user over the whole catalogue.
@@ -166,11 +166,12 @@ class Answering:
         where : mapping of column to values, optional
             Kept item columns: one of the values in each column.
         because : str, optional
-            A feature: rank by its contribution alone, then by the score.
+            A feature: rank by its contribution alone, then by the score; it stands first in the reasons.
         exclude : sequence of str
             Parts of the split whose items the user already has.
-        reasons : bool
-            Whether visual models add the attributes that raise each score most.
+        reasons : bool, optional
+            Whether visual models add the attributes that raise each score most: True, or it is an error;
+            False; by default where the features are still there, else without them and with a warning.
         features : Features, optional
             Where they aren't at the recorded path.
 
@@ -180,6 +181,11 @@ class Answering:
             ``rank item title score because``; ties in order of the ids. ``pandas.DataFrame`` takes it as
             it is.
 
+        Warns
+        -----
+        UserWarning
+            `at` lies outside the data; there are no reasons, because the features are gone or damaged.
+
         Raises
         ------
         DataError
@@ -187,10 +193,31 @@ class Answering:
         UsageError
             Unknown column, value, feature or part.
         """
-        row = self.views.fitted.data.users.row(user)
+        row = row_of_user(self.views.fitted.data, user)
         view = self.view(at, features)
         shopper = stored(view, np.array([row]), exclude)
         return answers.recommend(view, shopper, n, where=where, because=because, reasons=reasons)
+
+    def recommend_all(
+        self,
+        n: int = 10,
+        *,
+        at: object = None,
+        where: Mapping[str, Sequence[str]] | None = None,
+        because: str | None = None,
+        exclude: Sequence[str] = PARTS,
+        reasons: bool | None = False,
+        features: Features | None = None,
+    ) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+        """The best items of every user, made block by block; the parameters are those of `recommend`.
+
+        Yields
+        ------
+        (str, list of dict)
+            A user and what `recommend` returns for him; the list is empty where nothing is left.
+        """
+        view = self.view(at, features)
+        return answers.recommend_all(view, n, where=where, because=because, exclude=exclude, reasons=reasons)
 
     def explain(
         self, user: object, item: object, *, at: object = None, features: Features | None = None
@@ -202,7 +229,8 @@ class Answering:
         dict
             ``user item title score terms``; a term has ``term kind contribution``, kind being ``item bias``,
             ``latent``, ``attribute`` or ``level``. An attribute's contribution compares with the average item
-            of the catalogue and is split into ``you`` (θ_u) and ``everyone`` (β).
+            of the catalogue and is split into ``you`` (θ_u) and ``everyone`` (β). A level says with
+            ``every_item`` whether it is the same for every item.
 
         Raises
         ------
@@ -210,7 +238,7 @@ class Answering:
             Unknown user or item.
         """
         data = self.views.fitted.data
-        row, item_row = data.users.row(user), data.items.row(item)
+        row, item_row = row_of_user(data, user), data.items.row(item)
         view = self.view(at, features)
         return {"user": data.users[row], **answers.explain(view, stored(view, np.array([row])), item_row)}
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -13,6 +12,7 @@ from ivbpr_numba.errors import UsageError
 from ivbpr_numba.events import Observer
 from ivbpr_numba.fitted.files import FORMAT, identity, refuse_finished, write_fitted
 from ivbpr_numba.fitted.fitted import Fitted, learning_options
+from ivbpr_numba.kernels.compilation import compile_seconds, computing_clock
 from ivbpr_numba.models.answering import Answering
 from ivbpr_numba.models.checkpoint import partial_path
 from ivbpr_numba.models.fitting import Run, Target, start
@@ -205,7 +205,8 @@ class Model(Answering):
                     "iterations": learned.iterations,
                     "best_iteration": learned.best_iteration or None,
                     "valid_auc": self.fitted_.metrics["valid"]["all"]["auc"],
-                    "seconds": round(learned.seconds or time.perf_counter() - run.begun, 3),
+                    "seconds": round(learned.seconds or computing_clock() - run.begun, 3),
+                    "compile_seconds": round(compile_seconds() - run.compiled, 3),
                     "payload_sha256": self.fitted_.payload_sha256,
                 }
             )

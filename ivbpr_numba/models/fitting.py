@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -13,6 +12,7 @@ from typing import Any
 from ivbpr_numba import backends
 from ivbpr_numba.errors import UsageError, parameter
 from ivbpr_numba.events import Event, JsonLines, Observer
+from ivbpr_numba.kernels.compilation import compile_seconds, computing_clock
 from ivbpr_numba.models.checkpoint import Checkpoint, partial_path
 from ivbpr_numba.store.atomic import Lock, PathLike, companions, lock
 
@@ -21,7 +21,7 @@ __all__ = ["Run", "Target", "start"]
 CHECKPOINT_EVERY = 10  # iterations, for a fit without evaluations
 LOG_KEYS = (
     *("epochs", "iteration", "triples", "seconds", "triples_per_second"),
-    *("loss", "valid_auc", "learning_rate", "fallbacks"),
+    *("loss", "valid_auc", "learning_rate", "fallbacks", "compile_seconds"),
 )
 
 
@@ -56,7 +56,9 @@ class Run:
     trial : dict
         What is added to every event; see `of_trial`.
     begun : float
-        Clock at the start, in seconds.
+        Clock of the computing at the start, in seconds.
+    compiled : float
+        What this process had spent compiling by then, in seconds.
     """
 
     facts: dict[str, Any]
@@ -67,7 +69,8 @@ class Run:
     log: JsonLines | None = None
     heading: list[dict[str, Any]] = field(default_factory=list)
     trial: dict[str, Any] = field(default_factory=dict)
-    begun: float = field(default_factory=time.perf_counter)
+    begun: float = field(default_factory=computing_clock)
+    compiled: float = field(default_factory=compile_seconds)
 
     def tell(self, event: Event) -> None:
         """To the observers; evaluations also to the log."""

@@ -21,6 +21,7 @@ from ivbpr_numba.photos.listing import Found, Picture, listed_by_name, listed_by
 from ivbpr_numba.photos.pipeline import cores, in_order
 from ivbpr_numba.photos.sources import Source, open_source
 from ivbpr_numba.store.atomic import PathLike
+from ivbpr_numba.wording import first_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -215,7 +216,7 @@ def _nothing(source: PathLike, listed: Found, by_table: bool) -> DataError:
         picture, reason = listed.missing[0]
         more = f"; {len(listed.missing):,} can't be read, '{picture.name}' for one: {reason}"
     elif listed.others:
-        held = ", ".join(f"{row['files']:,} {row['kind']}" for row in listed.others[:5])
+        held = first_of(f"{row['files']:,} {row['kind']}" for row in listed.others)
         more = f"; it holds {held}"
     hint = f"Files count that end in {', '.join(ENDINGS)}, or that begin as such images do."
     if by_table:

@@ -23,7 +23,7 @@ from ivbpr_numba.photos.kinds import ENDINGS, START
 from ivbpr_numba.photos.zip_names import zip_name
 from ivbpr_numba.store.atomic import PathLike, os_problem
 
-__all__ = ["Listing", "Source", "open_source", "visible"]
+__all__ = ["Listing", "Source", "archive_kind", "open_source", "visible"]
 
 _NO_UTF8 = "its name is not valid UTF-8"
 _BROKEN = (
@@ -108,22 +108,37 @@ def open_source(path: PathLike) -> Source:
             raise UsageError(
                 f"'{path}' is neither a folder nor a regular file.", "Name a folder, tar or zip."
             )
-        with open(path, "rb") as file:
-            head = file.read(512)
+        kind = archive_kind(path)
     except FileNotFoundError:
         raise UsageError(f"The images '{path}' do not exist.", "Check the path.") from None
     except OSError as problem:
         raise os_problem(problem, path, "read") from problem
-    if head[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
+    if kind == "zip":
         return _Zip(path)
-    for codec, mark in _MARKS.items():
-        if head.startswith(mark):
-            return _Tar(path, codec)
-    if head[257:262] == b"ustar" or (head and tarfile.is_tarfile(path)):
-        return _Tar(path, "plain")
+    if kind is not None:
+        return _Tar(path, kind)
     raise DataError(
         f"'{path}' is neither a folder of images nor a tar or zip archive.", "Name a folder, tar or zip."
     )
+
+
+def archive_kind(path: PathLike) -> str | None:
+    """``zip``, or how a tar is compressed (``plain`` where it isn't), by the content; None for other files.
+
+    Raises
+    ------
+    OSError
+        The file can't be read.
+    """
+    with open(path, "rb") as file:
+        head = file.read(512)
+    if head[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
+        return "zip"
+    for codec, mark in _MARKS.items():
+        if head.startswith(mark):
+            return codec
+    is_tar = head[257:262] == b"ustar" or (bool(head) and tarfile.is_tarfile(path))
+    return "plain" if is_tar else None
 
 
 def visible(name: str) -> bool:

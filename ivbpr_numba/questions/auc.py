@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,24 +10,14 @@ import numpy as np
 
 from ivbpr_numba.datasets.dataset import Dataset
 from ivbpr_numba.datasets.scores import open_scores
-from ivbpr_numba.errors import DataError, UsageError, did_you_mean, parameter
+from ivbpr_numba.errors import DataError
+from ivbpr_numba.kernels.compilation import computing_clock
 from ivbpr_numba.kernels.scalar.random import SAMPLE, mix64
+from ivbpr_numba.questions.baselines import baseline_scorer, check_baselines, rule_of
+from ivbpr_numba.questions.metrics import metric_results, parse_metrics
+from ivbpr_numba.questions.protocol import SETTINGS, Protocol, check, check_protocol, unlike, warnings_of
 from ivbpr_numba.questions.results import AucReport
-from ivbpr_numba.ranking import (
-    COLD_BELOW,
-    Counts,
-    ItemSide,
-    Questions,
-    RowScorer,
-    Scorer,
-    VectorScorer,
-    all_and_cold,
-    count,
-    count_by_epoch,
-    item_classes,
-    questions,
-    summary,
-)
+from ivbpr_numba.ranking import COLD_BELOW, Counts, ItemSide, RowScorer, Scorer, VectorScorer, count_by_epoch
 from ivbpr_numba.store.atomic import PathLike, write_bytes
 from ivbpr_numba.worlds.world import truth_vectors
 
@@ -39,23 +27,9 @@ if TYPE_CHECKING:
     from ivbpr_numba.worlds.truth import Truth, TruthVectors
     from ivbpr_numba.worlds.world import World
 
-__all__ = [
-    "BASELINES",
-    "auc",
-    "auc_of_scores",
-    "cosine_scorer",
-    "dataset_of",
-    "judge",
-    "popularity_scorer",
-    "truth_auc",
-]
+__all__ = ["auc", "auc_of_scores", "dataset_of", "judge", "truth_auc"]
 
-SETTINGS = ("all", "cold")
-SPLITS = ("test", "valid")
-TIES = ("strict", "half")
-BASELINES = ("pop", "inverse_popularity", "cosine")
 TRUTH_USERS = 20_000
-MANY_TIES = 0.01  # share of tied pairs above which a strict AUC says little about the ranking
 
 
 def auc(
@@ -93,7 +67,8 @@ def auc(
     per_user : path, optional
         Also write a CSV: ``user,item,time,cold,auc,pairs,ties``.
     metrics : sequence of str
-        ``recall@K``, ``ndcg@K``; ties count against the model.
+        ``recall@K``, ``precision@K``, ``ndcg@K``, ``map@K``, ``mrr@K``; ties count against the model. With
+        one held-out item a user: see `questions.metrics`.
     baselines : sequence of str
         ``pop``, ``cosine``; ``inverse_popularity`` is always there.
 
@@ -101,8 +76,9 @@ def auc(
     -------
     AucReport
         A dictionary: ``model split ties``; for each setting, and for ``stratified``, ``auc users pairs
-        tied_pairs stderr ci95``; ``baselines``; ``seconds``; ``warnings``. Its method `to_frame` gives a row
-        for each scorer and setting.
+        tied_pairs stderr ci95``; ``metrics``, if any were asked for: for each, and each setting but
+        ``stratified``, ``value stderr users``; ``baselines``, each with the same keys; ``seconds``;
+        ``warnings``. Its method `to_frame` gives a row for each scorer and setting.
 
     Raises
     ------
@@ -111,7 +87,7 @@ def auc(
     DataError
         Data or features are not those of the fit.
     """
-    _check_same(model, data)
+    refuse_other_data(model, data)
     data = data if data is not None else model.views.fitted.data
     if "cosine" in baselines and features is None and model.features_ is not None:
         features = model.find_features()
@@ -166,137 +142,58 @@ def judge(
     baselines: Sequence[str] = (),
 ) -> AucReport:
     """Judge a scorer; see `auc`. `make_scorer` is called once the options are known to be right."""
-    _check("setting", settings, SETTINGS)
-    _check("split", [split], SPLITS)
-    _check("rule for ties", [ties], TIES)
-    _check("baseline", baselines, BASELINES)
-    wanted = [_parse_metric(metric) for metric in metrics]
-    if cold_below < 0:
-        raise UsageError(f"{parameter('cold_below', cold_below)} is negative.", "Give 0 or more.")
-    if "cosine" in baselines and features is None:
-        raise UsageError("The baseline 'cosine' needs features.", f"Give them with {parameter('features')}.")
-    begun = time.perf_counter()
-    asked, trained = questions(data, split), data.train_counts
-    classes = item_classes(trained)
-    cold = trained[asked.targets] < cold_below
-    scorer = make_scorer()
-    counts = count(scorer, asked, classes)
+    check("setting", settings, SETTINGS)
+    check_protocol(split, ties, cold_below)
+    wanted = parse_metrics(metrics)
+    named = list(dict.fromkeys([*baselines, "inverse_popularity"]))
+    check_baselines(named, features)
+    begun = computing_clock()
+    protocol = Protocol.of(data, split, ties, cold_below)
+    masks = {name: mask for name, mask in protocol.masks.items() if name in settings}
+    counts = protocol.count(make_scorer())
     report = AucReport(model=name, split=split, ties=ties)
-    report |= _settings(counts, cold, settings, ties, cold_below)
-    for metric, value in zip(metrics, wanted):
-        report.setdefault("metrics", {})[metric] = _metric(counts, *value)
+    report |= protocol.results(counts, settings)
+    if wanted:
+        report["metrics"] = metric_results(wanted, counts, masks)
     report["baselines"] = {}
-    for baseline in dict.fromkeys([*baselines, "inverse_popularity"]):
-        rule = "half" if baseline == "inverse_popularity" else ties
-        found = count(_baseline(baseline, data, features), asked, classes)
-        report["baselines"][baseline] = _settings(found, cold, settings, rule, None)
-    report["seconds"] = round(time.perf_counter() - begun, 3)
-    report["warnings"] = list(_warnings(report, settings))
+    for baseline in named:
+        found = protocol.count(baseline_scorer(baseline, data, features))
+        results = protocol.results(found, settings, rule_of(baseline, ties), own=False)
+        report["baselines"][baseline] = results
+        if wanted:
+            results["metrics"] = metric_results(wanted, found, masks)
+    report["seconds"] = round(computing_clock() - begun, 3)
+    report["warnings"] = list(warnings_of(report, settings, ties))
     if per_user is not None:
-        write_bytes(per_user, _per_user(data, asked, counts, cold, ties))
+        write_bytes(per_user, _per_user(protocol, counts))
     return report
 
 
-def _check(what: str, given: Iterable[str], known: Sequence[str]) -> None:
-    for name in given:
-        if name not in known:
-            hint = did_you_mean(name, known) or f"Use {' or '.join(known)}."
-            raise UsageError(f"Unknown {what} '{name}'.", hint)
+def refuse_other_data(model: Model, data: Dataset | None) -> None:
+    """Refuse a dataset that isn't that of the model's fit, as far as questions are concerned.
 
-
-def _parse_metric(text: str) -> tuple[str, int]:
-    found = re.fullmatch(r"(recall|ndcg)@([1-9][0-9]*)", text)
-    if not found:
-        raise UsageError(f"Unknown metric '{text}'.", "Use recall@K or ndcg@K, for example recall@10.")
-    return found[1], int(found[2])
-
-
-def _check_same(model: Model, data: Dataset | None) -> None:
-    if data is None:
-        return
-    own, other = model.views.fitted.data.objects(), data.objects()
-    for path in own:
-        if path.startswith(("/ids/", "/split/")) and not np.array_equal(own[path], other[path]):
-            raise DataError(
-                f"The dataset is not that of the {model.name} model's fit: {path.lstrip('/')} differs.",
-                "Name that dataset, or fit the model again.",
-            )
-
-
-def _settings(
-    counts: Counts, cold: np.ndarray, settings: Sequence[str], ties: str, cold_below: int | None
-) -> dict[str, Any]:
-    """All, cold and stratified results of one scorer."""
-    both = all_and_cold(counts, cold, ties, cold_below)
-    found: dict[str, Any] = {name: both[name] for name in SETTINGS if name in settings}
-    found["stratified"] = summary(*counts.auc(ties, stratified=True))
-    return found
-
-
-def _metric(counts: Counts, name: str, k: int) -> float | None:
-    """Mean of 1[r ≤ k] (recall) or 1[r ≤ k] / log₂(1 + r) (ndcg) over the users with a candidate."""
-    rank = counts.rank()[counts.pairs.sum(axis=1) > 0]
-    if not len(rank):
-        return None
-    hit = rank <= k
-    return float(np.mean(hit if name == "recall" else hit / np.log2(1.0 + rank)))
-
-
-def _warnings(report: dict[str, Any], settings: Sequence[str]) -> Iterator[str]:
-    for setting in settings:
-        found = report[setting]
-        if found["users"] == 0:
-            yield f"No user to judge ({setting}): no held-out item of this kind has a candidate."
-        elif found["tied_pairs"] > MANY_TIES * found["pairs"]:
-            share = found["tied_pairs"] / found["pairs"]
-            worth = "nothing" if report["ties"] == "strict" else "one half"
-            rule = f"the rule for ties is '{report['ties']}'"
-            yield f"{share:.1%} of the pairs ({setting}) are ties and count {worth}: {rule}."
-
-
-def _baseline(name: str, data: Dataset, features: Features | None) -> Scorer:
-    if name == "cosine":
-        assert features is not None
-        return cosine_scorer(data, features)
-    return popularity_scorer(data, inverse=name == "inverse_popularity")
-
-
-def popularity_scorer(data: Dataset, inverse: bool = False) -> VectorScorer:
-    """Score by the number of training pairs, or by its negative."""
-    bias = data.train_counts.astype(np.float32)
-    nothing = np.zeros((len(data.users), 0), np.float32)
-    return VectorScorer(nothing, ItemSide(np.zeros((len(bias), 0), np.float32), -bias if inverse else bias))
-
-
-def cosine_scorer(data: Dataset, features: Features) -> VectorScorer:
-    """Mean over a user's training items of the cosine with the candidate, features scaled by √idf.
-
-    Nothing is learned: it shows what content alone is worth (model specification 5).
+    Raises
+    ------
+    DataError
     """
-    values = features.values(features.rows_of_all(data.items))
-    n_items = len(values)
-    having = np.count_nonzero(values > 0, axis=0)
-    values *= np.sqrt(np.maximum(np.log(n_items / (1.0 + having)), 0.0)).astype(np.float32)
-    norms = np.sqrt(np.square(values, dtype=np.float64).sum(axis=1))
-    values /= np.where(norms > 0, norms, 1.0)[:, None].astype(np.float32)
-    train = data.train
-    users = np.zeros((len(data.users), values.shape[1]), np.float32)
-    np.add.at(users, train.users, values[train.indices])
-    users /= np.maximum(np.diff(train.indptr), 1)[:, None]
-    return VectorScorer(users, ItemSide(values, np.zeros(n_items, np.float32)))
+    different = "" if data is None else unlike(model.views.fitted.data, data)
+    if different:
+        raise DataError(
+            f"The dataset is not that of the {model.name} model's fit: {different}.",
+            "Name that dataset, or fit the model again.",
+        )
 
 
-def _per_user(
-    data: Dataset, asked: Questions, counts: Counts, cold: np.ndarray, ties: str
-) -> Iterator[bytes]:
+def _per_user(protocol: Protocol, counts: Counts) -> Iterator[bytes]:
     """Lines of the CSV, one per user with a candidate."""
     import csv
     import io
 
+    data, asked, cold = protocol.data, protocol.asked, protocol.cold
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("user", "item", "time", "cold", "auc", "pairs", "ties"))
-    values, pairs, tied = counts.auc(ties)
+    values, pairs, tied = counts.auc(protocol.ties)
     for n in range(len(asked.users)):
         if pairs[n] == 0:
             continue
@@ -330,17 +227,17 @@ def truth_auc(truth: Truth, data: Dataset, split: str = "test", users: int = TRU
         ``with_time`` (the utility at the moment of the held-out purchase) and ``without_time`` (averaged
         over epochs by volume): for each ``all cold stratified`` as `auc` gives them. ``users``: asked.
     """
-    asked, trained = questions(data, split), data.train_counts
-    if len(asked.users) > users:
+    protocol = Protocol.of(data, split)
+    if len(protocol.asked.users) > users:
         generator = np.random.Generator(np.random.PCG64(mix64(0, SAMPLE)))
-        asked = asked.part(np.sort(generator.choice(len(asked.users), users, replace=False)))
-    classes, cold = item_classes(trained), trained[asked.targets] < COLD_BELOW
+        protocol = protocol.part(np.sort(generator.choice(len(protocol.asked.users), users, replace=False)))
+    asked = protocol.asked
     found: dict[str, Any] = {"users": len(asked.users)}
     for name, with_time in (("with_time", True), ("without_time", False)):
         vectors = truth_vectors(truth, data.users.values, data.items.values, with_time)
         epochs = truth.epoch_of(asked.times) if with_time else np.zeros(len(asked.users), np.int64)
-        counts = count_by_epoch(partial(_true_scorer, vectors), epochs, asked, classes)
-        found[name] = _settings(counts, cold, SETTINGS, "strict", COLD_BELOW)
+        counts = count_by_epoch(partial(_true_scorer, vectors), epochs, asked, protocol.classes)
+        found[name] = protocol.results(counts)
     return found
 
 

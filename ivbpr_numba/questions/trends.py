@@ -10,7 +10,7 @@ The room is not named after its function `trends`: importing it would put the mo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -64,6 +64,9 @@ class Trends:
         Response minus its mean over the epochs: what is identified.
     change_low, change_high : (N, k) float64
         As `low` and `high`, of the change; every resample is compared with its own mean.
+    also : list of list of str, or None
+        Of each feature those that overlap with it highly (see `questions.overlaps`); None where `measure`
+        was not told.
     """
 
     model: str
@@ -80,6 +83,7 @@ class Trends:
     change: np.ndarray
     change_low: np.ndarray
     change_high: np.ndarray
+    also: list[list[str]] | None = None
 
     @property
     def dates(self) -> list[tuple[str, str]]:
@@ -192,8 +196,14 @@ def measure(
     users: str = "all",
     bootstrap: int = 200,
     seed: int = 0,
+    overlaps: Sequence[Sequence[int]] | None = None,
+    each: bool = False,
 ) -> Trends:
-    """What `trends` returns, as arrays."""
+    """What `trends` returns, as arrays.
+
+    With `overlaps`, what `questions.overlaps.overlapping` found, `top` passes over a feature that overlaps
+    highly with one already chosen, unless `each` is asked for.
+    """
     parameters, record = _in_time(model)
     _check(users, top, bootstrap)
     edges = parameters.epoch_edges
@@ -207,7 +217,8 @@ def measure(
     theta = parameters.user_visual.astype(np.float64)
     by_taste, common = _centred(parameters, record)
     response = _respond(_means(theta, active), by_taste, common)
-    columns = _choose(record, features, top, response, events, len(model.data_.items))
+    aside = None if each else overlaps
+    columns = _choose(record, features, top, response, events, len(model.data_.items), aside)
     by_taste, common, response = by_taste[:, :, columns], common[:, columns], response[:, columns]
     draws = np.full((max(bootstrap, 1), *response.shape), np.nan)
     for n in range(bootstrap):
@@ -237,6 +248,7 @@ def measure(
         response - _mean(response, axis=0),
         change_low,
         change_high,
+        None if overlaps is None else [[record.names[other] for other in overlaps[k]] for k in columns],
     )
 
 
@@ -328,8 +340,9 @@ def _choose(
     response: np.ndarray,
     events: np.ndarray,
     n_items: int,
+    overlaps: Sequence[Sequence[int]] | None,
 ) -> list[int]:
-    """Columns: the named ones in their order, then the `top` that change most."""
+    """Columns: the named ones in their order, then the `top` that change most, each standing for its like."""
     names = Columns(record.names, record.groups)
     asked = [features] if isinstance(features, str) else list(features or ())
     chosen = list(dict.fromkeys(names.find(name) for name in asked))
@@ -345,8 +358,13 @@ def _choose(
         having = record.scaling.mean.astype(np.float64) * n_items
         spread[having < max(MIN_ITEMS, MIN_SHARE * n_items)] = -1.0
     order = np.argsort(-spread, kind="stable")
-    order = order[spread[order] >= 0][:top]
-    return list(dict.fromkeys([*chosen, *order.tolist()]))
+    most: list[int] = []
+    for k in order[spread[order] >= 0].tolist():
+        if len(most) == top:
+            break
+        if overlaps is None or not {*most, *chosen}.intersection(overlaps[k]):
+            most.append(k)
+    return list(dict.fromkeys([*chosen, *most]))
 
 
 def _moment(seconds: int) -> datetime:

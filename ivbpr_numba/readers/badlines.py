@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ivbpr_numba.errors import DataError, parameter
+from ivbpr_numba.wording import first_of
 
 __all__ = ["NOT_UTF8", "RECODE", "BadLines", "summarise"]
 
@@ -87,6 +88,5 @@ def summarise(rows: list[dict[str, Any]]) -> str:
     for row in rows:
         reason, count, first = row.values()
         unit = list(row)[2].removeprefix("first_").removesuffix("s")
-        more = ", …" if count > len(first) else ""
-        parts.append(f"{count:,} × {reason} ({unit} {', '.join(map(str, first))}{more})")
+        parts.append(f"{count:,} × {reason} ({unit} {first_of(first, count)})")
     return "; ".join(parts)

@@ -14,6 +14,7 @@ from ivbpr_numba.ids import Ids, encode_ids
 from ivbpr_numba.readers.cells import Parts, id_text, key_of, list_in_text, looks_written, parts_in
 from ivbpr_numba.readers.tables import listing, open_table
 from ivbpr_numba.store.atomic import PathLike
+from ivbpr_numba.wording import first_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -279,10 +280,9 @@ def disagreement(
         column = next(c for c in columns if len(np.unique(c.cell[own])) > 1)
         seen = [_text_of(column, cell) for cell in dict.fromkeys(column.cell[own].tolist())]
         listed.append(f"'{rows.items[item]}' ({column.name}: {' or '.join(seen[:3])})")
-    more = ", …" if len(items) > len(listed) else ""
     where = "The data frame" if path is None else f"'{path}'"
     return DataError(
-        f"{where}: {len(items):,} items have rows that disagree: {', '.join(listed)}{more}.",
+        f"{where}: {len(items):,} items have rows that disagree: {first_of(listed, len(items))}.",
         hint,
     )
 

@@ -41,9 +41,9 @@ def changed(truth: Truth, model: Model, features: Features) -> dict[str, Any]:
         ``cuts`` (for each planted one ``planted learned days bins``: both as dates, and how far the nearest
         learned one is); ``others`` (the same of the learned cuts that are the nearest of none);
         ``bins bin_days``; ``planted_edges learned_edges`` (seconds); ``panels`` (``term planted learned``,
-        for the features whose planted style changes most); ``correlation`` (of learned with planted
-        differences over all features and bins), ``features`` (their number) and ``points`` (planted and
-        learned, one for each feature and each stretch of time between cuts).
+        for the features whose planted style changes most); ``correlation`` and ``line`` (slope and
+        intercept) of learned over planted differences, all features and bins; ``features`` (their number)
+        and ``points`` (planted and learned, one for each feature and each stretch of time between cuts).
     """
     found = measure(model, bootstrap=0)
     planted_edges, learned_edges = truth.epoch_edges, found.edges
@@ -57,6 +57,7 @@ def changed(truth: Truth, model: Model, features: Features) -> dict[str, Any]:
     order = np.argsort(-over_time[0].std(axis=0), kind="stable")[:PANELS]
     cuts, others = _cuts(planted_edges[1:-1], learned_edges[1:-1], width)
     pairs = np.unique(np.column_stack(now), axis=0)
+    points = np.column_stack([planted[pairs[:, 0]].ravel(), learned[pairs[:, 1]].ravel()])
     return {
         "cuts": cuts,
         "others": others,
@@ -74,7 +75,8 @@ def changed(truth: Truth, model: Model, features: Features) -> dict[str, Any]:
         ],
         "correlation": float(np.corrcoef(over_time[0].ravel(), over_time[1].ravel())[0, 1]),
         "features": len(found.features),
-        "points": np.column_stack([planted[pairs[:, 0]].ravel(), learned[pairs[:, 1]].ravel()]).tolist(),
+        "line": np.polyfit(over_time[0].ravel(), over_time[1].ravel(), 1).tolist(),
+        "points": points.tolist(),
     }
 
 

@@ -1,61 +1,75 @@
-"""The drawings of the page, each a function from plain facts to SVG."""
+"""The drawings of the page that have axes, each a function from plain facts to SVG.
+
+Widths are in the units of their drawing, which the page scales: to 358 pixels on a phone, which makes text of
+12.5 units 11 pixels high.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
 
-from ivbpr_numba.report.numbers import figure3, named, shortened, signed
-from ivbpr_numba.report.svg import Scale, figure, path, round_ticks, spread, tag, words
+from ivbpr_numba.report.drawing import width_of
+from ivbpr_numba.report.numbers import figure3, named, plain, shortened, signed
+from ivbpr_numba.report.svg import Scale, figure, path, round_ticks, spread, tag, upright, words
 from ivbpr_numba.report.time_axis import time_ticks
 
-__all__ = ["bars", "curves", "dots", "scatter", "shares", "steps"]
+__all__ = ["curves", "dots", "scatter", "steps", "warm"]
 
 WIDTH = 400.0
 PANEL_WIDTH = 320.0
+TEXT = 13.0
+LONGEST = 20  # letters of a label beside a drawing
 Row = Mapping[str, Any]
 
 
-def dots(models: Sequence[Row], truth: Row, setting: str, name: str, title: str) -> Markup:
-    """AUC of every model as a dot on its 95 % interval; the truth as a diamond and a dashed line.
+def dots(rows: Sequence[Row], truth: Row | None, setting: str, name: str, title: str) -> Markup:
+    """AUC of every scorer as a dot on its 95 % interval; the truth as a diamond and a dashed line.
 
     Parameters
     ----------
-    models : sequence of mappings
-        ``label fitted`` and, where fitted, ``all`` and ``cold`` with ``auc ci95``.
-    truth : mapping
+    rows : sequence of mappings
+        ``label``, ``all`` and ``cold`` with ``auc ci95``; ``best`` of the one that the page speaks of,
+        ``beside`` of what was not learned.
+    truth : mapping or None
     setting : str
         ``all`` or ``cold``; the axis spans its figures.
     name, title : str
     """
-    fitted = [row for row in models if row["fitted"]]
-    lows = [_interval(row[setting])[0] for row in fitted if row[setting]["auc"] is not None]
-    ticks = round_ticks(min([*lows, 0.45]), 1.0, 8)
-    axis = Scale(ticks[0], 1.0, 74.0, 350.0)
+    lows = [_interval(row[setting])[0] for row in rows if row[setting]["auc"] is not None]
+    ticks = round_ticks(min([*lows, 0.45]), 1.0, 7)
+    every = [*([truth] if truth else []), *rows]
+    left = max(width_of(shortened(row["label"], LONGEST), TEXT, bold=True) for row in every) + 6
+    axis = Scale(ticks[0], 1.0, left + 10, WIDTH - 46)
     step, top = 23.0, 44.0
-    bottom = top + step * (len(models) + 1) - 8
-    parts = [_vertical(axis(tick), top - 14, bottom, "grid") for tick in ticks]
+    bottom = top + step * len(every) - 8
+    parts = [upright(axis(tick), top - 14, bottom, "grid") for tick in ticks]
     parts += [words(axis(tick), bottom + 16, f"{tick:.2g}", "tick", "middle") for tick in ticks]
     parts.append(words((axis.start + axis.end) / 2, bottom + 34, "AUC", "tick", "middle"))
-    parts.append(_vertical(axis(0.5), top - 14, bottom, "chance"))
+    parts.append(upright(axis(0.5), top - 14, bottom, "chance"))
     parts.append(words(axis(0.5), top - 20, "chance", "tick", "middle"))
-    best = truth[setting]["auc"]
+    best = truth[setting]["auc"] if truth else None
     if best is not None:
-        parts.append(_vertical(axis(best), top - 14, bottom, "truth-line"))
+        parts.append(upright(axis(best), top - 14, bottom, "truth-line"))
         parts.append(words(axis(best), top - 20, "truth", "tick", "middle"))
     said = []
-    for n, row in enumerate([truth, *models]):
-        y = top + step * n
-        here = row.get(setting)
-        if here is None or here["auc"] is None:
-            text = "not in this demo" if here is None else "no such shopper"
-            parts.append(words(66, y + 4, row["label"], "label muted", "end"))
-            parts.append(words(axis.start + 8, y + 4, text, "muted halo"))
+    for n, row in enumerate(every):
+        y, here = top + step * n, row[setting]
+        label = shortened(row["label"], LONGEST)
+        if here["auc"] is None:
+            parts.append(words(left, y + 4, label, "label muted", "end"))
+            parts.append(words(axis.start + 8, y + 4, "no such shopper", "muted halo"))
             continue
-        mark = "truth" if row is truth else "mark strong" if row.get("best") else "mark"
-        parts.append(words(66, y + 4, row["label"], f"label {mark}", "end"))
+        mark = (
+            "truth" if row is truth
+            else "mark strong" if row.get("best")
+            else "mark beside" if row.get("beside")
+            else "mark"
+        )  # fmt: skip
+        parts.append(words(left, y + 4, label, f"label {mark}", "end"))
         low, high = (axis(value) for value in _interval(here))
         x = axis(here["auc"])
         # Caps, so that an interval narrower than its dot can still be seen.
@@ -76,17 +90,13 @@ def _interval(figures: Row) -> tuple[float, float]:
     return max(0.0, low or 0.0), min(1.0, high if high is not None else 1.0)
 
 
-def _vertical(x: float, top: float, bottom: float, class_: str) -> Markup:
-    return tag("line", x1=x, x2=x, y1=top, y2=bottom, class_=class_)
-
-
 def curves(lines: Sequence[Row], truth: float | None, name: str, title: str) -> Markup:
     """Validation AUC by iteration; each line is labelled at its end and marked where it was best.
 
     Parameters
     ----------
     lines : sequence of mappings
-        ``name label points best``, the points being pairs of iteration and AUC.
+        ``name key strong label points best``, the points being pairs of iteration and AUC.
     truth : float or None
         Validation AUC of the truth: a dashed line.
     name, title : str
@@ -94,111 +104,163 @@ def curves(lines: Sequence[Row], truth: float | None, name: str, title: str) -> 
     every = [value for line in lines for _, value in line["points"]] or [0.5, 1.0]
     last = max((x for line in lines for x, _ in line["points"]), default=1)
     ticks = round_ticks(min(every), max([*every, truth or 0.0]), 5)
+    if len(ticks) == 1:  # nothing ever changed
+        ticks = [ticks[0], ticks[0] + 0.1]
     steps = round_ticks(0, last, 5)
-    top, bottom = 14.0, 232.0
-    across, up = Scale(0, max(last, 1), 34.0, 286.0), Scale(ticks[0], ticks[-1], bottom, top)
-    parts = [tag("line", x1=34, x2=286, y1=up(tick), y2=up(tick), class_="grid") for tick in ticks]
-    parts += [words(28, up(tick) + 4, f"{tick:.2g}", "tick", "end") for tick in ticks]
+    texts = [f"{shortened(line['label'], LONGEST)} {figure3(line['best'][1])}" for line in lines]
+    right = WIDTH - 14 - max([width_of(text, TEXT, bold=True) for text in texts] + [60.0])
+    top, bottom, left = 14.0, 232.0, 40.0
+    across, up = Scale(0, max(last, 1), left, right), Scale(ticks[0], ticks[-1], bottom, top)
+    parts = [tag("line", x1=left, x2=right, y1=up(tick), y2=up(tick), class_="grid") for tick in ticks]
+    parts += [words(left - 6, up(tick) + 4, f"{tick:.3g}", "tick", "end") for tick in ticks]
     parts += [
         words(across(step), bottom + 17, f"{step:.0f}", "tick", "middle") for step in steps if step <= last
     ]
-    parts.append(words(160, bottom + 35, "iteration", "tick", "middle"))
+    parts.append(words((left + right) / 2, bottom + 35, "iteration", "tick", "middle"))
     drawn: list[Markup] = []
     ends: list[tuple[float, float, str, str]] = []
     if truth is not None:
-        parts.append(tag("line", x1=34, x2=286, y1=up(truth), y2=up(truth), class_="truth-line"))
-        ends.append((286.0, up(truth), f"Truth {figure3(truth)}", "tick"))
-    for line in lines:
+        parts.append(tag("line", x1=left, x2=right, y1=up(truth), y2=up(truth), class_="truth-line"))
+        ends.append((right, up(truth), f"Truth {figure3(truth)}", "tick"))
+    for line, text in zip(lines, texts):
         points = [(across(x), up(value)) for x, value in line["points"]]
-        drawn.append(path(points, f"curve {line['name']}"))
+        kind = f"{line['name']} {'strong' if line['strong'] else 'line' + str(line['key'] % 6)}"
+        drawn.append(path(points, f"curve {kind}"))
         x, value = line["best"]
-        drawn.append(tag("circle", cx=across(x), cy=up(value), r=4, class_=f"best {line['name']}"))
-        text = f"{line['label']} {figure3(value)}"
-        ends.append((*points[-1], text, f"label {line['name']}"))
+        drawn.append(tag("circle", cx=across(x), cy=up(value), r=4, class_=f"best {kind}"))
+        ends.append((*points[-1], text, "label strong" if line["strong"] else "label"))
     places = spread([y for _, y, _, _ in ends], 17, top, bottom)
     for (x, y, text, class_), place in zip(ends, places):
-        parts.append(path([(x + 3, y), (max(x + 3, 287), y), (296, place)], "leader"))
-        parts.append(words(300, place + 4, text, class_))
+        parts.append(path([(x + 3, y), (max(x + 3, right + 1), y), (right + 10, place)], "leader"))
+        parts.append(words(right + 14, place + 4, text, class_))
     said = ", ".join(f"{r['label']} {figure3(r['best'][1])} at iteration {r['best'][0]}" for r in lines)
     return figure(name, WIDTH, bottom + 42, title, f"Best validation AUC: {said}.", *parts, *drawn)
 
 
-def bars(terms: Sequence[Row], name: str, title: str) -> Markup:
-    """Learned and planted contribution of each term as two bars on one scale.
+def warm(warmth: Row, name: str, title: str) -> Markup:
+    """AUC by training purchases of the held-out product: a line a model over bins of equal width.
 
     Parameters
     ----------
-    terms : sequence of mappings
-        ``term learned planted``.
+    warmth : mapping
+        ``bins`` and ``lines``, see `standing.warmth`.
     name, title : str
     """
-    every = [term[key] for term in terms for key in ("learned", "planted")]
-    low, high = min([*every, 0.0]), max([*every, 0.0])
-    if low == high:
-        high = 1.0
-    axis = Scale(low, high, 46.0 if low < 0 else 2.0, WIDTH - 46 if high > 0 else WIDTH - 2)
-    step, top = 46.0, 16.0
-    bottom = top + step * len(terms) - 6
-    parts: list[Markup] = []
-    for n, term in enumerate(terms):
-        y = top + step * n
-        value, group = named(term["term"])
-        label = tag("tspan", shortened(value, 30), class_="label strong")
-        parts.append(tag("text", label, f"  {shortened(group, 24)}", x=0, y=y + 4, class_="muted"))
-        parts.append(_vertical(axis(0.0), y + 8, y + 35, "zero"))
-        for offset, key in ((10.0, "learned"), (23.0, "planted")):
-            amount = term[key]
-            left, right = sorted((axis(0.0), axis(amount)))
-            parts.append(
-                tag("rect", x=left, y=y + offset, width=right - left, height=10, class_=f"bar {key}")
-            )
-            at, anchor = (right + 5, "start") if amount >= 0 else (left - 5, "end")
-            parts.append(words(at, y + offset + 9.5, signed(amount), "value", anchor))
-    said = "; ".join(
-        f"{term['term']}: learned {signed(term['learned'])}, planted {signed(term['planted'])}"
-        for term in terms
-    )
-    return figure(name, WIDTH, bottom + 6, title, said + ".", *parts)
+    bins, lines = warmth["bins"], warmth["lines"]
+    values = [point for line in lines for point in line["points"] if point["auc"] is not None]
+    lows = [_interval(point)[0] for point in values]
+    ticks = round_ticks(min([*lows, 0.45]), 1.0, 6)
+    texts = [shortened(line["label"], LONGEST) for line in lines]
+    right = WIDTH - 14 - max(width_of(text, TEXT, bold=True) for text in texts)
+    top, bottom, left = 14.0, 232.0, 36.0
+    up, room = Scale(ticks[0], 1.0, bottom, top), (right - left) / len(bins)
+    parts = [tag("line", x1=left, x2=right, y1=up(tick), y2=up(tick), class_="grid") for tick in ticks]
+    parts += [words(left - 6, up(tick) + 4, f"{tick:.2g}", "tick", "end") for tick in ticks]
+    parts.append(tag("line", x1=left, x2=right, y1=up(0.5), y2=up(0.5), class_="chance"))
+    longest = max(width_of(one["label"], 12.5) for one in bins) + 4
+    for n, one in enumerate(bins):
+        x = left + room * (n + 0.5)
+        # Labels that would touch stand on two levels in turn.
+        level = 0 if longest <= room else n % 2
+        parts.append(words(x, bottom + 17 + 15 * level, one["label"], "tick", "middle"))
+    down = bottom + (35 if longest <= room else 50)
+    parts.append(words((left + right) / 2, down, "training purchases", "tick", "middle"))
+    ends, said = [], []
+    rank = ("beside", "model", "best")  # the page's model is painted last, over the others
+    for n in sorted(range(len(lines)), key=lambda n: rank.index(lines[n]["kind"])):
+        line = lines[n]
+        shift = (n - (len(lines) - 1) / 2) * min(5.0, 0.6 * room / len(lines))
+        kind = {"best": "strong", "model": f"line{n % 6}", "beside": "beside"}[line["kind"]]
+        points = []
+        for at, point in enumerate(line["points"]):
+            if point["auc"] is None:
+                continue
+            x, y = left + room * (at + 0.5) + shift, up(point["auc"])
+            low, high = (up(value) for value in _interval(point))
+            parts.append(upright(x, low, high, f"interval {kind}"))
+            parts.append(tag("circle", cx=x, cy=y, r=3, class_=f"dot {kind}"))
+            points.append((x, y))
+        parts.append(path(points, f"curve {kind}"))
+        ends.append((*points[-1], texts[n], f"label {kind}"))
+        figures = ", ".join(
+            f"{one['label']}: {figure3(point['auc'])}" for one, point in zip(bins, line["points"])
+        )
+        said.append(f"{line['label']} {figures}")
+    places = spread([y for _, y, _, _ in ends], 17, top, bottom)
+    for (x, y, text, class_), place in zip(ends, places):
+        parts.append(path([(x + 4, y), (right + 1, y), (right + 10, place)], "leader"))
+        parts.append(words(right + 14, place + 4, text, class_))
+    return figure(name, WIDTH, down + 8, title, f"AUC by training purchases. {'; '.join(said)}.", *parts)
 
 
 def scatter(
-    points: Sequence[Sequence[float]], name: str, title: str, text: str, what: str = "contribution"
+    points: Sequence[Sequence[float]],
+    line: tuple[float, float],
+    name: str,
+    title: str,
+    text: str,
+    what: str = "contribution",
 ) -> Markup:
-    """Learned over planted contributions, or `what` is compared; the dashed line is where both are equal."""
-    across_ticks = round_ticks(min(x for x, _ in points), max(x for x, _ in points), 6)
-    up_ticks = round_ticks(min(y for _, y in points), max(y for _, y in points), 5)
-    left, right, top, bottom = 40.0, 388.0, 24.0, 250.0
-    across = Scale(across_ticks[0], across_ticks[-1], left, right)
-    up = Scale(up_ticks[0], up_ticks[-1], bottom, top)
-    parts = [tag("line", x1=left, x2=right, y1=up(t), y2=up(t), class_="grid") for t in up_ticks]
-    parts += [_vertical(across(t), top, bottom, "grid") for t in across_ticks]
-    parts += [words(left - 6, up(t) + 4, signed(t, 0 if t == int(t) else 1), "tick", "end") for t in up_ticks]
-    parts += [
-        words(across(t), bottom + 17, signed(t, 0 if t == int(t) else 1), "tick", "middle")
-        for t in across_ticks
-    ]
+    """Learned over planted contributions, or `what` is compared, both on one scale, so that slopes are seen.
+
+    Parameters
+    ----------
+    points : sequence of pairs
+        Planted, learned.
+    line : tuple of float
+        Slope and intercept of the drawn line through them; the dashed one is where both are equal.
+    name, title, text, what : str
+    """
+    spans = [(min(p[n] for p in points), max(p[n] for p in points)) for n in (0, 1)]
+    (west, east), (south, north) = ((low - pad, high + pad) for low, high, pad in _padded(spans))
+    left, top, most = 40.0, 24.0, WIDTH - 52
+    unit = min(most / (east - west), 330 / (north - south))
+    right, bottom = left + (east - west) * unit, top + (north - south) * unit
+    across, up = Scale(west, east, left, right), Scale(south, north, bottom, top)
+    parts: list[Markup] = []
+    marked, digits = _ticks(west, east, 6)
+    for tick in marked:
+        parts.append(upright(across(tick), top, bottom, "grid" if tick else "zero"))
+        parts.append(words(across(tick), bottom + 17, signed(tick, digits), "tick", "middle"))
+    marked, digits = _ticks(south, north, 3 if bottom - top < 150 else 5)
+    for tick in marked:
+        class_ = "grid" if tick else "zero"
+        parts.append(tag("line", x1=left, x2=right, y1=up(tick), y2=up(tick), class_=class_))
+        parts.append(words(left - 6, up(tick) + 4, signed(tick, digits), "tick", "end"))
     marks = "".join(f"M{across(x):.1f} {up(y):.1f}h0" for x, y in points)
     parts.append(tag("path", d=marks, class_="cloud"))
-    low, high = max(across.low, up.low), min(across.high, up.high)
-    parts.append(path([(across(low), up(low)), (across(high), up(high))], "truth-line"))
+    for slope, start, class_ in ((1.0, 0.0, "truth-line"), (*line, "fit-line")):
+        ends = _inside(slope, start, (west, east), (south, north))
+        if ends:
+            parts.append(path([(across(x), up(slope * x + start)) for x in ends], class_))
     parts.append(words((left + right) / 2, bottom + 36, f"planted {what}", "tick", "middle"))
     parts.append(words(0, 11, f"learned {what}", "tick"))
+    parts.append(words(right, 11, f"slope {plain(line[0])}", "label strong", "end"))
     return figure(name, WIDTH, bottom + 42, title, text, *parts)
 
 
-def shares(rows: Sequence[Row], name: str, title: str) -> Markup:
-    """Shares of a whole as bars, each labelled above."""
-    step, top = 36.0, 14.0
-    axis = Scale(0.0, max(row["share"] for row in rows), 0.0, WIDTH - 48)
-    parts: list[Markup] = []
-    for n, row in enumerate(rows):
-        y = top + step * n
-        parts.append(words(0, y, row["what"], "label"))
-        width = axis(row["share"])
-        parts.append(tag("rect", x=0, y=y + 7, width=width, height=10, class_="bar learned"))
-        parts.append(words(width + 6, y + 16, f"{100 * row['share']:.0f} %", "value"))
-    said = ", ".join(f"{row['what']} {100 * row['share']:.0f} %" for row in rows)
-    return figure(name, WIDTH, top + step * len(rows) - 8, title, said + ".", *parts)
+def _ticks(low: float, high: float, about: int) -> tuple[list[float], int]:
+    """Round numbers inside a span, and how many decimals they need."""
+    ticks = round_ticks(low, high, about)
+    digits = max(0, -math.floor(math.log10(ticks[1] - ticks[0]) + 1e-9))
+    return [tick for tick in ticks if low <= tick <= high], digits
+
+
+def _padded(spans: Sequence[tuple[float, float]]) -> list[tuple[float, float, float]]:
+    """Each span with room beside it; none less than a quarter of the wider one."""
+    wide = max(high - low for low, high in spans) or 1.0
+    return [(low, high, max(0.03 * wide, (0.25 * wide - (high - low)) / 2)) for low, high in spans]
+
+
+def _inside(
+    slope: float, start: float, across: tuple[float, float], up: tuple[float, float]
+) -> tuple[float, float] | None:
+    """Where a line enters and leaves a rectangle."""
+    low, high = across
+    if slope:
+        crossings = sorted(((up[0] - start) / slope, (up[1] - start) / slope))
+        low, high = max(low, crossings[0]), min(high, crossings[1])
+    return (low, high) if low < high else None
 
 
 def steps(change: Row, panel: Row, name: str) -> Markup:
@@ -229,7 +291,7 @@ def steps(change: Row, panel: Row, name: str) -> Markup:
         )
     for moment, date in time_ticks(start, end, int((right - left) / 44)):
         x = across(moment)
-        parts.append(_vertical(x, bottom, bottom + 4, "zero"))
+        parts.append(upright(x, bottom, bottom + 4, "zero"))
         anchor = "start" if x < left + 24 else "end" if x > right - 24 else "middle"
         parts.append(words(x, bottom + 18, date, "tick", anchor))
     said = []

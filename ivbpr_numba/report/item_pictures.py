@@ -1,23 +1,28 @@
-"""Pictures of the items that show a feature best: those with its highest values (figure 2 of the paper)."""
+"""Small pictures of items out of a folder, zip or tar, and those that show a feature best (figure 2)."""
 
 from __future__ import annotations
 
 import io
+import unicodedata
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from ivbpr_numba.features.describing import examples
+from ivbpr_numba.photos.decoding import decode
+from ivbpr_numba.photos.pictures import Pictures
 
 if TYPE_CHECKING:
     from ivbpr_numba.features.features import Features
+    from ivbpr_numba.store.atomic import PathLike
 
-__all__ = ["ItemPicture", "pictures_of"]
+__all__ = ["ItemPicture", "ItemPictures", "open_pictures", "pictures_of"]
 
-ENDINGS = (".jpg", ".jpeg", ".png")
 LOOKED_AT = 200  # items with the highest values among which pictures are looked for
-LARGEST = (192, 192)  # pixels of a kept picture
+LARGEST = (192, 192)  # pixels of a kept picture, height and width
+QUALITY = 88  # of its JPEG
 
 
 @dataclass(frozen=True)
@@ -30,8 +35,100 @@ class ItemPicture:
     height: int
 
 
+class ItemPictures:
+    """Small pictures by item id; made by `open_pictures`.
+
+    Attributes
+    ----------
+    path : path
+        Folder or archive.
+    broken : dict of str to str
+        Items whose photo was asked for and can't be used, and why.
+    notes : list of str
+        What might surprise about names and ids, for people.
+    """
+
+    def __init__(self, photos: Pictures) -> None:
+        self.path = photos.path
+        self.broken: dict[str, str] = {}
+        self.notes = list(photos.notes)
+        self._photos = photos
+        self._made: dict[str, ItemPicture] = {}
+        # Photos are sorted by item and name: the first of an item with several counts.
+        self._at: dict[str, int] = {}
+        again = set()
+        for index, photo in enumerate(photos.pictures):
+            if self._at.setdefault(photo.item, index) != index:
+                again.add(photo.item)
+        if again:
+            first = min(again)
+            self.notes.append(
+                f"{len(again):,} items have several photos in {self.path}; the first by name is shown, of "
+                f"'{first}' {photos.pictures[self._at[first]].name}."
+            )
+
+    def __contains__(self, item: object) -> bool:
+        return isinstance(item, str) and self._find(item) is not None
+
+    def small(self, item: str) -> ItemPicture | None:
+        """The picture of one item; None where it has none that can be used."""
+        return self.many([item]).get(item)
+
+    def many(self, items: Iterable[str]) -> dict[str, ItemPicture]:
+        """Pictures of those items that have one, in the order given.
+
+        One call reads a compressed archive once, however many items there are; pictures made before are kept.
+        """
+        asked = list(dict.fromkeys(items))
+        new = {}
+        for item in asked:
+            index = self._find(item)
+            if index is not None and item not in self._made and item not in self.broken:
+                new[index] = item
+        with closing(self._photos.read(list(new))) as contents:  # type: ignore[type-var]
+            for index, content in contents:
+                self._keep(new[index], content)
+        return {item: self._made[item] for item in asked if item in self._made}
+
+    def _find(self, item: str) -> int | None:
+        """Position of its photo; ids of photos are composed (NFC), those of features perhaps not."""
+        found = self._at.get(item)
+        return found if found is not None else self._at.get(unicodedata.normalize("NFC", item))
+
+    def _keep(self, item: str, content: bytes | str) -> None:
+        if isinstance(content, str):
+            self.broken[item] = content
+            return
+        decoded = decode(content, LARGEST)
+        if decoded.image is None:
+            self.broken[item] = decoded.reason or "it can't be decoded"
+            return
+        image, out = decoded.image, io.BytesIO()
+        image.thumbnail(LARGEST[::-1])
+        image.save(out, "JPEG", quality=QUALITY)
+        self._made[item] = ItemPicture(item, out.getvalue(), *image.size)
+
+
+def open_pictures(source: PathLike) -> ItemPictures:
+    """Photos of items in a folder (and its folders), zip or tar (plain, gzip, bzip2, xz), ``ITEM.jpg`` or so.
+
+    Which files count, and how ids are made of names, is as for ``ivbpr features extract``. Nothing outside
+    the folder or archive is looked at, whatever an id says: ids are looked up among what it lists.
+
+    Raises
+    ------
+    UsageError
+        There is no such folder or file.
+    DataError
+        No photos, or a damaged archive.
+    EnvironmentProblem
+        It may not be read.
+    """
+    return ItemPictures(Pictures.open(source))
+
+
 def pictures_of(
-    features: Features, names: Iterable[str], folder: Path, count: int = 4
+    features: Features, names: Iterable[str], pictures: ItemPictures, count: int = 4
 ) -> tuple[dict[str, list[ItemPicture]], list[str]]:
     """The first `count` items that have a picture, highest value first, ties by id, for each feature.
 
@@ -40,61 +137,45 @@ def pictures_of(
     features : Features
     names : iterable of str
         Column names.
-    folder : Path
-        Files ``ITEM.jpg``, ``.jpeg`` or ``.png``.
+    pictures : ItemPictures
     count : int
         Pictures a feature.
 
     Returns
     -------
-    pictures : dict
+    found : dict
         By feature.
     notes : list of str
-        What was skipped: items whose picture is missing or can't be read.
+        What was skipped: items whose picture is missing or can't be used.
     """
-    found: dict[str, list[ItemPicture]] = {}
+    ranked = {name: [row["item"] for row in examples(features, name, LOOKED_AT)] for name in names}
+    having = {name: [item for item in items if item in pictures] for name, items in ranked.items()}
+    before = -1
+    while len(pictures.broken) != before:  # the next ones step in for those found broken
+        before = len(pictures.broken)
+        chosen = {
+            name: [item for item in items if item not in pictures.broken][:count]
+            for name, items in having.items()
+        }
+        made = pictures.many(chain.from_iterable(chosen.values()))
+    found = {name: [made[item] for item in items] for name, items in chosen.items()}
     missing: set[str] = set()
-    broken: set[str] = set()
-    for name in names:
-        kept = found.setdefault(name, [])
-        for row in examples(features, name, LOOKED_AT):
-            if len(kept) == count:
-                break
-            path = _file_of(folder, row["item"])
-            if path is None:
-                missing.add(row["item"])
-                continue
-            picture = _small(row["item"], path)
-            if picture is None:
-                broken.add(row["item"])
-            else:
-                kept.append(picture)
+    broken: dict[str, str] = {}
+    for name, items in ranked.items():
+        last = items.index(chosen[name][-1]) if len(chosen[name]) == count else len(items)
+        missing.update(item for item in items[:last] if item not in pictures)
+        broken |= {item: pictures.broken[item] for item in items[:last] if item in pictures.broken}
     notes = []
-    for items, what in ((missing, "have no picture in"), (broken, "have a picture that can't be read in")):
-        if items:
-            notes.append(f"{len(items):,} items {what} {folder}, the first is '{min(items)}': skipped.")
+    if missing:
+        first = min(missing)
+        notes.append(f"{len(missing):,} items have no picture in {pictures.path}, the first is '{first}'.")
+    if broken:
+        first = min(broken)
+        notes.append(
+            f"{len(broken):,} items have a picture in {pictures.path} that can't be used and was skipped, "
+            f"'{first}': {broken[first]}."
+        )
     bare = [name for name, kept in found.items() if not kept]
     if bare:
         notes.append(f"{len(bare):,} features have no picture at all, the first is '{bare[0]}'.")
-    return found, notes
-
-
-def _file_of(folder: Path, item: str) -> Path | None:
-    """The picture of an item; an id that would leave the folder has none."""
-    if "/" in item or "\\" in item or "\0" in item:
-        return None
-    return next((path for path in (folder / f"{item}{end}" for end in ENDINGS) if path.is_file()), None)
-
-
-def _small(item: str, path: Path) -> ItemPicture | None:
-    from PIL import Image, ImageOps
-
-    try:
-        with Image.open(path) as image:
-            small = ImageOps.exif_transpose(image).convert("RGB")
-            small.thumbnail(LARGEST)
-            out = io.BytesIO()
-            small.save(out, "JPEG", quality=88)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return None
-    return ItemPicture(item, out.getvalue(), *small.size)
+    return found, [*pictures.notes, *notes]

@@ -1,4 +1,4 @@
-"""From facts to the page: the template with its drawings, written as one file."""
+"""From facts to the page: templates with their drawings, written as one file."""
 
 from __future__ import annotations
 
@@ -8,73 +8,45 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from ivbpr_numba.report import charts, numbers
+from ivbpr_numba.report import bars, charts, numbers
 from ivbpr_numba.store.atomic import PathLike, write_bytes
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["render", "write_report"]
+__all__ = ["render", "write_page"]
 
-TEMPLATE = "report.html.j2"
+FOLDER = "report"
+DRAW = {
+    "bars": bars.bars,
+    "limits": bars.limits,
+    "shares": bars.shares,
+    "curves": charts.curves,
+    "dots": charts.dots,
+    "scatter": charts.scatter,
+    "steps": charts.steps,
+    "warm": charts.warm,
+}
 
 
 def render(story: Mapping[str, Any]) -> str:
-    """The page as text.
+    """The page as text: its kind's template, and the template of each of its sections.
 
     Parameters
     ----------
     story : mapping
-        What `story.tell` returns. Every text in it is escaped.
+        What `telling.tell_models` or `story.tell` returns. Every text in it is escaped.
     """
-    explained = story["explained"]
-    drawings: dict[str, Any] = {
-        "all": charts.dots(
-            story["models"], story["truth"], "all", "dots-all", "All Items: AUC with 95 % intervals"
-        ),
-        "cold": charts.dots(
-            story["models"], story["truth"], "cold", "dots-cold", "Cold Start: AUC with 95 % intervals"
-        ),
-        "curves": charts.curves(
-            story["curves"], story["truth"]["valid"], "curves", "Validation AUC by iteration"
-        ),
-        "shares": charts.shares(story["world"]["utility"], "shares", "What decides a purchase"),
-        "terms": charts.bars(
-            [term for term in explained["terms"] if term["kind"] == "attribute"],
-            "terms",
-            "Contribution of each attribute, learned and planted",
-        ),
-        "agreement": charts.scatter(
-            story["agreement"]["points"],
-            "agreement",
-            "Learned over planted contributions",
-            f"Correlation {story['agreement']['correlation']:.2f}; the dashed line is where both are equal.",
-        ),
-    }
-    change = story["change"]
-    if change:
-        drawings["panels"] = [
-            charts.steps(change, panel, f"steps-{n}") for n, panel in enumerate(change["panels"])
-        ]
-        drawings["change"] = charts.scatter(
-            change["points"],
-            "change",
-            "Learned over planted changes of style",
-            f"Correlation {change['correlation']:.2f}; the dashed line is where both are equal.",
-            "change",
-        )
-    by_name = {row["name"]: row for row in story["models"]}
-    page = _environment().get_template(TEMPLATE)
-    return page.render(story, drawings=drawings, by_name=by_name) + "\n"
+    return _environment().get_template(f"{story['page']}.html.j2").render(story).lstrip() + "\n"
 
 
-def write_report(story: Mapping[str, Any], path: PathLike) -> None:
+def write_page(story: Mapping[str, Any], path: PathLike) -> None:
     """Write the page; it appears only complete."""
     write_bytes(path, render(story).encode())
 
 
 def _asset(name: str) -> str:
-    return resources.files("ivbpr_numba").joinpath("assets", name).read_text(encoding="utf-8")
+    return resources.files("ivbpr_numba").joinpath("assets", FOLDER, name).read_text(encoding="utf-8")
 
 
 @cache
@@ -94,6 +66,9 @@ def _environment() -> Environment:
         "percent": numbers.percent,
         "thousands": numbers.thousands,
         "named": numbers.named,
+        "plain": numbers.plain,
+        "group_words": numbers.group_words,
         "quoted": shlex.quote,
     }
+    made.globals["draw"] = DRAW
     return made

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,13 +20,13 @@ if TYPE_CHECKING:
     from ivbpr_numba.network.vocabulary import Vocabulary
     from ivbpr_numba.worlds.world import World
 
-__all__ = ["photos", "picture_data"]
+__all__ = ["photos"]
 
 EXAMPLES, MISTAKES = 12, 4
 SURE = 0.5  # from here on a tag counts as seen
 
 
-def photos(world: World, data: Dataset, features: Features, network: Network, folder: Path) -> dict[str, Any]:
+def photos(world: World, data: Dataset, features: Features, network: Network) -> dict[str, Any]:
     """How well the network knows this world, with examples.
 
     Parameters
@@ -39,8 +38,6 @@ def photos(world: World, data: Dataset, features: Features, network: Network, fo
         The network's probabilities for the world's items.
     network : Network
         With a vocabulary.
-    folder : Path
-        Photos, ``ITEM.jpg``.
 
     Returns
     -------
@@ -48,7 +45,7 @@ def photos(world: World, data: Dataset, features: Features, network: Network, fo
         ``items columns size kilobytes``; ``groups`` (``name exclusive values accuracy majority mean_ap
         calibration_error``); ``mean_ap``; ``wrong`` (the share of items with a wrong value in any exclusive
         group); ``examples``, one a kind of the first group, and ``mistakes``, the surest wrong answers; each
-        has ``item title picture`` and ``seen`` (``group value probability right truth``).
+        has ``item title`` and ``seen`` (``group value probability right truth``).
     """
     assert network.vocabulary is not None and network.preprocessing is not None
     labels = labels_of(world, network.vocabulary)
@@ -71,10 +68,7 @@ def photos(world: World, data: Dataset, features: Features, network: Network, fo
     for _, right in answers.values():
         wrong |= ~right
     shown = {
-        name: [
-            _shown(int(row), item, data, probabilities, labels, network.vocabulary, folder)
-            for row, item in found
-        ]
+        name: [_shown(int(row), item, data, probabilities, labels, network.vocabulary) for row, item in found]
         for name, found in (
             ("examples", _examples(labels, rows)),
             ("mistakes", _mistakes(answers, rows)),
@@ -102,11 +96,6 @@ def labels_of(world: World, vocabulary: Vocabulary) -> Labels:
         own = has[:, [column[f"{group.name}={value}"] for value in group.values]]
         values.append(own.argmax(axis=1).astype(np.int32) if group.exclusive else own.astype(np.int8))
     return Labels(world.items, vocabulary, values)
-
-
-def picture_data(folder: Path, item: str) -> str:
-    """The photo of an item as base64 text."""
-    return base64.b64encode((folder / f"{item}.jpg").read_bytes()).decode("ascii")
 
 
 def _answers(
@@ -146,7 +135,6 @@ def _shown(
     probabilities: np.ndarray,
     labels: Labels,
     vocabulary: Vocabulary,
-    folder: Path,
 ) -> dict[str, Any]:
     item = data.items[item_row]
     seen = []
@@ -163,7 +151,6 @@ def _shown(
     return {
         "item": item,
         "title": title_of(data, item_row),
-        "picture": picture_data(folder, item),
         "seen": seen,
     }
 

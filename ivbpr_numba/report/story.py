@@ -12,10 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ivbpr_numba.questions.planted import agreement
-from ivbpr_numba.ranking import item_classes, questions
+from ivbpr_numba.report.cards import cards
 from ivbpr_numba.report.change import changed
 from ivbpr_numba.report.explained import explained
-from ivbpr_numba.report.photos import photos, picture_data
+from ivbpr_numba.report.item_pictures import open_pictures
+from ivbpr_numba.report.photos import photos
+from ivbpr_numba.report.standing import figures
+from ivbpr_numba.report.subject import subject_of
+from ivbpr_numba.report.telling import tell_models
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,12 +30,28 @@ if TYPE_CHECKING:
     from ivbpr_numba.network.file import Network
     from ivbpr_numba.worlds.world import World
 
-__all__ = ["MODELS", "Outcome", "tell"]
+__all__ = ["Outcome", "tell"]
 
-MODELS = ("rand", "pop", "mm-mf", "bpr-mf", "vbpr", "i-vbpr", "tvbpr", "i-tvbpr")
-SETTINGS = ("all", "cold", "stratified")
 UTILITY_USERS = 500  # the shares of a utility are means over at most so many shoppers
-CLASSES = ("none", "1–4", "5 or more")
+OWN_TASTE = "the shopper’s own taste for named attributes"
+FASHION = "the fashion that all shoppers share"
+# The order of the sections; those of any page about models, and in between what was planted.
+ORDER = (
+    *("why", "planted", "seen", "results", "curves", "warmth", "liking", "change", "trends"),
+    *("shoppers", "limits", "repeat", "fits"),
+)
+PLANTED = {
+    "planted": "Planted",
+    "seen": "Seen",
+    "change": "Time",
+    "limits": "Limits",
+    "repeat": "Repeat",
+}
+FILES = {"why": "why-planted"}  # templates that are not named as their section
+SEES = {
+    "vbpr": "purchases and nameless features of the photos",
+    "i-vbpr": "purchases and attributes that a network saw on the photos",
+}
 
 
 @dataclass(frozen=True)
@@ -45,11 +65,7 @@ class Outcome:
     truth : mapping of str to dict
         AUC report of the utilities behind the purchases, ``test`` and ``valid``.
     models : mapping of str to Model
-        Fitted, by name; models that are missing appear as not in this demo.
-    judged : mapping of str to dict
-        AUC report of each.
-    sees : mapping of str to str
-        In a few words, what a model knows about a product.
+        Fitted, by name.
     attributes : Features
         Those of ``i-vbpr``: what `network` saw.
     network : Network
@@ -65,8 +81,6 @@ class Outcome:
     data: Dataset
     truth: Mapping[str, dict[str, Any]]
     models: Mapping[str, Model]
-    judged: Mapping[str, dict[str, Any]]
-    sees: Mapping[str, str]
     attributes: Features
     network: Network
     images: Path
@@ -81,47 +95,73 @@ class Outcome:
 
 def tell(outcome: Outcome) -> dict[str, Any]:
     """Everything that the page shows, as dictionaries, lists, numbers and texts; no times, no paths."""
-    truth = {"label": "Truth", **_figures(outcome.truth["test"])}
-    any_report = next(iter(outcome.judged.values()))
+    subject = subject_of(
+        list(outcome.models.values()), outcome.data, best=[*outcome.models].index(outcome.best)
+    )
+    truth = outcome.truth["test"]
     found = agreement(outcome.world.truth, outcome.models["i-vbpr"], outcome.attributes)
     in_time = outcome.models.get("i-tvbpr")
-    return {
+    seen = photos(outcome.world, outcome.data, outcome.attributes, outcome.network)
+    shopper = explained(outcome.world.truth, outcome.models["i-vbpr"], outcome.attributes)
+    pictures = open_pictures(outcome.images)
+    story = tell_models(subject, pictures=pictures.many)
+    rows = [
+        {**row, "sees": SEES.get(row["name"], row["sees"]), "of_the_way": _way(row, truth)}
+        for row in story["models"]
+    ]
+    own = [*seen["examples"], *seen["mistakes"], *shopper["owned"], *shopper["list"]]
+    items = [product["item"] for product in own]
+    change = in_time and changed(outcome.world.truth, in_time, outcome.attributes)
+    timeless = outcome.timeless and {"label": "Truth without time", **figures(outcome.timeless)}
+    sections = {one["name"]: one["short"] for one in story["sections"]} | PLANTED
+    if not change:
+        del sections["change"]
+    return story | {
+        "page": "demo",
+        "sections": [
+            {"name": name, "short": sections[name], "file": FILES.get(name, name)}
+            for name in ORDER
+            if name in sections
+        ],
         "size": outcome.world.size.name,
         "seed": outcome.world.seed,
         "world": _world(outcome.world, outcome.data),
-        "truth": {**truth, "of_the_way": 1.0, "valid": outcome.truth["valid"]["all"]["auc"]},
-        "timeless": outcome.timeless and _compared("Truth without time", outcome.timeless, outcome),
-        "best": outcome.best,
-        "models": [_model(name, outcome) for name in MODELS],
-        "inverse_popularity": _figures(any_report["baselines"]["inverse_popularity"]),
-        "classes": _classes(outcome.data),
-        "curves": [
-            _curve(name, model)
-            for name, model in outcome.models.items()
-            if any(row.get("valid_auc") is not None for row in model.history_)
-        ],
-        "photos": photos(outcome.world, outcome.data, outcome.attributes, outcome.network, outcome.images),
+        "truth": {
+            "label": "Truth",
+            **figures(truth),
+            "of_the_way": 1.0,
+            "valid": outcome.truth["valid"]["all"]["auc"],
+        },
+        "timeless": timeless and {**timeless, "of_the_way": _way(timeless, truth)},
+        "models": rows,
+        "by_name": {row["name"]: row for row in rows},
+        "best": rows[subject.best],
+        "photos": seen,
         "black_box_columns": _columns(outcome.models["vbpr"]),
-        "explained": _with_pictures(
-            explained(outcome.world.truth, outcome.models["i-vbpr"], outcome.attributes), outcome.images
-        ),
+        "explained": shopper,
+        "shoppers": [one for one in (story["why"], *story["shoppers"]) if one["user"] != shopper["user"]],
         "agreement": {
             "correlation": found.correlation,
             "top_beats_random": found.top_beats_random,
             "pairs": int(found.of_pair[-1]) + 1,
             "contributions": len(found.learned),
-            "slope": float(np.polyfit(found.planted, found.learned, 1)[0]),
+            "line": np.polyfit(found.planted, found.learned, 1).tolist(),
             "points": np.column_stack([found.planted, found.learned])[found.of_pair < 250].tolist(),
         },
-        "change": in_time and changed(outcome.world.truth, in_time, outcome.attributes),
-        "digests": dict(outcome.digests),
-        "versions": {
-            "ivbpr": metadata.version("ivbpr"),
-            "Python": platform.python_version(),
-            **{name: metadata.version(name) for name in ("numpy", "numba", "h5py", "Pillow")},
-            "onnxruntime": _onnxruntime(),
-            "on": f"{platform.system()} {platform.machine()}",
-        },
+        "change": change,
+        "cards": story["cards"] | cards(outcome.data, None, pictures.many(items), items),
+        "fits": story["fits"] | {"digests": dict(outcome.digests), "versions": _versions(outcome.world.seed)},
+    }
+
+
+def _versions(seed: int) -> dict[str, str]:
+    return {
+        "ivbpr": metadata.version("ivbpr"),
+        "Python": platform.python_version(),
+        **{name: metadata.version(name) for name in ("numpy", "numba", "h5py", "Pillow")},
+        "onnxruntime": _onnxruntime(),
+        "on": f"{platform.system()} {platform.machine()}",
+        "seed": str(seed),
     }
 
 
@@ -129,41 +169,9 @@ def _columns(model: Model) -> int:
     return len(model.features_.names) if model.features_ is not None else 0
 
 
-def _with_pictures(told: dict[str, Any], images: Path) -> dict[str, Any]:
-    for entry in (*told["list"], *told["owned"]):
-        entry["picture"] = picture_data(images, entry["item"])
-    return told
-
-
-def _figures(report: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: {key: report[name][key] for key in ("auc", "ci95", "users")} for name in SETTINGS}
-
-
-def _model(name: str, outcome: Outcome) -> dict[str, Any]:
-    row: dict[str, Any] = {"name": name, "label": name.upper(), "sees": outcome.sees.get(name, "")}
-    if name not in outcome.judged:
-        return {**row, "fitted": False}
-    compared = _compared(row["label"], outcome.judged[name], outcome)
-    return {**row, "fitted": True, "best": name == outcome.best, **compared}
-
-
-def _compared(label: str, report: Mapping[str, Any], outcome: Outcome) -> dict[str, Any]:
-    truth = outcome.truth["test"]
-    way = (report["all"]["auc"] - 0.5) / (truth["all"]["auc"] - 0.5)
-    return {"label": label, **_figures(report), "of_the_way": way}
-
-
-def _curve(name: str, model: Model) -> dict[str, Any]:
-    points = [(row["iteration"], row["valid_auc"]) for row in model.history_ if row["valid_auc"] is not None]
-    best = max(points, key=lambda point: (point[1], -point[0]))
-    return {
-        "name": name,
-        "label": name.upper(),
-        "points": points,
-        "best": best,
-        "most": model.config_["iterations"],
-        "patience": model.config_["patience"],
-    }
+def _way(found: Mapping[str, Any], truth: Mapping[str, Any]) -> float:
+    """How much of the AUC between chance and the truth is reached."""
+    return float((found["all"]["auc"] - 0.5) / (truth["all"]["auc"] - 0.5))
 
 
 def _world(world: World, data: Dataset) -> dict[str, Any]:
@@ -181,6 +189,8 @@ def _world(world: World, data: Dataset) -> dict[str, Any]:
         for name, offset, n, exclusive in table.layout
     ]
     parts = (data.train, data.valid, data.test)
+    utility = _utility(world)
+    shares = {row["what"]: row["share"] for row in utility}
     return {
         "users": len(data.users),
         "items": len(data.items),
@@ -200,7 +210,9 @@ def _world(world: World, data: Dataset) -> dict[str, Any]:
         "first_day": _day(size.start),
         "last_day": _day(size.start + size.seconds),
         "taste_dimensions": size.taste_dimensions,
-        "utility": _utility(world),
+        "utility": utility,
+        "own_taste": shares[OWN_TASTE],
+        "fashion": shares[FASHION],
     }
 
 
@@ -227,29 +239,12 @@ def _utility(world: World) -> list[dict[str, Any]]:
     kappa = float(truth.config["kappa"])
     fashion = (truth.style @ attributes.T).var(axis=1)
     variances = {
-        "the shopper’s own taste for named attributes": own.var(axis=1).mean(),
+        OWN_TASTE: own.var(axis=1).mean(),
         "what nobody can see: a hidden taste": hidden.var(axis=1).mean(),
         "how popular the product is with everybody": truth.popularity.var(),
-        "the fashion that all shoppers share": fashion @ truth.volume / truth.volume.sum(),
+        FASHION: fashion @ truth.volume / truth.volume.sum(),
         "the whim of the moment": np.pi**2 / 6 / kappa**2,
     }
     total = sum(variances.values())
     shares = sorted(variances.items(), key=lambda part: -part[1])
     return [{"what": what, "share": float(value / total)} for what, value in shares]
-
-
-def _classes(data: Dataset) -> list[dict[str, Any]]:
-    """How many products, and how many held-out ones, have no, few or many training purchases."""
-    trained = data.train_counts
-    items = np.bincount(item_classes(trained), minlength=len(CLASSES))
-    tests = np.bincount(item_classes(trained)[questions(data, "test").targets], minlength=len(CLASSES))
-    return [
-        {
-            "what": what,
-            "items": int(items[n]),
-            "item_share": float(items[n] / items.sum()),
-            "tests": int(tests[n]),
-            "test_share": float(tests[n] / tests.sum()),
-        }
-        for n, what in enumerate(CLASSES)
-    ]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-__all__ = ["Scale", "figure", "path", "round_ticks", "spread", "tag", "words"]
+__all__ = ["Scale", "figure", "path", "round_ticks", "spread", "tag", "upright", "words"]
 
 Value = str | float | int
 
@@ -30,6 +30,11 @@ def tag(name: str, *children: Markup | str, **attributes: Value | None) -> Marku
 def words(x: float, y: float, text: str, class_: str = "", anchor: str = "start") -> Markup:
     """A line of text with its baseline at `y`."""
     return tag("text", text, x=x, y=y, text_anchor=anchor, class_=class_ or None)
+
+
+def upright(x: float, top: float, bottom: float, class_: str) -> Markup:
+    """A vertical line."""
+    return tag("line", x1=x, x2=x, y1=top, y2=bottom, class_=class_)
 
 
 def path(points: Sequence[tuple[float, float]], class_: str) -> Markup:

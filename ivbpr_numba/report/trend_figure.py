@@ -3,50 +3,64 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ivbpr_numba.report.drawing import Area, Drawing, Line, Picture, Words, width_of
-from ivbpr_numba.report.numbers import named, shortened, signed
-from ivbpr_numba.report.svg import Scale, round_ticks, spread
-from ivbpr_numba.report.time_axis import month_and_year, time_ticks
+from ivbpr_numba.questions.seasons import seasons
+from ivbpr_numba.report.drawing import Drawing, Line, Picture, Words, width_of
+from ivbpr_numba.report.numbers import group_words, named, shortened, signed
+from ivbpr_numba.report.trend_axes import (
+    COLOURS,
+    INK,
+    MUTED,
+    Part,
+    axes,
+    curve,
+    dim,
+    end_value,
+    events_row,
+    few_events,
+    season_bands,
+    settled,
+)
+from ivbpr_numba.report.trend_words import (
+    also_words,
+    counted,
+    headline,
+    period,
+    season_words,
+    source_words,
+    wrapped,
+    year_words,
+)
 
 if TYPE_CHECKING:
+    from ivbpr_numba.questions.seasons import Seasons
     from ivbpr_numba.questions.trends import Trends
     from ivbpr_numba.report.item_pictures import ItemPicture
 
-__all__ = ["few_events", "trend_figure"]
+__all__ = ["NARROW", "WIDE", "trend_figure"]
 
-# Okabe and Ito's colours, without the yellow that white swallows.
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
-INK, MUTED, RULE, EDGE, GREY = "#1d1c1a", "#66615a", "#e4e1db", "#c4bfb6", "#dcdcdc"
-WIDTH, MARGIN = 960.0, 28.0
-DATE_WIDTH = 40.0
-FEW_SHARE, FEW = 0.25, 50  # of an equal share of the events, and in any case so many
+WIDE, NARROW = 960.0, 390.0  # units; texts are readable where a unit is a pixel
+LINE = 16.0  # between lines of notes
+HEIGHT, BESIDE = 80.0, 62.0  # of a panel's axes, and of pictures beside them in two columns
+MOST_STEPS = 12  # epochs of curves that share axes
+ASPECT, SPACE = 2 / 3, 3.0  # of a picture's cell, and between two
 
 Pictures = Mapping[str, Sequence["ItemPicture"]]
-Part = Line | Area | Words | Picture
 
 
-@dataclass(frozen=True)
-class _Plot:
-    """Where one pair of axes lies, and its scales."""
+def trend_figure(
+    found: Trends,
+    pictures: Pictures | None = None,
+    z_score: bool = False,
+    source: str = "",
+    narrow: bool = False,
+) -> Drawing:
+    """Draw the changes: few features over few epochs on one pair of axes, else a panel for each.
 
-    across: Scale
-    up: Scale
-    ticks: Sequence[float]
-
-
-def few_events(events: np.ndarray) -> np.ndarray:
-    """Epochs with less than a quarter of an equal share of the events, or less than fifty, (N,) bool."""
-    return events < max(FEW, FEW_SHARE * events.sum() / len(events))
-
-
-def trend_figure(found: Trends, pictures: Pictures | None = None, z_score: bool = False) -> Drawing:
-    """Draw the changes: up to seven features on one pair of axes, more or with pictures in panels.
+    At most seven features, and twelve epochs, share a pair of axes; with pictures, or narrow, none do.
 
     Parameters
     ----------
@@ -55,212 +69,176 @@ def trend_figure(found: Trends, pictures: Pictures | None = None, z_score: bool 
         Of each feature the items to show beside its curve.
     z_score : bool
         In standard deviations of each feature over the epochs instead of units of the score.
+    source : str
+        Name of the model's file, for the source line.
+    narrow : bool
+        390 units wide, for a phone or a column of text, with no text below 11 units; else 960.
     """
+    told = seasons(found)
     shown = found.scaled() if z_score else found
-    title = f"How the liking of {_counted(len(shown.features), 'feature')} changed, {_period(shown.edges)}"
+    width, margin = (NARROW, 12.0) if narrow else (WIDE, 28.0)
+    room = width - 2 * margin
+    title = headline(found, told)
     unit = "standard deviations over the epochs" if z_score else "units of the score"
     said = (
         f"{shown.model}: mean response of {shown.speakers} to each feature, minus its mean over the "
-        f"{_counted(len(shown.events), 'learned epoch')}, in {unit}."
+        f"{counted(len(shown.events), 'learned epoch')}, {period(shown.edges)}, in {unit}."
     )
-    notes = ["Up: liked more than over the whole time; down: less."]
-    if np.isfinite(shown.change_low).any():
-        notes[0] += " Bands: 95 % of resampled users, under this one fit, not the uncertainty of the fit."
-    if few_events(shown.events).any():
-        notes.append("Grey: epochs with few events.")
-    drawing = Drawing(WIDTH, 0.0, title, f"{said} {' '.join(notes)}")
-    drawing.parts += [Words(MARGIN, 38, title, INK, 21, bold=True), Words(MARGIN, 60, said, MUTED, 12.5)]
-    if pictures is None and len(shown.features) <= len(COLOURS):
-        bottom = _together(drawing.parts, shown, notes)
+    notes = _notes(shown, told)
+    drawing = Drawing(width, 0.0, title, " ".join([said, *notes, source_words(shown, source)]))
+    parts, y = drawing.parts, 14.0
+    for size, texts, colour, bold in (
+        (17.0 if narrow else 21.0, [title], INK, True),
+        (12.0, [said], MUTED, False),
+    ):
+        for line in (line for text in texts for line in wrapped(text, size, room, bold)):
+            y += size * 1.3
+            parts.append(Words(margin, y, line, colour, size, bold=bold))
+        y += 5
+    few = len(shown.features) <= len(COLOURS) and len(shown.events) <= MOST_STEPS
+    if few and pictures is None and not narrow:
+        bottom, counts = _together(parts, shown, told, y + 15)
     else:
-        bottom = _apart(drawing.parts, shown, pictures or {}, notes)
-    for n, note in enumerate(notes):
-        drawing.parts.append(Words(MARGIN, bottom + 17 * n, note, MUTED, 11.5))
-    drawing.height = bottom + 17 * len(notes)
+        bottom, counts = _apart(parts, shown, told, pictures or {}, width, margin, y + 13)
+    if not counts:
+        events = " · ".join(f"{n:,}" for n in shown.events.tolist())
+        notes.append(f"Events in epochs 0 to {len(shown.events) - 1}: {events}.")
+    for note in [*notes, source_words(shown, source)]:
+        for line in wrapped(note, 11.5, room):
+            parts.append(Words(margin, bottom, line, MUTED, 11.5))
+            bottom += LINE
+    drawing.height = bottom + 4
     return drawing
 
 
-def _together(parts: list[Part], found: Trends, notes: list[str]) -> float:
-    """All features on one pair of axes, each labelled at its end."""
-    top, bottom, right = 116.0, 456.0, 726.0
-    plot = _axes(parts, found, MARGIN + 34, right, top, bottom, 9)
-    _events(parts, found, plot, top - 16, notes)
+def _notes(found: Trends, told: Seasons) -> list[str]:
+    notes = ["Up: liked more than over the whole time; down: less. Numbers at the right end: the last epoch."]
+    if np.isfinite(found.change_low).any():
+        notes.append("Bands: 95 % of resampled users, under this one fit, not the uncertainty of the fit.")
+    if season_bands(found.edges):
+        notes.append("Faint blue: December to February; faint yellow: June to August.")
+    if told.told:
+        notes.append(
+            "Trend and season: a straight line and a yearly wave, fitted together to the epochs; certain "
+            "where noise would do as much in less than 5 of 100 cases."
+        )
+    elif told.why is not None:
+        notes.append(f"Seasons are not told from trends here: {told.why}.")
+    if few_events(found.events).any():
+        notes.append("Grey: epochs with few events.")
+    return notes
+
+
+def _together(parts: list[Part], found: Trends, told: Seasons, y: float) -> tuple[float, bool]:
+    """All features on one pair of axes, each labelled at its end; the end, and whether events are shown."""
+    left, right, top = 62.0, 670.0, y + 24
+    told_height = 27.0 if told.told else 0.0
+    gap = 33.0 + told_height
+    bottom = top + max(340.0, gap * len(found.features))
+    plot = axes(parts, found, left, right, top, bottom, 9)
+    counts = events_row(parts, found, plot, top - 12)
     ends = []
-    for k, feature in enumerate(found.features):
-        colour = COLOURS[k % len(COLOURS)]
-        _curve(parts, found, k, plot, colour, 3.4, 0.2)
-        known = found.change[np.isfinite(found.change[:, k]), k]
-        ends.append((plot.up(float(known[-1]) if len(known) else 0.0), feature, colour))
-    _dim(parts, found, plot, top, bottom)
-    places = _settled([y for y, _, _ in ends], 33, top + 6, bottom - 12)
-    for (y, feature, colour), place in zip(ends, places):
-        value, group = named(feature)
-        parts.append(Line([(right + 3, y), (right + 18, place), (right + 28, place)], colour, 1.2))
-        parts.append(Words(right + 32, place + 4, shortened(value, 27), INK, 13.5, bold=True))
-        parts.append(Words(right + 32, place + 18, shortened(_spaced(group), 34), MUTED, 11))
-    return bottom + 52
+    for k in range(len(found.features)):
+        curve(parts, found, k, plot, COLOURS[k % len(COLOURS)], 3.4, 0.2)
+        ends.append(plot.up(end_value(found, k) or 0.0))
+    dim(parts, found, plot)
+    room = WIDE - 8 - (right + 32)
+    for k, (end, place) in enumerate(zip(ends, settled(ends, gap, top + 6, bottom - 12 - told_height))):
+        value, group = named(found.features[k])
+        label = [(shortened(_valued(value, end_value(found, k)), 30), 13.5, INK, True)]
+        also = also_words(found, k)
+        small = f"{group_words(group)}; {also}" if also else group_words(group)
+        label.append((_fitting(small, 11, room), 11, MUTED, False))
+        if told.told:
+            for text in (season_words(told, k), year_words(told, k)):
+                label.append((_fitting(text, 11, room), 11, MUTED, False))
+        line = place + 4
+        parts.append(
+            Line([(right + 3, end), (right + 18, place), (right + 28, place)], COLOURS[k % len(COLOURS)], 1.2)
+        )
+        for text, size, colour, bold in label:
+            parts.append(Words(right + 32, line, text, colour, size, bold=bold))
+            line += 13.5
+    return bottom + 44, counts
 
 
-def _apart(parts: list[Part], found: Trends, pictures: Pictures, notes: list[str]) -> float:
-    """A panel for each feature, all with the same axes, the items that show it best on the left."""
-    columns = 1 if len(found.features) <= 3 else 2
-    gap, header, height = 36.0, 24.0, 80.0
-    width = (WIDTH - 2 * MARGIN - gap * (columns - 1)) / columns
-    rows = -(-len(found.features) // columns)
-    shown = max((len(kept) for kept in pictures.values()), default=0)
-    cell, space = height * 2 / 3, 3.0
-    beside = shown * (cell + space) + 8 if shown else 0.0
-    first, step = 84.0, header + height + 22
-    for k, feature in enumerate(found.features):
-        column, row = divmod(k, rows)
-        x, y = MARGIN + column * (width + gap), first + row * step
-        value, group = named(feature)
-        value = shortened(value, 34)
-        after = x + width_of(value, 14, bold=True) + 8
-        parts.append(Words(x, y + 14, value, INK, 14, bold=True))
-        parts.append(Words(after, y + 14, shortened(_spaced(group), 34), MUTED, 11.5))
-        _pictures(parts, pictures.get(feature, ()), x, y + header, cell, height, space)
-        last = row == rows - 1 or k == len(found.features) - 1
-        left, low = x + beside + 34, y + header + height
-        plot = _axes(parts, found, left, x + width, y + header, low, 3, last)
-        _curve(parts, found, k, plot, COLOURS[0], 3, 0.25)
-        _dim(parts, found, plot, y + header, low)
-        if last:
-            _events(parts, found, plot, low + 33, notes)
-    return first + rows * step + 46
-
-
-def _axes(
+def _apart(
     parts: list[Part],
     found: Trends,
-    left: float,
-    right: float,
-    top: float,
-    bottom: float,
-    about: int,
-    dated: bool = True,
-) -> _Plot:
-    """Grid, numbers, dates and the edges of the epochs; the same scale for every part of a figure."""
-    start, end = int(found.edges[0]), int(found.edges[-1])
-    across = Scale(start, end, left, right)
-    known = np.concatenate([a.ravel() for a in (found.change, found.change_low, found.change_high)])
-    known = known[np.isfinite(known)]
-    low, high = float(known.min(initial=0.0)), float(known.max(initial=0.0))
-    if low == high:
-        low, high = -1.0, 1.0
-    ticks = round_ticks(low, high, about)
-    up = Scale(min(ticks[0], low), max(ticks[-1], high), bottom, top)
-    digits = max(0, -int(np.floor(np.log10(ticks[1] - ticks[0]) + 1e-9)))
-    for tick in ticks:
-        y = up(tick)
-        parts.append(Line([(left, y), (right, y)], MUTED if tick == 0 else RULE, 1))
-        parts.append(Words(left - 6, y + 4, signed(tick, digits), MUTED, 11, "end"))
-    for edge in found.edges[1:-1].tolist():
-        parts.append(Line([(across(edge), top), (across(edge), bottom)], EDGE, 0.8, (2, 3)))
-    for moment, label in time_ticks(start, end, int((right - left) / DATE_WIDTH)):
-        x = across(moment)
-        parts.append(Line([(x, bottom), (x, bottom + 4)], MUTED, 1))
-        if dated:
-            parts.append(Words(x, bottom + 17, label, MUTED, 11, "middle"))
-    return _Plot(across, up, ticks)
-
-
-def _curve(
-    parts: list[Part], found: Trends, k: int, plot: _Plot, colour: str, width: float, opacity: float
-) -> None:
-    """Steps of one feature and the band around them; epochs without a value interrupt both."""
-    edges = [plot.across(edge) for edge in found.edges.tolist()]
-    low, high, middle = (
-        [plot.up(value) for value in values[:, k].tolist()]
-        for values in (found.change_low, found.change_high, found.change)
-    )
-    for begin, stop in _runs(np.isfinite(found.change_low[:, k])):
-        band = [*_steps(edges, low, begin, stop), *reversed(_steps(edges, high, begin, stop))]
-        parts.append(Area(band, colour, opacity))
-    for begin, stop in _runs(np.isfinite(found.change[:, k])):
-        parts.append(Line(_steps(edges, middle, begin, stop), colour, 0.9, name=found.features[k]))
-        for n in range(begin, stop):
-            parts.append(Line(_steps(edges, middle, n, n + 1), colour, width))
-
-
-def _steps(edges: list[float], places: list[float], begin: int, stop: int) -> list[tuple[float, float]]:
-    return [(edges[n + side], places[n]) for n in range(begin, stop) for side in (0, 1)]
-
-
-def _settled(wanted: list[float], gap: float, low: float, high: float) -> list[float]:
-    """Positions apart by `gap`, those in a crowd pushed to both sides alike."""
-    forward = spread(wanted, gap, low, high)
-    backward = spread([-place for place in wanted], gap, -high, -low)
-    return [(a - b) / 2 for a, b in zip(forward, backward)]
-
-
-def _runs(known: np.ndarray) -> list[tuple[int, int]]:
-    """Begin and end of each run of True."""
-    steps = np.diff(np.concatenate([[0], known.astype(np.int8), [0]]))
-    return list(zip(np.flatnonzero(steps > 0).tolist(), np.flatnonzero(steps < 0).tolist()))
-
-
-def _dim(parts: list[Part], found: Trends, plot: _Plot, top: float, bottom: float) -> None:
-    """Grey over the epochs with few events."""
-    edges = found.edges.tolist()
-    for n in np.flatnonzero(few_events(found.events)).tolist():
-        left, right = plot.across(edges[n]), plot.across(edges[n + 1])
-        parts.append(Area([(left, top), (right, top), (right, bottom), (left, bottom)], GREY, 0.7))
-
-
-def _events(parts: list[Part], found: Trends, plot: _Plot, y: float, notes: list[str]) -> None:
-    """The number of events of each epoch above or below it, or in a note where there is no room."""
-    edges, events = found.edges.tolist(), found.events.tolist()
-    left, right = plot.across.start, plot.across.end
-    for labels in ([f"{n:,}" for n in events], [_brief(n) for n in events]):
-        gap = max(width_of(label, 11) for label in labels) + 8
-        if gap * len(labels) <= right - left:
-            break
-    else:
-        text = f"Events in epochs 0 to {len(events) - 1}: {' · '.join(f'{n:,}' for n in events)}."
-        if text not in notes:
-            notes.append(text)
-        return
-    middle = [plot.across((a + b) / 2) for a, b in pairwise(edges)]
-    places = _settled(middle, gap, left + gap / 2, right - gap / 2)
-    parts.append(Words(left - 6, y, "events", MUTED, 11, "end"))
-    for place, label in zip(places, labels):
-        parts.append(Words(place, y, label, MUTED, 11, "middle"))
-
-
-def _pictures(
-    parts: list[Part],
-    kept: Sequence[ItemPicture],
-    x: float,
-    y: float,
+    told: Seasons,
+    pictures: Pictures,
     width: float,
-    height: float,
-    space: float,
-) -> None:
-    """Pictures side by side, each as large as its cell allows."""
+    margin: float,
+    first: float,
+) -> tuple[float, bool]:
+    """A panel for each feature, row by row, all with the same axes and dates; pictures beside or above."""
+    narrow = width == NARROW
+    columns = 1 if len(found.features) <= 3 or narrow else 2
+    gap = 32.0
+    room = (width - 2 * margin - gap * (columns - 1)) / columns
+    shown = max((len(kept) for kept in pictures.values()), default=0)
+    tall = HEIGHT if narrow or columns == 1 else BESIDE  # of a picture
+    above = tall + 8 if narrow and shown else 0.0
+    beside = shown * (tall * ASPECT + SPACE) + 8 if shown and not narrow else 0.0
+    counts, y = True, first
+    for row in range(0, len(found.features), columns):
+        inside = range(row, min(row + columns, len(found.features)))
+        lines = max(len(_sayings(found, told, k, room)) for k in inside)
+        header = 22 + 14.0 * lines
+        top = y + header + above
+        for column, k in enumerate(inside):
+            x = margin + column * (room + gap)
+            _header(parts, found, told, k, x, y, room)
+            kept = pictures.get(found.features[k], ())
+            _pictures(parts, kept, x, y + header + (0 if narrow else (HEIGHT - tall) / 2), tall)
+            plot = axes(parts, found, x + beside + 36, x + room - 40, top, top + HEIGHT, 3)
+            curve(parts, found, k, plot, COLOURS[0], 3, 0.25)
+            dim(parts, found, plot)
+            value = end_value(found, k)
+            if value is not None:
+                place = plot.up(value) + 4
+                parts.append(Words(x + room - 36, place, signed(value), COLOURS[0], 12, bold=True))
+            if k + columns >= len(found.features):  # the last of its column
+                counts = events_row(parts, found, plot, plot.bottom + 31) and counts
+        y = top + HEIGHT + 36
+    return y + (18 if counts else 6), counts
+
+
+def _header(parts: list[Part], found: Trends, told: Seasons, k: int, x: float, y: float, room: float) -> None:
+    """Name and group of a feature, what it shows, and what overlaps with it."""
+    value, group = named(found.features[k])
+    value = _fitting(value, 14, room - 60, bold=True)
+    after = x + width_of(value, 14, bold=True) + 8
+    parts.append(Words(x, y + 14, value, INK, 14, bold=True))
+    parts.append(Words(after, y + 14, _fitting(group_words(group), 11.5, x + room - after), MUTED, 11.5))
+    y += 14
+    for text in _sayings(found, told, k, room):
+        y += 14
+        parts.append(Words(x, y, text, MUTED, 11))
+
+
+def _sayings(found: Trends, told: Seasons, k: int, room: float) -> list[str]:
+    """The lines below a feature's name."""
+    change = "; ".join(text for text in (season_words(told, k), year_words(told, k)) if text)
+    return [line for text in (change, also_words(found, k)) for line in wrapped(text, 11, room)]
+
+
+def _pictures(parts: list[Part], kept: Sequence[ItemPicture], x: float, y: float, height: float) -> None:
+    """Pictures side by side, each as large as its cell of two by three allows."""
+    width = height * ASPECT
     for n, picture in enumerate(kept):
         scale = min(width / picture.width, height / picture.height)
         w, h = picture.width * scale, picture.height * scale
-        left = x + n * (width + space) + (width - w) / 2
+        left = x + n * (width + SPACE) + (width - w) / 2
         parts.append(Picture(left, y + (height - h) / 2, w, h, picture.jpeg, picture.item))
 
 
-def _brief(number: int) -> str:
-    """1.6k, 24k, 3.1M."""
-    for unit, name in ((10**6, "M"), (10**3, "k")):
-        if number >= unit:
-            return f"{number / unit:.1f}{name}" if number < 10 * unit else f"{number / unit:.0f}{name}"
-    return str(number)
+def _valued(name: str, value: float | None) -> str:
+    return name if value is None else f"{name} {signed(value)}"
 
 
-def _period(edges: np.ndarray) -> str:
-    first, last = month_and_year(int(edges[0])), month_and_year(int(edges[-1]) - 1)
-    return first if first == last else f"{first} – {last}"
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number:,} {what}" + ("" if number == 1 else "s")
-
-
-def _spaced(name: str) -> str:
-    return name.replace("_", " ")
+def _fitting(text: str, size: float, room: float, bold: bool = False) -> str:
+    """A text cut where it would be wider than there is room."""
+    while width_of(text, size, bold) > room and len(text) > 2:
+        text = text[:-2].rstrip() + "…"
+    return text

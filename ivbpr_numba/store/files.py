@@ -16,6 +16,7 @@ from ivbpr_numba.store.hdf5 import image_of, opened, read_attributes, read_entri
 from ivbpr_numba.store.kinds import refuse_name, refuse_other
 from ivbpr_numba.store.tree import FORMAT_VERSION, Tree, Value, as_bytes, as_canonical, as_text, entries_of
 from ivbpr_numba.store.writers import unreadable
+from ivbpr_numba.wording import first_of
 
 __all__ = [
     "Sealed",
@@ -264,8 +265,7 @@ def refuse_changed(path: PathLike, changed: list[str]) -> None:
     """Raise DataError when values differ from their digests; additions are let pass."""
     wrong = [name for name in changed if not name.startswith("+")]
     if wrong:
-        names = ", ".join(wrong[:5]) + (", …" if len(wrong) > 5 else "")
         raise DataError(
-            f"'{path}' changed since it was written: {names}.",
+            f"'{path}' changed since it was written: {first_of(wrong)}.",
             "Make the file again or restore a copy; `ivbpr verify` lists every difference.",
         )

@@ -19,6 +19,7 @@ from ivbpr_numba.ids import Ids
 from ivbpr_numba.kernels.arguments import Orders, Shelf, Tastes
 from ivbpr_numba.store.atomic import os_problem, write_bytes
 from ivbpr_numba.worlds.catalogue import AttributeTable, catalogue_csv, purchases_csv
+from ivbpr_numba.worlds.changes import planted_changes
 from ivbpr_numba.worlds.truth import Truth, TruthVectors
 
 __all__ = ["SIZES", "Purchases", "World", "WorldSize", "generate", "truth_vectors"]
@@ -69,6 +70,10 @@ class WorldSize:
     candidates: int = 2000
     start: int = 1_672_531_200  # unix seconds: 2023-01-01
     seconds: int = 730 * 86_400
+    seasonal: int = 0  # features whose common style follows the year
+    trending: int = 0  # others whose common style rises or falls
+    season_style: float = 0.8  # amplitude
+    trend_style: float = 0.6  # a year
 
 
 SIZES = {
@@ -82,6 +87,15 @@ SIZES = {
         WorldSize("S1", 20_000, 20_000, max_purchases=34),
         WorldSize("S2", 100_000, 300_000, max_purchases=24),
         WorldSize("paper", 400_000, 1_400_000, max_purchases=14),
+        # Three years by months, with features of a season and features of a trend.
+        WorldSize(
+            *("seasons", 6_000, 3_000, 36),
+            taste_sd=1.0,
+            many_cuts_jitter=0.0,
+            seconds=1_096 * 86_400,
+            seasonal=8,
+            trending=8,
+        ),
         # A catalogue to learn attributes from: all values about equally frequent.
         WorldSize("photos", 2_000, 20_000, frequency_concentration=1e6, tag_low=0.3, tag_high=0.3),
     )
@@ -235,6 +249,7 @@ def generate(
     common = rng.normal(0, size.common_style_sd, n_features)
     style = common + size.drift_sd * rng.normal(0, 1, (size.epochs, n_features))
     edges = _draw_edges(rng, size)
+    style = style + planted_changes(size, seed).styles(edges)
     item_latent = rng.normal(0, size.item_latent_sd, (size.items, size.latent_dimensions))
     taste = rng.normal(0, size.taste_sd, (size.users, size.taste_dimensions))
     user_latent = rng.normal(0, size.user_latent_sd, (size.users, size.latent_dimensions))
@@ -253,7 +268,7 @@ def generate(
         release=release,
         epoch_edges=edges,
         volume=volume,
-        config={**asdict(size), "seed": seed},
+        config={**_described(size), "seed": seed},
         metrics={},
     )
     items = _choose(truth, size, seed, buyers, times, progress)
@@ -289,9 +304,24 @@ def _resolve(size: str | WorldSize, overrides: Mapping[str, Any]) -> WorldSize:
         )
     if size.max_purchases < size.min_purchases:
         raise UsageError(f"World '{size.name}': max_purchases is below min_purchases.", "Swap them.")
-    if sum(n for _, n in size.groups) + size.tags > np.iinfo(np.uint16).max:
+    n_features = sum(n for _, n in size.groups) + size.tags
+    if min(size.seasonal, size.trending) < 0 or size.seasonal + size.trending > n_features:
+        raise UsageError(
+            f"World '{size.name}': {size.seasonal} seasonal and {size.trending} trending features.",
+            f"It has {n_features} features; each changes in one way at most.",
+        )
+    if n_features > np.iinfo(np.uint16).max:
         raise UsageError(f"World '{size.name}' has too many attributes.", "At most 65,535 values and tags.")
     return size
+
+
+def _described(size: WorldSize) -> dict[str, Any]:
+    """All constants; those of planted changes only where there are some: older files stay the same."""
+    told = asdict(size)
+    if not size.seasonal + size.trending:
+        for name in ("seasonal", "trending", "season_style", "trend_style"):
+            del told[name]
+    return told
 
 
 def _numbered(letter: str, n: int, what: str) -> Ids:

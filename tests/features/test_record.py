@@ -67,7 +67,7 @@ def test_a_wrong_file_at_the_first_place_does_not_hide_the_right_one(
     found = recorded.find()
     assert found.path == str(second)
     assert found.take(np.arange(4)).tolist() == VALUES.tolist()
-    recorded.refuse_changed()
+    assert recorded.refuse_others() is None
     spoil(second, "other")
     said = {
         "cut": "damaged or cut short",
@@ -77,7 +77,7 @@ def test_a_wrong_file_at_the_first_place_does_not_hide_the_right_one(
         "newer": "format version 9",
         "flipped value": "/matrix, rows 0 to 3",
     }
-    for ask in (recorded.find, recorded.refuse_changed):
+    for ask in (recorded.find, recorded.refuse_others):
         with pytest.raises(DataError, match=f"not those of the fit.*{said[how]}.*; .*second/f.h5 .*are oth"):
             ask()
 
@@ -94,7 +94,7 @@ def test_places_that_are_one_file_are_read_once_and_missing_ones_named(
     assert str(caught.value).count("is not an HDF5 file") == 1
     first.unlink()
     second.unlink()
-    recorded.refuse_changed()
+    assert recorded.refuse_others() is None
     with pytest.raises(UsageError, match=f"not at {first}"):
         recorded.find()
 

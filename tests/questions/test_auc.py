@@ -20,6 +20,7 @@ from ivbpr_numba.demo import DEMO_MODELS
 from ivbpr_numba.models.base import Model
 from ivbpr_numba.models.specifications import MODELS
 from ivbpr_numba.questions.auc import auc_of_scores, truth_auc
+from ivbpr_numba.questions.metrics import METRICS
 from ivbpr_numba.ranking import TemporalScorer, scores
 from ivbpr_numba.worlds.world import generate, truth_vectors
 
@@ -90,12 +91,58 @@ def test_baselines_equal_their_definitions() -> None:
     assert found["cosine"]["all"]["pairs"] == expected["pairs"]
 
 
-def test_metrics_at_k() -> None:
+def is_metric(found: dict[str, Any], expected: dict[str, Any]) -> None:
+    assert found["users"] == expected["users"]
+    for key in ("value", "stderr"):
+        wanted = expected[key]
+        assert found[key] == (wanted if wanted is None else pytest.approx(wanted, abs=1e-12)), key
+
+
+def test_metrics_at_k_of_the_model_and_every_baseline() -> None:
     model = fitted("i-vbpr")
-    matrix = model.scores(DATA.users.texts())
-    found = auc(model, metrics=["recall@3", "ndcg@3", "recall@45"])["metrics"]
-    recall, ndcg = naive.recall_and_ndcg(lambda u, i: matrix[u], LISTS, VALID, TEST, N_ITEMS, 3)
-    assert found == {"recall@3": pytest.approx(recall), "ndcg@3": pytest.approx(ndcg), "recall@45": 1.0}
+    pop = np.tile(naive.training_counts(LISTS, N_ITEMS), (len(LISTS), 1))
+    asked = [f"{name}@{k}" for name in METRICS for k in (1, 3, 45)]
+    found = auc(model, metrics=asked, baselines=["pop"], cold_below=8)
+    assert 3 < found["cold"]["users"] < len(LISTS)
+    for scorer, matrix in ((found, model.scores(DATA.users.texts())), (found["baselines"]["pop"], pop)):
+        assert list(scorer["metrics"]) == asked
+        for text in asked:
+            name, _, k = text.partition("@")
+            for setting, limit in (("all", None), ("cold", 8)):
+                expected = naive.metric(
+                    lambda u, i, m=matrix: m[u], LISTS, VALID, TEST, N_ITEMS, name, int(k), cold_below=limit
+                )
+                is_metric(scorer["metrics"][text][setting], expected)
+    assert found["metrics"]["recall@45"]["all"]["value"] == 1.0
+    assert found["metrics"]["map@3"] == found["metrics"]["mrr@3"]
+    assert "metrics" not in auc(model) and [*auc(model, metrics=["recall@3"] * 2)["metrics"]] == ["recall@3"]
+
+
+def test_metrics_are_in_every_format(ivbpr: Run, tmp_path: Path) -> None:
+    model = fitted("i-vbpr")
+    model.save(tmp_path / "m.h5")
+    found = auc(model, metrics=["recall@3", "mrr@3"], baselines=["pop"], cold_below=8)
+    frame = found.to_frame().set_index(["scorer", "setting"])
+    assert [*frame.columns][-4:] == ["recall@3", "recall@3_stderr", "mrr@3", "mrr@3_stderr"]
+    wanted = found["baselines"]["pop"]["metrics"]["mrr@3"]["cold"]
+    for key, column in (("value", "mrr@3"), ("stderr", "mrr@3_stderr")):
+        assert frame.loc[("pop", "cold"), column] == wanted[key]
+    assert frame["recall@3"].isna().tolist() == [False, False, True] * 3
+    line = ("auc", tmp_path / "m.h5", "--metrics", "recall@3,mrr@3", "--baseline", "pop")
+    line = (*line, "--cold-below", "8")
+    rows = list(csv.DictReader(ivbpr(*line, "--format", "csv").out.splitlines()))
+    assert float(rows[0]["recall@3"]) == found["metrics"]["recall@3"]["all"]["value"]
+    assert rows[2]["recall@3"] == "" and float(rows[4]["mrr@3_stderr"]) == wanted["stderr"]
+    assert json.loads(ivbpr(*line, "--format", "jsonl").out.splitlines()[4])["mrr@3"] == wanted["value"]
+    shown = ivbpr(*line).out
+    assert f"{wanted['value']:.4f} ±{wanted['stderr']:.4f}" in shown
+    assert max(map(len, shown.split("at the head of the list")[1].splitlines())) <= 80
+
+
+def test_rows_never_share_a_name() -> None:
+    found = auc(fitted("pop"), baselines=["pop"], ties="half")
+    assert [row["scorer"] for row in found.rows()][::3] == ["pop", "pop (baseline)", "inverse_popularity"]
+    assert found.rows()[0]["auc"] == found.rows()[3]["auc"]
 
 
 def test_a_single_setting() -> None:
@@ -115,6 +162,7 @@ def test_a_single_setting() -> None:
         ({"baselines": ["cosine"]}, "features="),
         ({"metrics": ["recall"]}, "recall@10"),
         ({"metrics": ["recall@0"]}, "recall@10"),
+        ({"metrics": ["recal@10"]}, "mean 'recall'"),
         ({"cold_below": -1}, "negative"),
     ],
 )
@@ -288,6 +336,44 @@ def test_fail_under(ivbpr: Run, files: Path) -> None:
         == 5
     )
     assert ivbpr("auc", files / "m.h5", "--fail-under", "2").code == 2
+
+
+def test_several_models_at_once(ivbpr: Run, files: Path) -> None:
+    names = ("pop", "bpr-mf", "i-vbpr")
+    paths = [files / f"{name}.h5" for name in names]
+    for name, path in zip(names, paths):
+        fitted(name).save(path)
+    line = ("auc", *paths, "--metrics", "ndcg@5", "--baseline", "pop")
+    together = json.loads(ivbpr(*line, "--format", "json").out)
+    assert [*together] == ["schema", "models"] and together["schema"] == "ivbpr.auc/1"
+    for path, found in zip(paths, together["models"], strict=True):
+        alone = json.loads(ivbpr("auc", path, *line[4:], "--format", "json").out)
+        assert alone.pop("schema") == "ivbpr.auc/1"
+        assert {**found, "seconds": 0} == {"file": str(path), **alone, "seconds": 0}
+    rows = list(csv.DictReader(ivbpr(*line, "--format", "csv").out.splitlines()))
+    assert [row["file"] for row in rows][::9] == [str(path) for path in paths] and len(rows) == 27
+    assert [row["scorer"] for row in rows][::3][:3] == ["pop", "pop (baseline)", "inverse_popularity"]
+    shown = ivbpr(*line)
+    assert all(shown.out.count(f"\n{path.name}") == 9 + 6 for path in paths)
+    assert f"{paths[0]}: " in shown.err and "ties" in shown.err
+
+
+def test_fail_under_concerns_each_of_several(ivbpr: Run, files: Path) -> None:
+    for name in ("pop", "i-vbpr"):
+        fitted(name).save(files / f"{name}.h5")
+    line = ("auc", files / "i-vbpr.h5", files / "pop.h5", "--fail-under")
+    reached = {name: auc(fitted(name))["all"]["auc"] for name in ("pop", "i-vbpr")}
+    assert reached["pop"] < reached["i-vbpr"]
+    between = ivbpr(*line, sum(reached.values()) / 2)
+    assert between.code == 5 and "i-vbpr.h5" in between.out
+    assert "pop.h5: the AUC (all)" in between.err and "i-vbpr.h5" not in between.err.splitlines()[-1]
+    assert ivbpr(*line, reached["pop"] - 0.01).code == 0
+    both = ivbpr(*line, 0.99)
+    assert both.code == 5 and "pop.h5" in both.err and "i-vbpr.h5" in both.err
+    assert ivbpr("auc", files / "pop.h5", files / "pop.h5").code == 2
+    assert ivbpr("auc", files / "pop.h5", files / "i-vbpr.h5", "--per-user", files / "u.csv").code == 2
+    done = ivbpr("auc", files / "pop.h5", files / "d.h5")
+    assert done.code == 3 and done.out == "" and "d.h5" in done.err
 
 
 def test_auc_of_scores_on_the_command_line(ivbpr: Run, files: Path) -> None:

@@ -24,7 +24,6 @@ from ivbpr_numba.answers.explaining import sensitivities
 from ivbpr_numba.features.layout import Columns, Group
 from ivbpr_numba.models.epochs import epoch_of
 from ivbpr_numba.questions.trends import measure
-from ivbpr_numba.report.item_pictures import pictures_of
 from ivbpr_numba.report.time_axis import time_ticks
 from ivbpr_numba.report.trend_figure import few_events, trend_figure
 
@@ -338,17 +337,6 @@ def pictures(tmp_path: Path) -> Path:
     return folder
 
 
-def test_pictures_are_of_the_items_with_the_highest_value(pictures: Path) -> None:
-    found, notes = pictures_of(ATTRIBUTES, ["side=left", "hue=red"], pictures)
-    having = [DATA.items[k] for k in range(len(DATA.items)) if ATTRIBUTES.matrix[k, 0]]
-    expected = [item for item in having if DATA.items.row(item) % 4][:4]
-    assert [one.item for one in found["side=left"]] == expected
-    assert all((one.width, one.height) == (144, 192) for kept in found.values() for one in kept)
-    assert any("no picture in" in note for note in notes) and any("can't be read" in note for note in notes)
-    nothing, notes = pictures_of(ATTRIBUTES, ["side=left"], pictures.parent)
-    assert nothing == {"side=left": []} and "no picture at all" in notes[-1]
-
-
 # --- the command -------------------------------------------------------------------------------------------
 
 
@@ -368,7 +356,9 @@ def test_trends_in_four_formats(ivbpr: Run, model_file: Path) -> None:
     assert document["rows"] == trends(load(model_file), ["red", "left"])
     lines = ivbpr("trends", model_file, "--feature", "red", "--format", "jsonl").out.splitlines()
     assert [json.loads(line)["epoch"] for line in lines] == [0, 1, 2]
-    rows = list(csv.DictReader(io.StringIO(ivbpr("trends", model_file, "--format", "csv").out)))
+    rows = list(
+        csv.DictReader(io.StringIO(ivbpr("trends", model_file, "--overlapping", "--format", "csv").out))
+    )
     assert [*rows[0]] == KEYS and len(rows) == 15
     table = ivbpr("trends", model_file, "--feature", "red", "--users", "active").out
     assert "under this one fit" in table and "training and validation" in table
@@ -418,7 +408,7 @@ def test_wrong_command_lines(ivbpr: Run, model_file: Path) -> None:
         ([model_file, "--plot", folder / "none" / "t.svg"], 2, "does not exist"),
         ([model_file, "--images", folder], 2, "--plot"),
         ([model_file, "--z-score"], 2, "--plot"),
-        ([model_file, "--plot", folder / "t.svg", "--images", folder / "none"], 2, "folder of images"),
+        ([model_file, "--plot", folder / "t.svg", "--images", folder / "none"], 2, "do not exist"),
         ([model_file, "--top", "0"], 2, "--top 0"),
         ([model_file, "--users", "some"], 2, "active"),
         ([folder / "none.h5"], 2, "none.h5"),

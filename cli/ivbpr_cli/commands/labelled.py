@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from ivbpr_cli.commands.options import option
-from ivbpr_cli.paths import input_file
-from ivbpr_numba.errors import UsageError
+from ivbpr_cli.paths import input_file, input_images
 
 __all__ = ["DATA", "File", "Groups", "Id", "Items", "Labels", "Tags", "check_photos"]
 
@@ -47,7 +46,7 @@ def check_photos(images: Path | None, labels: Path, items: Path | None) -> None:
         See `paths.input_file`.
     """
     input_file(labels, "label table")
-    if images is not None and not images.exists():
-        raise UsageError(f"The images {images} do not exist.", "Check the path.")
+    if images is not None:
+        input_images(images)
     if items is not None:
         input_file(items, "table of images")

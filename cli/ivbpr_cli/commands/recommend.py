@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from ivbpr_cli.commands.options import argument, option
+from ivbpr_cli.commands.users import known_user
 from ivbpr_cli.output import Answer, Format, Screen, Table
 from ivbpr_cli.paths import input_file, output_file, spare_features
 from ivbpr_numba.errors import UsageError
@@ -31,16 +32,18 @@ def recommend(
     at: Annotated[
         str | None, option("Date for a model in time; the last epoch where not given.", metavar="DATE")
     ] = None,
-    because: Annotated[str | None, option("Rank by this feature's contribution alone.")] = None,
+    because: Annotated[
+        str | None, option("Rank by this feature's contribution alone, then by the score; shows the reasons.")
+    ] = None,
     exclude: Annotated[Texts, option("Parts of the split to leave out; all where not given.")] = None,
-    explain: Annotated[bool, option("Show the attributes that raise each score most.")] = False,
+    explain: Annotated[
+        bool, option("Show the attributes that raise each score most, also in the file.")
+    ] = False,
     features: Annotated[Path | None, option("Feature file, if it is not where the model says.")] = None,
 ) -> None:
     """The best items over the whole catalogue; what the user already has is left out."""
-    if (user is None) == (not all_users):
+    if all_users and user is not None:
         raise UsageError("Name a user or --all-users.", "One of the two.")
-    if all_users and (because or explain):
-        raise UsageError("--because and --explain are for one user.", "Leave them out with --all-users.")
     if all_users != (out is not None):
         raise UsageError("--all-users and --out belong together.", "Give both or neither.")
     conditions = parse_where(where)
@@ -50,7 +53,7 @@ def recommend(
     if out is not None:
         output_file(out, model, features)
 
-    from ivbpr_numba.documents import items as documents
+    from ivbpr_numba.documents import items, many
     from ivbpr_numba.features.features import Features
     from ivbpr_numba.models import load
 
@@ -58,19 +61,23 @@ def recommend(
     asked: dict[str, Any] = {
         "at": at,
         "where": conditions,
+        "because": because,
         "exclude": tuple(exclude or ("train", "valid", "test")),
         "features": Features.read(features) if features is not None else None,
     }
     if out is not None:
         spare_features(out, fitted)
         lines = screen.format == Format.jsonl
-        screen.show(Answer.of(documents.recommend_all(fitted, out, n, lines=lines, **asked)))
+        screen.show(Answer.of(many.recommend_all(fitted, out, n, reasons=explain, lines=lines, **asked)))
         return
-    reasons = explain or screen.format in (Format.json, Format.jsonl)
-    found = documents.recommend(
-        fitted, user, n, because=because, reasons=reasons, reasons_in_rows=explain, **asked
+    known_user(fitted, user, model, "or --all-users")
+    reasons = (
+        True if explain else None if screen.format in (Format.json, Format.jsonl) else because is not None
     )
-    screen.show(Answer.of(found, [Table(found.rows, f"For {user}, by {fitted.name}")]))
+    shown = explain or because is not None
+    found = items.recommend(fitted, user, n, reasons=reasons, reasons_in_rows=shown, **asked)
+    table = Table(found.rows, f"For {user}, by {fitted.name}")
+    screen.show(Answer.of(found, [table], found.content["notes"]))
 
 
 def parse_where(conditions: Texts) -> dict[str, list[str]]:

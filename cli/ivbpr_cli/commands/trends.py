@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from ivbpr_cli.commands.options import argument, option
 from ivbpr_cli.output import Answer, Screen, Table
-from ivbpr_cli.paths import input_file, input_folder, plot_file
+from ivbpr_cli.paths import input_file, input_images, plot_file
 from ivbpr_numba.errors import UsageError
 
 if TYPE_CHECKING:
     from ivbpr_numba.models.base import Model
+    from ivbpr_numba.questions.seasons import Seasons
     from ivbpr_numba.questions.trends import Trends
 
 __all__ = ["trends"]
@@ -35,37 +36,81 @@ def trends(
     ] = None,
     images: Annotated[
         Path | None,
-        option("Folder of ITEM.jpg or .png: show the items with the highest value.", metavar="DIR"),
+        option("Folder, zip or tar of photos, ITEM.jpg or so: show the items with the highest value."),
     ] = None,
     users: Annotated[str, option("Whose mean: all, or those active in the epoch.")] = "all",
     z_score: Annotated[bool, option("Plot in standard deviations of each feature over the epochs.")] = False,
     bootstrap: Annotated[int, option("Resamples of the users; 0: no spread.")] = 200,
     seed: Annotated[int, option("Of the resamples.")] = 0,
     features: Annotated[
-        Path | None, option("Feature file for --images, if it is not where the model says.")
+        Path | None,
+        option("Feature file, if it is not where the model says: tells overlaps, ranks --images."),
     ] = None,
+    overlapping: Annotated[
+        bool,
+        option("List attributes that are nearly the same items one by one.", flags=("--overlapping",)),
+    ] = False,
+    narrow: Annotated[
+        bool, option("Draw for a phone or a column of text, 390 wide.", flags=("--narrow",))
+    ] = False,
 ) -> None:
-    """How the liking of features changed: equation 8 and the identified response in every epoch."""
+    """How the liking of features changed: equation 8 and the identified response in every epoch.
+
+    Where data span two years or more, with three learned epochs a year or more, seasons are told from trends.
+    Of attributes that overlap highly, which the feature file tells, --top shows the one that changes most.
+    """
     input_file(model, "model")
     if features is not None:
         input_file(features, "feature file")
-    if plot is None and (images is not None or z_score):
-        raise UsageError("--images and --z-score are for the plot.", "Name its file with --plot.")
+    if plot is None and (images is not None or z_score or narrow):
+        raise UsageError("--images, --z-score and --narrow are for the plot.", "Name its file with --plot.")
     if plot is not None:
         plot_file(plot, model, features)
     if images is not None:
-        input_folder(images, "folder of images")
+        input_images(images)
     from ivbpr_numba.documents import models as documents
     from ivbpr_numba.models import load
+    from ivbpr_numba.questions.seasons import seasons
     from ivbpr_numba.questions.trends import measure
 
     fitted = load(model)
     if top is None and not feature:
         top = TOP
-    found = measure(fitted, feature, top=top, users=users, bootstrap=bootstrap, seed=seed)
+    overlaps = _overlaps(screen, fitted, features)
+    found = measure(
+        fitted,
+        feature,
+        top=top,
+        users=users,
+        bootstrap=bootstrap,
+        seed=seed,
+        overlaps=overlaps,
+        each=overlapping,
+    )
+    told = seasons(found)
     if plot is not None:
-        _draw(screen, fitted, found, plot, images, features, z_score)
-    screen.show(Answer.of(documents.trends(found, users, plot), _tables(found), _notes(found)))
+        _draw(screen, fitted, found, plot, images, features, z_score, model.name, narrow)
+    document = documents.trends(found, users, plot, told)
+    screen.show(Answer.of(document, _tables(found, told), _notes(found, told)))
+
+
+def _overlaps(screen: Screen, fitted: Model, features: Path | None) -> list[list[int]] | None:
+    """What overlaps with each attribute; None, and a note, where the feature file of the fit isn't found."""
+    from ivbpr_numba.features.features import Features
+    from ivbpr_numba.parameters import TemporalParameters
+    from ivbpr_numba.questions.overlaps import overlapping
+
+    in_time = isinstance(fitted.parameters_, TemporalParameters)  # others have no trends, says `measure`
+    if not in_time or fitted.features_ is None or fitted.features_.kind != "attributes":
+        return None
+    try:
+        used = fitted.find_features(Features.read(features) if features is not None else None)
+    except UsageError as problem:
+        if features is not None:
+            raise
+        screen.note(f"Which attributes overlap can't be told: {problem}")
+        return None
+    return overlapping(used, fitted.data_.items)
 
 
 def _draw(
@@ -76,8 +121,10 @@ def _draw(
     images: Path | None,
     features: Path | None,
     z_score: bool,
+    source: str,
+    narrow: bool,
 ) -> None:
-    from ivbpr_numba.report.item_pictures import pictures_of
+    from ivbpr_numba.report.item_pictures import open_pictures, pictures_of
     from ivbpr_numba.report.trend_figure import trend_figure
     from ivbpr_numba.store.atomic import write_bytes
 
@@ -86,21 +133,22 @@ def _draw(
         from ivbpr_numba.features.features import Features
 
         given = Features.read(features) if features is not None else None
-        pictures, skipped = pictures_of(fitted.find_features(given), found.features, images)
+        with screen.progress("photos") as observer:
+            observer({"step": f"looking through {images}"})
+            photos = open_pictures(images)
+            pictures, skipped = pictures_of(fitted.find_features(given), found.features, photos)
         for text in skipped:
             screen.note(text)
-    drawing = trend_figure(found, pictures, z_score)
+    drawing = trend_figure(found, pictures, z_score, source, narrow)
     write_bytes(plot, drawing.encoded(plot.suffix))
     screen.note(f"The figure is in {plot}.")
 
 
-def _tables(found: Trends) -> list[Table]:
-    """The epochs, and below them the change of each feature; with many epochs the plain rows."""
+def _tables(found: Trends, told: Seasons) -> list[Table]:
+    """The epochs; of each feature its change, unless there are too many epochs, and its trend and season."""
     import numpy as np
 
     n_epochs = len(found.events)
-    if n_epochs > WIDEST:
-        return []
     epochs = [
         {"epoch": n, "from": first, "to": last, "events": int(found.events[n])}
         for n, (first, last) in enumerate(found.dates)
@@ -113,15 +161,41 @@ def _tables(found: Trends) -> list[Table]:
         short = feature.removeprefix(f"{group}=")
         changes.append({"feature": short, "group": group, **by_epoch})
         changes[-1]["spread"] = f"{known.max():.2f}" if len(known) else None
-    title = f"Response minus its mean over the epochs, {found.model}, {found.speakers}"
-    return [Table(epochs, "Epochs; events are training and validation pairs"), Table(changes, title)]
+    tables = [Table(epochs, "Epochs; events are training and validation pairs")]
+    if n_epochs <= WIDEST:
+        title = f"Response minus its mean over the epochs, {found.model}, {found.speakers}"
+        tables.append(Table(changes, title))
+    if told.told:
+        title = f"Trend and season, {found.model}, {found.speakers}"
+        tables.append(Table([_season(row) for row in told.rows()], title))
+    also = [
+        {"feature": feature, "overlaps with": ", ".join(others)}
+        for feature, others in zip(found.features, found.also or [])
+        if others
+    ]
+    return [*tables, Table(also, "Overlapping attributes")] if also else tables
+
+
+def _season(row: dict[str, Any]) -> dict[str, Any]:
+    """A row for people: what is certain, and how large."""
+    shown = {
+        "feature": row["feature"].removeprefix(f"{row['group']}="),
+        "group": row["group"],
+        "shows": row["kind"],
+        "trend a year": f"{_signed(row['trend_per_year'])} ± {row['trend_error']:.2f}",
+        "season": f"{row['season']:.2f} ± {row['season_error']:.2f}",
+        "peak": row["peak_month"],
+    }
+    if row["year_over_year"] is not None:
+        shown["year on year"] = _signed(row["year_over_year"])
+    return shown
 
 
 def _signed(value: float) -> str | None:
     return f"{value:+.2f}" if value == value else None
 
 
-def _notes(found: Trends) -> list[str]:
+def _notes(found: Trends, told: Seasons) -> list[str]:
     said = (
         "Response: the mean sensitivity of users, in units of the score, compared with the average item "
         "within exclusive groups; its changes mean something, its level does not."
@@ -133,7 +207,16 @@ def _notes(found: Trends) -> list[str]:
         )
     else:
         said += " Low and high: 95 % of resampled users under this one fit; another fit may differ by more."
+    if told.told:
+        seasonal = (
+            "Trend and season: a straight line and a yearly wave fitted together, with standard errors. "
+            "A feature shows what noise would do in fewer than 5 of 100 cases; of two, one twice as large. "
+            "Year on year: the last twelve months minus the twelve before."
+        )
+    else:
+        seasonal = f"Seasons are not told from trends: {told.why}."
     return [
         said,
+        seasonal,
         "Influence (equation 8) is in --format csv, jsonl and json; compare it within one fit only.",
     ]

@@ -16,7 +16,7 @@ __all__ = ["world"]
 
 def world(
     screen: Screen,
-    size: Annotated[str, argument("tiny, demo, drift, no-drift, S1, S2, paper or photos.")],
+    size: Annotated[str, argument("tiny, demo, drift, no-drift, seasons, S1, S2, paper or photos.")],
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="DIR", help="The folder to write.", show_default=False)
     ],

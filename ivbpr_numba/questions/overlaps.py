@@ -1,0 +1,58 @@
+"""Attributes that are nearly the same items under several names: a product type and its department."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ivbpr_numba.features.writing import row_blocks
+
+if TYPE_CHECKING:
+    from ivbpr_numba.features.features import Features
+    from ivbpr_numba.ids import Ids
+
+__all__ = ["OVERLAP", "overlapping"]
+
+OVERLAP = 0.4  # of the items that either attribute has, both have
+HAS = 0.5  # value from which on an item counts as having an attribute; a network gives probabilities
+_COUNTED_AT_ONCE = 1 << 22  # exact in float32
+
+
+def overlapping(features: Features, items: Ids) -> list[list[int]]:
+    """For each column the others that overlap with it highly, the nearest first.
+
+    Two attributes overlap highly if at least 40 % of the items that have either have both (the Jaccard index
+    of their sets of items). A shop's "Shorts" as product type, department and garment group do; blue and
+    denim don't.
+
+    Parameters
+    ----------
+    features : Features
+    items : Ids
+        The catalogue; all of them have features.
+
+    Returns
+    -------
+    list of list of int
+        Columns; empty lists for dense features, which are no sets of items.
+    """
+    count = len(features.names)
+    if features.kind != "attributes":
+        return [[] for _ in range(count)]
+    rows = features.rows_of_all(items)
+    both = np.zeros((count, count), dtype=np.int64)
+    for part in row_blocks(features.matrix[: len(rows)]):
+        # Sums of ones below 2^24 are exact in float32, so no order and no number of threads matters.
+        assert len(part) <= _COUNTED_AT_ONCE
+        has = (features.values(rows[part]) >= HAS).astype(np.float32)
+        both += (has.T @ has).astype(np.int64)
+    own = np.diagonal(both)
+    either = own[:, None] + own[None, :] - both
+    near = np.divide(both, either, out=np.zeros(both.shape), where=either > 0)
+    np.fill_diagonal(near, 0.0)
+    found = []
+    for column in range(count):
+        order = np.argsort(-near[column], kind="stable")
+        found.append([int(other) for other in order if near[column, other] >= OVERLAP])
+    return found
