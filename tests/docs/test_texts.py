@@ -113,7 +113,9 @@ def test_the_guide_to_the_commands_names_every_option_and_default() -> None:
             assert " ".join(parameter.help.split()) in line
             assert ("Required." in line) == bool(parameter.required), line
             if isinstance(parameter.default, int | float | str) and not isinstance(parameter.default, bool):
-                shown = f"{parameter.default:g}" if isinstance(parameter.default, float) else parameter.default
+                shown = (
+                    f"{parameter.default:g}" if isinstance(parameter.default, float) else parameter.default
+                )
                 assert f"Default: {shown}." in line
             if parameter.envvar:
                 assert f"`{parameter.envvar[0]}`" in line
