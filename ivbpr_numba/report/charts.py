@@ -23,6 +23,7 @@ WIDTH = 400.0
 PANEL_WIDTH = 320.0
 TEXT = 13.0
 LONGEST = 20  # letters of a label beside a drawing
+CROWD = 4  # lines; among more only the one of the page has its intervals
 Row = Mapping[str, Any]
 
 
@@ -176,8 +177,9 @@ def warm(warmth: Row, name: str, title: str) -> Markup:
             if point["auc"] is None:
                 continue
             x, y = left + room * (at + 0.5) + shift, up(point["auc"])
-            low, high = (up(value) for value in _interval(point))
-            parts.append(upright(x, low, high, f"interval {kind}"))
+            if len(lines) <= CROWD or kind == "strong":
+                low, high = (up(value) for value in _interval(point))
+                parts.append(upright(x, low, high, f"interval {kind}"))
             parts.append(tag("circle", cx=x, cy=y, r=3, class_=f"dot {kind}"))
             points.append((x, y))
         parts.append(path(points, f"curve {kind}"))
