@@ -11,7 +11,7 @@ from importlib import metadata
 from types import ModuleType
 from typing import Any
 
-from ivbpr_numba.errors import EnvironmentProblem, UsageError, did_you_mean
+from ivbpr_numba.errors import EnvironmentProblem, UsageError, did_you_mean, parameter
 
 __all__ = ["KERNELS", "Kernels", "choose_device", "describe", "kernels", "thread_count", "threads"]
 
@@ -97,7 +97,9 @@ def choose_device(device: str) -> tuple[str, str]:
             f"Unknown device '{device}'.", did_you_mean(device, DEVICES) or "Use cpu, cuda or auto."
         )
     if device == "cuda":
-        raise EnvironmentProblem(f"--device cuda: {cuda_problem()}.", "Use --device cpu.")
+        raise EnvironmentProblem(
+            f"{parameter('device', 'cuda')}: {cuda_problem()}.", f"Use {parameter('device', 'cpu')}."
+        )
     return "cpu", "asked for" if device == "cpu" else cuda_problem()
 
 
@@ -115,7 +117,9 @@ def thread_count(wanted: int | None) -> int:
     if wanted is None:
         return limit
     if not 1 <= wanted <= limit:
-        raise UsageError(f"--threads {wanted}: this machine offers 1 to {limit}.", "Leave it out to use all.")
+        raise UsageError(
+            f"{parameter('threads', wanted)}: this machine offers 1 to {limit}.", "Leave it out to use all."
+        )
     return wanted
 
 

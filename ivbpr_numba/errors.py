@@ -2,12 +2,18 @@
 
 An error text answers three questions: what happened, where, and how to fix it. The last part is
 the ``hint``; commands print ``message`` and ``hint`` as one paragraph and never a traceback.
+
+A text that mentions a parameter says so with `parameter`. In Python it reads ``factors=-5``; the command
+line, which knows its flags, asks `IvbprError.told` for the same text with ``--factors -5`` in it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+import re
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
+from typing import Any, NamedTuple
 
 __all__ = [
     "CheckFailed",
@@ -15,9 +21,89 @@ __all__ = [
     "EnvironmentProblem",
     "Interrupted",
     "IvbprError",
+    "Mention",
     "UsageError",
     "did_you_mean",
+    "parameter",
+    "shown",
 ]
+
+# Unicode's noncharacters, which are for use inside a program and stand in no text from outside.
+_BEGIN, _BETWEEN, _END = "\ufdd0", "\ufdd1", "\ufdd2"
+_MENTION = re.compile(f"{_BEGIN}([^{_BEGIN}{_END}]*){_END}")
+_NOTHING: Any = object()
+_LONGEST = 80  # characters of a value in a message
+
+
+class Mention(NamedTuple):
+    """A parameter in the text of an error.
+
+    Attributes
+    ----------
+    name : str
+        In Python.
+    of : str
+        The function, or command, that has it; empty for the one that runs.
+    code : str
+        Its value as Python writes it; empty where none is said.
+    text : str
+        The same value as plain text.
+    """
+
+    name: str
+    of: str
+    code: str
+    text: str
+
+    def in_python(self) -> str:
+        """``factors=-5``, or ``factors=`` without a value; ``prepare(features=…)`` of another function."""
+        if self.of:
+            return f"{self.of}({self.name}={self.code or '…'})"
+        return f"{self.name}={self.code}"
+
+
+def parameter(name: str, value: Any = _NOTHING, of: str = "") -> str:
+    """Mention a parameter, and its value, in the text of an error.
+
+    Parameters
+    ----------
+    name : str
+        In Python; `told` finds the flag.
+    value : object, optional
+        What it was, or should be.
+    of : str
+        The function that has it, where that is not the one that was called: ``"prepare"``.
+
+    Returns
+    -------
+    str
+        To be put into a message or hint, and nowhere else.
+    """
+    given = ("", "") if value is _NOTHING else (shown(value), _plain(value))
+    return _BEGIN + _BETWEEN.join((name, of, *given)) + _END
+
+
+def shown(value: Any) -> str:
+    """A value as a message quotes it: short ones as Python writes them, others by their type."""
+    if type(value).__module__ == "numpy" and hasattr(value, "item") and getattr(value, "ndim", 1) == 0:
+        value = value.item()
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    if value is None or isinstance(value, bool | int | float | str | bytes | complex | list | tuple | dict):
+        try:
+            code = repr(value)
+        except ValueError:  # a number of thousands of digits
+            code = ""
+        if 0 < len(code) <= _LONGEST:
+            return code
+        if isinstance(value, str):
+            return repr(value[: _LONGEST - 10] + "…")
+    return f"<{type(value).__name__}>"
+
+
+def _plain(value: Any) -> str:
+    code = shown(value)
+    return str(value) if isinstance(value, str | os.PathLike) and len(str(value)) < _LONGEST else code
 
 
 class IvbprError(Exception):
@@ -28,18 +114,27 @@ class IvbprError(Exception):
     message : str
         What is wrong and where (file and line, or dataset name).
     hint : str
-        How to fix it; may be empty.
+        How to fix it; may be empty. In both, parameters stand as `parameter` gives them.
+
+    Attributes
+    ----------
+    message, hint : str
+        As one reads them in Python.
     """
 
     exit_code = 1
 
     def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.marked = (message, hint)
+        self.message, self.hint = (_put(text, Mention.in_python) for text in self.marked)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".strip()
+
+    def told(self, say: Callable[[Mention], str]) -> str:
+        """The whole text, each mentioned parameter as `say` spells it."""
+        return _put(" ".join(self.marked).strip(), say)
 
 
 class UsageError(IvbprError, ValueError):
@@ -61,7 +156,7 @@ class EnvironmentProblem(IvbprError, RuntimeError):
 
 
 class CheckFailed(IvbprError):
-    """A check that was asked for is not met (``--fail-under``, ``verify``)."""
+    """A check that was asked for is not met (a least AUC, digests)."""
 
     exit_code = 5
 
@@ -76,11 +171,11 @@ class Interrupted(IvbprError):
     signal_number : int
         Of the signal that came.
     resume_with : str
-        What the same command needs besides to go on; nothing, for some.
+        The parameter that makes the same call go on; none, for some.
     """
 
     def __init__(
-        self, message: str, hint: str = "", signal_number: int = 2, resume_with: str = "--resume"
+        self, message: str, hint: str = "", signal_number: int = 2, resume_with: str = "resume"
     ) -> None:
         super().__init__(message, hint)
         self.exit_code = 128 + signal_number
@@ -91,3 +186,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ``"Did you mean 'x'?"`` for a near miss of `name` among `known`, else ``""``."""
     close = get_close_matches(name, list(known), n=1)
     return f"Did you mean '{close[0]}'?" if close else ""
+
+
+def _put(text: str, say: Callable[[Mention], str]) -> str:
+    return _MENTION.sub(lambda found: say(Mention(*found[1].split(_BETWEEN))), text)

@@ -667,7 +667,7 @@ def paired_difference(one, other):
     return {
         "difference": mean,
         "stderr": error,
-        "ci95": [mean - 1.96 * error, mean + 1.96 * error],
+        "ci95": [max(-1.0, mean - 1.96 * error), min(1.0, mean + 1.96 * error)],
         "users": n,
     }
 

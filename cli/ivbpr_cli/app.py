@@ -23,6 +23,7 @@ from ivbpr_cli.commands import (
     explain,
     features,
     fit,
+    guide,
     inspect,
     network,
     network_evaluate,
@@ -60,6 +61,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "inspect": inspect.inspect,
     "verify": verify.verify,
     "world": world.world,
+    "guide": guide.guide,
     "doctor": doctor.doctor,
     "warmup": warmup.warmup,
 }
@@ -115,10 +117,11 @@ def build() -> Any:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code."""
-    state = State()
+    state, root = State(), None
     try:
         with _terminate_like_interrupt(), _warnings_as_lines():
-            code = build().main(list(arguments), prog_name="ivbpr", standalone_mode=False, obj=state)
+            root = build()
+            code = root.main(list(arguments), prog_name="ivbpr", standalone_mode=False, obj=state)
             sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except BrokenPipeError:
@@ -131,7 +134,7 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:
         if state.debug or "--debug" in arguments:
             traceback.print_exc()
-        code, text = describe(error)
+        code, text = describe(error, state.command, root)
         if isinstance(error, Interrupted):
             text = f"{text} Go on with: {_resuming(arguments, error.resume_with)}"
         if text:
@@ -142,7 +145,7 @@ def run(arguments: Sequence[str]) -> int:
 def _resuming(arguments: Sequence[str], resume_with: str) -> str:
     """The command line that goes on where this one was interrupted."""
     kept = [a for a in arguments if a not in ("--overwrite", "--resume")]
-    return shlex.join(["ivbpr", *kept, *resume_with.split()])
+    return shlex.join(["ivbpr", *kept, *([f"--{resume_with}"] if resume_with else [])])
 
 
 @contextmanager

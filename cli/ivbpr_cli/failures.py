@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import shlex
+from typing import Any
 
 import typer
 
-from ivbpr_numba.errors import IvbprError
+from ivbpr_numba.errors import IvbprError, Mention
 
 __all__ = ["describe"]
 
@@ -25,14 +27,19 @@ _ORIGIN = {
     "DEFAULT_MAP": " The value comes from --config.",
 }
 
+# Where a flag is shorter than the parameter of the library that it fills.
+_SHORTER = {"id_column": "id", "file_column": "file", "items_table": "items", "images": "image"}
 
-def describe(error: BaseException) -> tuple[int, str]:
+
+def describe(error: BaseException, command: Any = None, root: Any = None) -> tuple[int, str]:
     """Exit code and text of an error.
 
     Parameters
     ----------
     error : BaseException
         What ended the command.
+    command, root : typer command, optional
+        The one that ran, and the tree it is from: they know the flags of the parameters that a text mentions.
 
     Returns
     -------
@@ -42,7 +49,7 @@ def describe(error: BaseException) -> tuple[int, str]:
         One paragraph: what, where, how to fix; empty where nothing is to be said.
     """
     if isinstance(error, IvbprError):
-        return error.exit_code, _printable(str(error))
+        return error.exit_code, _printable(error.told(lambda mention: _flag(mention, command, root)))
     if isinstance(error, typer.TyperException):
         return 2, _usage(error)
     if isinstance(error, MemoryError):
@@ -50,6 +57,28 @@ def describe(error: BaseException) -> tuple[int, str]:
     if isinstance(error, OSError):
         return _operating_system(error)
     return 1, _bug(error)
+
+
+def _flag(mention: Mention, command: Any, root: Any) -> str:
+    """A mentioned parameter as one types it; as in Python where the command doesn't have it."""
+    words = mention.of.split()
+    before = "ivbpr " + " ".join(words) + " " if words else ""
+    if words:
+        command = root
+        for word in words:
+            command = getattr(command, "commands", {}).get(word)
+    parameters = {one.name: one for one in getattr(command, "params", ())}
+    found = parameters.get(mention.name) or parameters.get(_SHORTER.get(mention.name, ""))
+    if found is None:
+        return mention.in_python()
+    value = shlex.quote(mention.text) if mention.code else ""
+    if found.param_type_name == "argument":
+        return f"{before}{value or found.name.upper()}"
+    name = max(found.opts, key=len)
+    if found.is_flag:
+        name = max(found.secondary_opts, key=len, default=name) if value == "False" else name
+        value = ""
+    return f"{before}{name} {value}".rstrip()
 
 
 def _printable(text: str) -> str:

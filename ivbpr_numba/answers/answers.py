@@ -13,7 +13,7 @@ from ivbpr_numba.answers.explaining import sensitivities, terms_of
 from ivbpr_numba.answers.reasons import has_reasons, reasons_of
 from ivbpr_numba.answers.shoppers import PARTS, Shoppers, stored
 from ivbpr_numba.answers.views import View
-from ivbpr_numba.errors import DataError, UsageError, did_you_mean
+from ivbpr_numba.errors import DataError, UsageError, did_you_mean, parameter
 from ivbpr_numba.parameters import VisualParameters
 from ivbpr_numba.ranking import ItemSide, RowScorer, top_of_vectors
 
@@ -170,7 +170,9 @@ def allowed_items(data: Dataset, where: Where | None) -> np.ndarray:
         if column not in data.item_columns:
             known = sorted(data.item_columns)
             hint = did_you_mean(column, known) or (
-                f"Kept columns: {', '.join(known)}." if known else "Keep columns with 'ivbpr prepare --keep'."
+                f"Kept columns: {', '.join(known)}."
+                if known
+                else f"Keep columns with {parameter('keep', of='prepare')}."
             )
             raise UsageError(f"The items have no column '{column}'.", hint)
         cells = data.item_columns[column]
@@ -208,7 +210,9 @@ def _rows(data: Dataset, items: np.ndarray, scores: np.ndarray) -> list[dict[str
 def check_number(n: int) -> None:
     """Refuse fewer items than one."""
     if n < 1:
-        raise UsageError(f"-n {n}: at least one item must be asked for.", "Give a positive number.")
+        raise UsageError(
+            f"{parameter('n', n)}: at least one item must be asked for.", "Give a positive number."
+        )
 
 
 def _terms(

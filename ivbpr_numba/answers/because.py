@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ivbpr_numba.answers.explaining import sensitivities
-from ivbpr_numba.errors import DataError
+from ivbpr_numba.errors import DataError, parameter
 from ivbpr_numba.features.writing import row_blocks
 from ivbpr_numba.parameters import VisualParameters
 from ivbpr_numba.ranking import ItemSide, VectorScorer, top_of_vectors
@@ -60,7 +60,9 @@ class Because:
         value = stored[rows].astype(np.float64) * found.scale
         candidates = np.flatnonzero(allowed & (value != 0))
         if not len(candidates):
-            raise DataError(f"No item is left that has '{found.names[column]}'.", "Widen --where.")
+            raise DataError(
+                f"No item is left that has '{found.names[column]}'.", f"Widen {parameter('where')}."
+            )
         return cls(found.names[column], column, value, candidates)
 
     def best(self, view: View, shoppers: Shoppers, n: int) -> Best:

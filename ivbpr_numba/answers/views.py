@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ivbpr_numba.errors import UsageError
+from ivbpr_numba.errors import UsageError, parameter
 from ivbpr_numba.features.alignment import FeatureInput, align, project_style
 from ivbpr_numba.fitted.fitted import Fitted
 from ivbpr_numba.parameters import Parameters, PopularityParameters, TemporalParameters, VisualParameters
@@ -131,7 +131,8 @@ class Views:
         scorer, parameters = self.scorer(features), self.fitted.parameters
         if moment is not None and not isinstance(scorer, TemporalScorer):
             raise UsageError(
-                f"{self.fitted.name} knows no time, so --at means nothing to it.", "Leave it out."
+                f"{self.fitted.name} knows no time, so {parameter('at')} means nothing to it.",
+                "Leave it out.",
             )
         seconds = None if moment is None else parse_moment(moment)
         now, epoch = at_time(scorer, seconds)

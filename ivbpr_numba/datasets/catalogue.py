@@ -10,7 +10,7 @@ import numpy as np
 from ivbpr_numba.datasets.dataset import Dataset
 from ivbpr_numba.datasets.reporting import listed
 from ivbpr_numba.datasets.unlike import no_common_item, some_of
-from ivbpr_numba.errors import DataError, UsageError
+from ivbpr_numba.errors import DataError, UsageError, parameter
 from ivbpr_numba.readers.badlines import BadLines
 from ivbpr_numba.readers.id_index import REASONS, IdIndex
 from ivbpr_numba.readers.tables import Table, cell_text, open_table
@@ -59,7 +59,8 @@ class Catalogue:
         if path is None:
             if id_column or title or keep:
                 raise UsageError(
-                    "Catalogue columns were named, but no catalogue.", "Give it with --catalogue."
+                    "Catalogue columns were named, but no catalogue.",
+                    f"Give it with {parameter('catalogue')}.",
                 )
             return None
         columns = ({TITLE: title} if title else {}) | {name: name for name in keep if name != title}
@@ -68,7 +69,10 @@ class Catalogue:
                 "Two columns would be called 'title'.", f"Leave 'title' out of the kept ones, or '{title}'."
             )
         if not columns:
-            raise UsageError(f"Nothing of '{path}' is wanted.", "Name columns with --title or --keep.")
+            raise UsageError(
+                f"Nothing of '{path}' is wanted.",
+                f"Name columns with {parameter('title')} or {parameter('keep')}.",
+            )
         table = open_table(path)
         for name in columns.values():
             table.position(name)
@@ -93,7 +97,7 @@ class Catalogue:
             known = self._table.listing
             raise DataError(
                 f"Which column of '{self._table.stream.path}' holds the item ids? It has {known}.",
-                "Name it with --catalogue-id.",
+                f"Name it with {parameter('catalogue_id')}.",
             )
 
     def read_into(self, data: Dataset, strict: bool = False, progress: Any = None) -> dict[str, Any]:
@@ -141,7 +145,7 @@ class Catalogue:
                 some_of(data.items.values),
                 some_of(seen.take(np.arange(len(seen)))),
                 f"its column '{self._id}'",
-                "Name the column of the item ids with --catalogue-id.",
+                f"Name the column of the item ids with {parameter('catalogue_id')}.",
             )
         for name, texts in cells.items():
             data.item_columns[name] = column_of(texts)
@@ -166,7 +170,8 @@ class Catalogue:
             what = "a list" if isinstance(value, list) else "an object"
             raise DataError(
                 f"{where}: the cell {cell_text(value)[:60]} is {what}, but an item keeps one value a column.",
-                "Leave that column out of --keep and --title, or store its cells as text.",
+                f"Leave that column out of {parameter('keep')} and {parameter('title')}, or store its cells "
+                "as text.",
             )
         return cell_text(value)
 

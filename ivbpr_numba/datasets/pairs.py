@@ -9,7 +9,7 @@ import numpy as np
 
 from ivbpr_numba.datasets.interactions import Interactions, Parts
 from ivbpr_numba.datasets.split import DROPPED, MIN_ITEMS, TEST, TRAIN, VALID, check_split, split_pairs
-from ivbpr_numba.errors import DataError, UsageError
+from ivbpr_numba.errors import DataError, UsageError, parameter
 from ivbpr_numba.ids import Ids
 
 __all__ = ["IdTable", "Pairs", "assemble"]
@@ -189,7 +189,7 @@ def _refuse_nobody(pairs: Pairs) -> None:
         raise DataError("There are no interactions: the data are empty.", "Give at least some purchases.")
     row = max(pairs.report, key=lambda r: r["dropped"], default={"step": "read", "dropped": 0, "why": ""})
     most = f"The step '{row['step']}' dropped {row['dropped']:,} interactions ({row['why']})."
-    hint = f"Lower --min-interactions (a user needs {MIN_ITEMS}), or check filters and columns."
+    hint = f"Lower {parameter('min_interactions')} (a user needs {MIN_ITEMS}), or check filters and columns."
     if str(row["step"]).startswith("features "):
         hint = "Compare its item ids with those of the purchases, or leave the feature file out."
     elif row["step"] == "category":

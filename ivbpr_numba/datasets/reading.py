@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ivbpr_numba.datasets.pairs import Pairs
-from ivbpr_numba.errors import DataError
+from ivbpr_numba.errors import DataError, parameter
 from ivbpr_numba.events import Observer
 from ivbpr_numba.ids import id_text
 from ivbpr_numba.readers.badlines import BadLines
@@ -122,7 +122,7 @@ class _Intake:
         if not self.used:
             raise DataError(
                 f"'{stream.path}' has no usable {unit}{': ' if self.bad.count else ''}{self.bad.summary()}.",
-                self.bad.advice or "Check the format, the columns, or name it with --source.",
+                self.bad.advice or f"Check the format, the columns, or name it with {parameter('source')}.",
             )
         day_first = self.times.day_comes_first(f"'{stream.path}'", unit)
         columns.times += self._by_day if day_first else self._by_month
@@ -234,7 +234,7 @@ def _refuse_half_timed(readers: Sequence[Reader]) -> None:
     if timed and untimed:
         raise DataError(
             f"'{timed[0]}' has times and '{untimed[0]}' has none.",
-            "Name its column with --time, or prepare them without times.",
+            f"Name its column with {parameter('time')}, or prepare them without times.",
         )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ivbpr_numba.wording import first_of
+
 if TYPE_CHECKING:
     from ivbpr_numba.datasets.dataset import Dataset
 
@@ -12,7 +14,7 @@ __all__ = ["lines_left_out", "listed", "prepare_report_lines"]
 
 def listed(texts: list[str], count: int) -> str:
     """Some texts of `count` for a message."""
-    return ", ".join(map(repr, texts)) + (", …" if count > len(texts) else "")
+    return first_of(map(repr, texts), count)
 
 
 def lines_left_out(data: Dataset) -> list[dict[str, Any]]:

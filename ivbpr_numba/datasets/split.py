@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ivbpr_numba.errors import DataError, UsageError, did_you_mean
+from ivbpr_numba.errors import DataError, UsageError, did_you_mean, parameter
 from ivbpr_numba.ids import Ids
 from ivbpr_numba.kernels.scalar.random import SPLIT, absorb, bounded
 
@@ -55,7 +55,9 @@ def check_split(name: str, valid_from: int | None = None, test_from: int | None 
     if name != "time" and (valid_from is not None or test_from is not None):
         raise UsageError(f"The split '{name}' takes no dates.", "Use the split 'time' with them.")
     if valid_from is not None and test_from is not None and valid_from >= test_from:
-        raise UsageError("Validation must begin before the test.", "Choose an earlier --valid-from.")
+        raise UsageError(
+            "Validation must begin before the test.", f"Choose an earlier {parameter('valid_from')}."
+        )
 
 
 def split_pairs(
@@ -98,7 +100,8 @@ def split_pairs(
     check_split(name, valid_from, test_from)
     if name != "random" and times is None:
         raise UsageError(
-            f"The split '{name}' needs times.", "Name the column with --time or split at random."
+            f"The split '{name}' needs times.",
+            f"Name the column with {parameter('time')} or split at random.",
         )
     keys = _keys(users, seed)
     if name == "random":
@@ -176,7 +179,7 @@ def _split_at(
     if first_valid >= first_test and not given:
         raise DataError(
             "The times leave no room between the beginning of validation and that of the test.",
-            "Name both with --valid-from and --test-from, or use another split.",
+            f"Name both with {parameter('valid_from')} and {parameter('test_from')}, or use another split.",
         )
     user = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
     part = (np.int8(TRAIN) + (times >= first_valid) + (times >= first_test)).astype(np.int8)

@@ -112,10 +112,10 @@ def score(found: Mapping[str, Any]) -> Document:
 
 
 def score_many(found: Mapping[str, Any]) -> Document:
-    """Many products nobody has bought yet, from what `questions.new_items.judge_many` returned, without its notes.
+    """Many products nobody has bought yet: what `questions.new_items.judge_many` found, without its notes.
 
-    A row a product: ``item images attributes``, the attributes as one text; then ``user score rank of percentile``,
-    or ``users``, those who would like it most as one text.
+    A row a product: ``item images attributes``, the attributes as one text; then ``user score rank of
+    percentile``, or ``users``, those who would like it most as one text.
     """
     content = {key: value for key, value in found.items() if key != "notes"}
     rows = [product_row(product) for product in found["products"]]

@@ -92,10 +92,10 @@ def score_many(found: Mapping[str, Any], out: PathLike, lines: bool = False) -> 
     if lines:
         schema = schema_of("score")
         texts = (orjson.dumps({"schema": schema, **product}).decode() + "\n" for product in products)
+        write_bytes(out, _pieces(texts))
     else:
         rows = items.score_many(found).rows
-        texts = _csv(columns_of(rows), ([list(row.values())] for row in rows))
-    write_bytes(out, _pieces(texts))
+        write_bytes(out, _pieces(_csv(columns_of(rows), ([list(row.values())] for row in rows))))
     lost = {key: found[key] for key in ("bad", "others", "left_out")}
     images = sum(len(product["images"]) for product in products)
     row = {"out": str(out), "products": len(products), "images": images, "bad_images": len(found["bad"])}

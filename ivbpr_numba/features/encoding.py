@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ivbpr_numba.errors import DataError, UsageError
+from ivbpr_numba.errors import DataError, UsageError, parameter
 from ivbpr_numba.features.layout import Group
 from ivbpr_numba.ids import Ids
 from ivbpr_numba.readers.item_columns import Column, Rows, disagreeing, disagreement
@@ -102,7 +102,10 @@ def encode(
     """
     differing = disagreeing(list(columns), rows)
     if aggregate == "error" and differing:
-        hint = "Use --aggregate first or --aggregate share, or leave that column out."
+        hint = (
+            f"Use {parameter('aggregate', 'first')} or {parameter('aggregate', 'share')}, "
+            "or leave that column out."
+        )
         raise disagreement(list(columns), rows, differing, path, hint)
     groups: list[Group] = []
     names: list[str] = []
@@ -119,7 +122,8 @@ def encode(
     if not names:
         where = "The data frame" if path is None else f"'{path}'"
         raise DataError(
-            f"{where}: no value of the chosen columns is left.", "Lower --min-count or choose others."
+            f"{where}: no value of the chosen columns is left.",
+            f"Lower {parameter('min_count')} or choose others.",
         )
     bare = np.ones(len(rows.items), dtype=bool)
     for weights in kept:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ivbpr_numba.errors import DataError
+from ivbpr_numba.errors import DataError, parameter
 from ivbpr_numba.features.encoding import check_choices, encode
 from ivbpr_numba.features.layout import (
     DTYPES,
@@ -299,7 +299,7 @@ class Features:
             raise DataError(
                 f"{len(missing):,} of {len(item_ids):,} items have no row in the features "
                 f"{self.path or '(in memory)'}, the first is '{item_ids[int(missing[0])]}'.",
-                "Prepare the dataset with --features so that it keeps covered items only.",
+                f"Prepare the data with {parameter('features', of='prepare')}: it keeps covered items only.",
             )
         return rows
 

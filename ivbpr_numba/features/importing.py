@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ivbpr_numba.errors import DataError, UsageError
+from ivbpr_numba.errors import DataError, UsageError, parameter
 from ivbpr_numba.events import Observer
 from ivbpr_numba.features.layout import DTYPES, Group, all_finite, sort_distinct
 from ivbpr_numba.features.rounding import Rounding
@@ -19,9 +19,10 @@ from ivbpr_numba.store.atomic import PathLike
 __all__ = ["import_features"]
 
 _HINTS = {
-    "uint8": "Use --dtype float16 or float32, or divide by the largest value (--divide-by).",
-    "float16": "Use --dtype float32, or divide the values (--divide-by).",
-    "float32": "Subtract what all values of a column share, or divide them (--divide-by).",
+    "uint8": f"Use {parameter('dtype', 'float16')} or float32, or divide by the largest value "
+    f"({parameter('divide_by')}).",
+    "float16": f"Use {parameter('dtype', 'float32')}, or divide the values ({parameter('divide_by')}).",
+    "float32": f"Subtract what all values of a column share, or divide them ({parameter('divide_by')}).",
 }
 
 
@@ -174,13 +175,17 @@ def _stored(
         if values.min() >= 0 and values.max() <= 1:  # also False for NaN
             return stored
         wrong = ~((values >= 0) & (values <= 1))
-        hint = "uint8 holds values from 0 to 1: divide by the largest value (--divide-by), or use float16."
+        hint = (
+            f"uint8 holds values from 0 to 1: divide by the largest value ({parameter('divide_by')}), "
+            "or use float16."
+        )
     else:
         if all_finite(stored):
             return stored
         wrong = ~np.isfinite(stored)
         hint = (
-            f"{dtype} holds values up to {np.finfo(dtype).max:g}: divide them (--divide-by) or use float32."
+            f"{dtype} holds values up to {np.finfo(dtype).max:g}: divide them ({parameter('divide_by')}) "
+            "or use float32."
         )
     row, column = np.argwhere(wrong)[0].tolist()
     value = float(values[row, column])

@@ -98,8 +98,10 @@ class Columns:
         if len(matches) == 1:
             return matches[0]
         if matches:
-            candidates = ", ".join(f"'{self._names[k]}'" for k in matches[:5])
-            raise UsageError(f"The feature '{name}' is ambiguous.", f"Name one of {candidates}.")
+            which = " or ".join(f"'{self._names[k]}'" for k in matches)
+            raise UsageError(
+                f"The feature '{name}' is ambiguous: {len(matches):,} groups have it.", f"Name {which}."
+            )
         hint = did_you_mean(name, [*self._names, *self._by_value])
         raise UsageError(f"Unknown feature '{name}'.", hint or "`ivbpr features info FILE` lists the groups.")
 

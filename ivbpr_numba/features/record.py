@@ -6,10 +6,11 @@ import os
 import warnings
 from dataclasses import dataclass
 
-from ivbpr_numba.errors import DataError, IvbprError, UsageError
+from ivbpr_numba.errors import DataError, IvbprError, UsageError, parameter
 from ivbpr_numba.features.alignment import Scaling
 from ivbpr_numba.features.features import Features
 from ivbpr_numba.features.layout import Group
+from ivbpr_numba.wording import first_of
 
 __all__ = ["FeatureRecord"]
 
@@ -82,7 +83,7 @@ class FeatureRecord:
             raise self._none_fits(wrongs)
         raise UsageError(
             f"The model's features are not at {self.path or 'any recorded place'}.",
-            "Name their file with --features, in Python with features=.",
+            f"Name them with {parameter('features')}.",
         )
 
     def refuse_others(self) -> str | None:
@@ -147,7 +148,7 @@ class FeatureRecord:
         wanted = f"those of the fit, {self.path or '(in memory)'} ({self.sha256[:12]}…)"
         return DataError(
             f"These features are not {wanted}: {'; '.join(wrongs)}.",
-            "Name the features of the fit with --features, or fit again.",
+            f"Name the features of the fit with {parameter('features')}, or fit again.",
         )
 
 
@@ -160,10 +161,9 @@ def _warn_of_nothing(features: Features, scaling: Scaling) -> None:
     if zero.all():
         text = f"Every value of {where} is zero for the items of the fit: nothing can be learned from them."
     elif empty:
-        shown = ", ".join(f"'{name}'" for name in empty[:5]) + (", …" if len(empty) > 5 else "")
         text = (
             f"{len(empty):,} of {len(features.groups):,} groups of {where} are zero for every item of the "
-            f"fit: {shown}."
+            f"fit: {first_of(map(repr, empty))}."
         )
     else:
         return

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from ivbpr_numba.errors import DataError, UsageError
+from ivbpr_numba.errors import DataError, UsageError, parameter
 from ivbpr_numba.features.features import Features
 from ivbpr_numba.features.layout import Group
 from ivbpr_numba.features.writing import row_blocks
@@ -142,7 +142,8 @@ def _block_rows(columns: int, dtype: np.dtype) -> int:
 def _npy(path: PathLike, ids: PathLike | None) -> RowSource:
     if ids is None:
         raise UsageError(
-            f"'{path}' does not say which row belongs to which item.", "Name a file of ids: --ids."
+            f"'{path}' does not say which row belongs to which item.",
+            f"Name a file of ids: {parameter('ids')}.",
         )
     try:
         # Only for its header: the map is dropped before a value is touched.
@@ -237,7 +238,7 @@ def _npz(path: PathLike, ids: PathLike | None) -> RowSource:
             f"'{path}', {id_name} holds Python objects, which only pickle can read; a pickle may run any "
             "program, so it is not opened.",
             f"Save the ids as text: numpy.savez(…, {id_name}={id_name}.astype(str)); or name a file of "
-            "ids with --ids.",
+            f"ids with {parameter('ids')}.",
         )
     try:
         with np.load(path, allow_pickle=False) as archive:
@@ -287,7 +288,7 @@ def _the_ids(found: dict[str, tuple[tuple[int, ...], np.dtype]], rows: int, path
         return (named or fitting)[0]
     raise DataError(
         f"'{path}' holds {'no' if not fitting else 'several'} arrays that may be ids of its {rows:,} rows.",
-        "Name a file of ids: --ids.",
+        f"Name a file of ids: {parameter('ids')}.",
     )
 
 
@@ -297,7 +298,7 @@ def _hdf5(path: PathLike, ids: PathLike | None) -> RowSource:
             mark = file.attrs.get("format")
         if mark in ("ivbpr-features", b"ivbpr-features"):
             if ids is not None:
-                raise UsageError(f"'{path}' has ids of its own.", "Leave --ids out.")
+                raise UsageError(f"'{path}' has ids of its own.", f"Leave {parameter('ids')} out.")
             return _own(path)
     file = ForeignHdf5(path)
     try:
@@ -328,7 +329,7 @@ def _own(path: PathLike) -> RowSource:
 
 def _records(path: PathLike, ids: PathLike | None) -> RowSource:
     if ids is not None:
-        raise UsageError(f"'{path}' has ids of its own.", "Leave --ids out.")
+        raise UsageError(f"'{path}' has ids of its own.", f"Leave {parameter('ids')} out.")
     record = RECORD_ID_BYTES + 4 * RECORD_VALUES
     size = os.path.getsize(path)
     if size == 0 or size % record:

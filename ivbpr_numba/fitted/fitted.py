@@ -18,7 +18,7 @@ __all__ = ["RUN_OPTIONS", "Fitted", "learning_options", "place"]
 
 # Options of how a fit runs, not of what it learns: they never enter a digest.
 RUN_OPTIONS = {"threads": None, "device": "cpu"}
-DRIFTING = ("item_bias_drift", "category_bias")  # only with --item-drift
+DRIFTING = ("item_bias_drift", "category_bias")  # only with item_drift=True
 IN_TIME = ("epoch_edges", "weight", "drift", "bias_weight", "bias_drift", *DRIFTING)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ivbpr_numba.errors import DataError, UsageError, did_you_mean
+from ivbpr_numba.errors import DataError, UsageError, did_you_mean, parameter
 from ivbpr_numba.events import Observer
 from ivbpr_numba.features.features import Features
 from ivbpr_numba.ids import Ids, encode_ids
@@ -100,7 +100,10 @@ def evaluate(
         network's.
     """
     if (images is None) == (features is None):
-        raise UsageError("Judge photos or a feature file.", "Name one of --images and --features.")
+        raise UsageError(
+            "Judge photos or a feature file.",
+            f"Name one of {parameter('images')} and {parameter('features')}.",
+        )
     if split not in SPLITS:
         hint = did_you_mean(split, SPLITS) or f"Use {', '.join(SPLITS)}."
         raise UsageError(f"Unknown split '{split}'.", hint)
@@ -108,7 +111,7 @@ def evaluate(
     if split != "all" and not network.record.get("split"):
         raise UsageError(
             f"'{network.path}' records no split, so nobody can tell its '{split}' images.",
-            "Use --split all, with images that it was not trained on.",
+            f"Use {parameter('split', 'all')}, with images that it was not trained on.",
         )
     columns = _columns(network, features, vocabulary) if features is not None else None
     read = read_labels(labels, id_column, read_groups, read_tags)
@@ -203,7 +206,7 @@ def chosen_vocabulary(
             hint = did_you_mean(name, own) or f"It knows {', '.join(own)}."
             raise UsageError(f"The network has no group '{name}'.", hint)
         if own[name].exclusive != exclusive:
-            option = "--groups" if own[name].exclusive else "--tags"
+            option = parameter("groups") if own[name].exclusive else parameter("tags")
             raise UsageError(f"The network has '{name}' as another kind of group.", f"Name it with {option}.")
     names = {name for name, _, _ in wanted}
     chosen = Vocabulary(tuple(group for group in network.vocabulary.groups if group.name in names))
@@ -324,7 +327,7 @@ def _nothing(shown: np.ndarray, items: Ids, labelled: np.ndarray, labels: PathLi
     if labelled.any():
         return DataError(
             f"None of the {np.count_nonzero(labelled):,} labelled images is in the part '{split}'.",
-            "Use another --split, or more images.",
+            f"Use another part of the split ({parameter('split')}), or more images.",
         )
     return DataError(
         f"None of the {len(shown):,} images has a label in '{labels}': the first image is "

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ivbpr_numba.errors import DataError, UsageError
+from ivbpr_numba.errors import DataError, UsageError, parameter
 from ivbpr_numba.models.learners import Tables
 from ivbpr_numba.models.training import TrainingState
 from ivbpr_numba.store.atomic import Lock, PathLike, os_problem
@@ -145,13 +145,15 @@ class Checkpoint:
             names = ", ".join(name.replace("_", " ") for name in different)
             raise UsageError(
                 f"'{self.path}' belongs to another fit; different: {names}.",
-                "Repeat the first command with --resume, or start anew with --overwrite.",
+                f"Repeat the first command with {parameter('resume', True)}, or start anew with "
+                f"{parameter('overwrite', True)}.",
             )
         return tree, scalars
 
     def _contradicts(self, problem: Exception) -> DataError:
         return DataError(
-            f"The checkpoint '{self.path}' contradicts itself ({problem}).", "Start anew with --overwrite."
+            f"The checkpoint '{self.path}' contradicts itself ({problem}).",
+            f"Start anew with {parameter('overwrite', True)}.",
         )
 
     def remove(self) -> None:

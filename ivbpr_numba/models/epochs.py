@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ivbpr_numba.errors import DataError, UsageError
+from ivbpr_numba.errors import DataError, UsageError, parameter
 
 __all__ = ["bin_edges", "epoch_edges", "epoch_of", "segment", "start_ends"]
 
@@ -57,7 +57,10 @@ def start_ends(n_bins: int, n_epochs: int) -> np.ndarray:
         More epochs than bins.
     """
     if not 1 <= n_epochs <= n_bins:
-        raise UsageError(f"--epochs {n_epochs} for {n_bins} bins.", "Use at most as many epochs as --bins.")
+        raise UsageError(
+            f"{parameter('epochs', n_epochs)} for {n_bins} bins.",
+            f"Use at most as many epochs as {parameter('bins')}.",
+        )
     width = n_bins // n_epochs
     return n_bins - 1 - width * np.arange(n_epochs - 1, -1, -1, dtype=np.int64)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -11,17 +10,19 @@ from importlib import metadata
 from typing import Any
 
 from ivbpr_numba import backends
-from ivbpr_numba.errors import UsageError
+from ivbpr_numba.errors import UsageError, parameter
 from ivbpr_numba.events import Event, JsonLines, Observer
+from ivbpr_numba.kernels.compilation import compile_seconds, computing_clock
 from ivbpr_numba.models.checkpoint import Checkpoint, partial_path
+from ivbpr_numba.models.start import Start
 from ivbpr_numba.store.atomic import Lock, PathLike, companions, lock
 
-__all__ = ["Run", "Target", "start"]
+__all__ = ["Run", "Target", "begin"]
 
 CHECKPOINT_EVERY = 10  # iterations, for a fit without evaluations
 LOG_KEYS = (
     *("epochs", "iteration", "triples", "seconds", "triples_per_second"),
-    *("loss", "valid_auc", "learning_rate", "fallbacks"),
+    *("loss", "valid_auc", "learning_rate", "fallbacks", "compile_seconds"),
 )
 
 
@@ -55,8 +56,12 @@ class Run:
         of an earlier fit as it was.
     trial : dict
         What is added to every event; see `of_trial`.
+    start : Start or None
+        What it goes on from.
     begun : float
-        Clock at the start, in seconds.
+        Clock of the computing at the start, in seconds.
+    compiled : float
+        What this process had spent compiling by then, in seconds.
     """
 
     facts: dict[str, Any]
@@ -67,7 +72,9 @@ class Run:
     log: JsonLines | None = None
     heading: list[dict[str, Any]] = field(default_factory=list)
     trial: dict[str, Any] = field(default_factory=dict)
-    begun: float = field(default_factory=time.perf_counter)
+    start: Start | None = None
+    begun: float = field(default_factory=computing_clock)
+    compiled: float = field(default_factory=compile_seconds)
 
     def tell(self, event: Event) -> None:
         """To the observers; evaluations also to the log."""
@@ -90,7 +97,7 @@ class Run:
 
 
 @contextmanager
-def start(
+def begin(
     options: dict[str, Any], identity: dict[str, Any], observers: Sequence[Observer], target: Target
 ) -> Iterator[Run]:
     """Take threads and lock, refuse what stands in the way, open the log.
@@ -114,9 +121,12 @@ def start(
     """
     every = target.checkpoint_every
     if every is not None and every < 1:
-        raise UsageError(f"--checkpoint-every {every} is below 1.", "Give a positive number.")
+        raise UsageError(f"{parameter('checkpoint_every', every)} is below 1.", "Give a positive number.")
     if target.out is None and (target.resume or target.overwrite):
-        raise UsageError("resume and overwrite need a file to save to.", "Name it with out.")
+        raise UsageError(
+            f"{parameter('resume')} and {parameter('overwrite')} need a file to save to.",
+            f"Name it with {parameter('out')}.",
+        )
     made = companions(target.out, partial_path(target.out)) if target.out is not None else ()
     with ExitStack() as stack:
         log = None
@@ -148,7 +158,10 @@ def start(
 
 def _refuse_unclear_state(checkpoint: Checkpoint, target: Target) -> None:
     if target.resume and target.overwrite:
-        raise UsageError("--resume and --overwrite contradict each other.", "Give one of them.")
+        raise UsageError(
+            f"{parameter('resume', True)} and {parameter('overwrite', True)} contradict each other.",
+            "Give one of them.",
+        )
     if not checkpoint.path.exists() or target.resume:
         return
     if target.overwrite:
@@ -156,5 +169,6 @@ def _refuse_unclear_state(checkpoint: Checkpoint, target: Target) -> None:
         return
     raise UsageError(
         f"There is an unfinished fit in '{checkpoint.path}'.",
-        "Go on from it with --resume, or throw it away with --overwrite.",
+        f"Go on from it with {parameter('resume', True)}, or throw it away with "
+        f"{parameter('overwrite', True)}.",
     )

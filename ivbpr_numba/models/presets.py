@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from ivbpr_numba.errors import UsageError, did_you_mean
+from ivbpr_numba.errors import UsageError, did_you_mean, parameter
 from ivbpr_numba.fitted.fitted import RUN_OPTIONS
 from ivbpr_numba.models.specifications import MODELS, PRESETS, SPECIFICATIONS
 
-__all__ = ["check_model", "flag", "refuse_option", "resolve"]
+__all__ = ["check_model", "refuse_option", "resolve"]
 
 AUTO = "auto"
-AUTO_EPOCHS = (3, 5, 8, 12)  # what --epochs auto tries
+AUTO_EPOCHS = (3, 5, 8, 12)  # what epochs="auto" tries
 
 _CHOICES = {
     "init": ("normal", "uniform01"),
@@ -40,11 +40,6 @@ _POSITIVE_INTEGERS = (
 _NON_NEGATIVE_NUMBERS = ("lambda_theta", "lambda_visual", "lambda_bias", "margin")
 
 
-def flag(option: str) -> str:
-    """Spelling of an option on the command line, for messages."""
-    return "--" + option.replace("_", "-")
-
-
 def check_model(name: str) -> None:
     """Refuse a model that does not exist."""
     if name not in MODELS:
@@ -55,8 +50,8 @@ def check_model(name: str) -> None:
 def refuse_option(option: str, model: str, known: Iterable[str]) -> UsageError:
     """The error about an option that a model does not have."""
     options = sorted(known)
-    hint = did_you_mean(option, options) or f"Options of {model}: {', '.join(map(flag, options))}."
-    return UsageError(f"{flag(option)} does not apply to {model}.", hint)
+    hint = did_you_mean(option, options) or f"Options of {model}: {', '.join(map(parameter, options))}."
+    return UsageError(f"{parameter(option)} does not apply to {model}.", hint)
 
 
 def _integer(option: str, value: Any, low: int, high: int) -> int:
@@ -66,14 +61,14 @@ def _integer(option: str, value: Any, low: int, high: int) -> int:
         whole = None
     if whole is None or not low <= whole <= high:
         raise UsageError(
-            f"{flag(option)} {value!r}: it must be a whole number from {low} to {high}.", "Mend the value."
+            f"{parameter(option, value)}: it must be a whole number from {low} to {high}.", "Mend the value."
         )
     return whole
 
 
 def _checked(option: str, value: Any) -> Any:
     """One option's value in its own type; an unusable one is an error that names the option."""
-    shown = f"{flag(option)} {value!r}"
+    shown = parameter(option, value)
     if option in _CHOICES:
         if value not in _CHOICES[option]:
             choices = ", ".join(_CHOICES[option])
@@ -140,13 +135,14 @@ def resolve(
     preset = preset or "default"
     if preset not in PRESETS:
         raise UsageError(
-            f"Unknown preset '{preset}'.", did_you_mean(preset, PRESETS) or f"Known: {', '.join(PRESETS)}."
+            f"{parameter('preset', preset)} is unknown.",
+            did_you_mean(str(preset), PRESETS) or f"Known: {', '.join(PRESETS)}.",
         )
     specification = SPECIFICATIONS[model]
     if preset not in specification.presets:
         known = ", ".join(name for name, one in SPECIFICATIONS.items() if preset in one.presets)
         raise UsageError(
-            f"--preset {preset} exists for {known} only, not for {model}.", "Use another preset."
+            f"{parameter('preset', preset)} exists for {known} only, not for {model}.", "Use another preset."
         )
     resolved = {**specification.presets[preset], **RUN_OPTIONS}
     for option, value in resolved.items():
@@ -160,10 +156,11 @@ def resolve(
         resolved[option] = _checked(option, value)
     if model in ("bpr-mf", "mm-mf") and resolved["factors"] == 0:
         raise UsageError(
-            "--factors must be at least 1 for a factor model.", "Use pop for a model without factors."
+            f"{parameter('factors', 0)} leaves nothing of a factor model.",
+            "Give at least 1, or use pop, a model without factors.",
         )
     if resolved.get("patience") is not None and resolved.get("eval_every") is None:
-        raise UsageError("--patience needs --eval-every.", "Give both or neither.")
+        raise UsageError(f"{parameter('patience')} needs {parameter('eval_every')}.", "Give both or neither.")
     if "epochs" in resolved:
         _check_time(model, preset, resolved)
     return {"preset": preset, **resolved}
@@ -172,17 +169,18 @@ def resolve(
 def _check_time(model: str, preset: str, options: Mapping[str, Any]) -> None:
     """Options of the models in time that contradict each other."""
     if options["update"] == "hogwild":
-        raise UsageError(f"--update hogwild does not exist for {model}.", "Use ordered.")
+        raise UsageError(f"{parameter('update', 'hogwild')} does not exist for {model}.", "Use ordered.")
     most = max(AUTO_EPOCHS) if options["epochs"] == AUTO else options["epochs"]
     if most > options["bins"]:
         tried = f" (it tries up to {most})" if options["epochs"] == AUTO else ""
         raise UsageError(
-            f"--epochs {options['epochs']}{tried} for {options['bins']} bins.",
-            "Use at most as many epochs as --bins.",
+            f"{parameter('epochs', options['epochs'])}{tried} for {options['bins']} bins.",
+            f"Use at most as many epochs as {parameter('bins')}.",
         )
     if preset != "paper" and options["patience"] and 2 * options["segment_every"] > options["patience"]:
         raise UsageError(
-            f"--segment-every {options['segment_every']} is more than half of --patience "
-            f"{options['patience']}: the best iteration may come before the first segmentation.",
+            f"{parameter('segment_every', options['segment_every'])} is more than half of "
+            f"{parameter('patience', options['patience'])}: the best iteration may come "
+            "before the first segmentation.",
             "Segment more often, or be more patient.",
         )

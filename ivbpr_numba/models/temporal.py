@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ivbpr_numba.errors import DataError
+from ivbpr_numba.errors import DataError, parameter
 from ivbpr_numba.features.alignment import FeatureInput, Scaling
 from ivbpr_numba.models.fitting import Run
 from ivbpr_numba.models.learned import Learned
@@ -103,7 +103,7 @@ class TVBPR(TimeOptions, VBPR):
         if not data.has_times:
             raise DataError(
                 "The dataset has no times, and this model learns from them.",
-                "Prepare it with --time, or fit vbpr.",
+                f"Prepare it with {parameter('time', of='prepare')}, or fit vbpr.",
             )
         if options["epochs"] != AUTO:
             return super()._learn(data, features, options, run)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ivbpr_numba.errors import DataError, UsageError, did_you_mean
+from ivbpr_numba.errors import DataError, UsageError, did_you_mean, parameter
 from ivbpr_numba.features.alignment import FeatureInput, Scaling, align, fit_scaling, learned_as
 from ivbpr_numba.features.record import FeatureRecord
 from ivbpr_numba.models.fitting import Run
@@ -98,12 +98,12 @@ class VBPR(VisualOptions, Trained):
             raise UsageError(f"kind {self.kind!r} is unknown.", hint)
         name = self._specified(features).name
         if features is None:
-            raise UsageError(f"{name} needs features.", "Name a feature file with --features.")
+            raise UsageError(f"{name} needs features.", f"Give them with {parameter('features')}.")
         if self.kind == "attributes" and features.kind != "attributes":
             raise DataError(
                 f"{name} needs features of the kind 'attributes', but {features.path or 'these features'} "
                 f"hold '{features.kind}' ones.",
-                "Make them with 'ivbpr features table', or fit vbpr.",
+                "Make them with 'ivbpr features table' or Features.from_frame, or fit vbpr.",
             )
         return super()._resolve(features)
 

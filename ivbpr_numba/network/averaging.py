@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ivbpr_numba.errors import DataError
+from ivbpr_numba.errors import DataError, parameter
 from ivbpr_numba.features.layout import Group
 from ivbpr_numba.features.writing import features_sink
 from ivbpr_numba.ids import Ids, encode_ids
@@ -123,6 +123,6 @@ def _stored(values: np.ndarray, dtype: str, items: Sequence[str]) -> np.ndarray:
         raise DataError(
             f"The features of item '{items[row]}' are up to {np.abs(values[row]).max():g}, too large for "
             "float16.",
-            "Use --dtype float32: no image is run again.",
+            f"Use {parameter('dtype', 'float32')}: no image is run again.",
         )
     return stored

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from importlib import metadata
 from typing import Any
 
-from ivbpr_numba.errors import DataError, UsageError, did_you_mean
+from ivbpr_numba.errors import DataError, UsageError, did_you_mean, parameter
 from ivbpr_numba.events import Observer
 from ivbpr_numba.network.averaging import write_averages
 from ivbpr_numba.network.file import Network
@@ -210,9 +210,9 @@ def _opened(
 
 def _check_options(batch: int, threads: int | None, dtype: str, kind: str | None) -> None:
     if batch < 1:
-        raise UsageError(f"--batch {batch} is below 1.", "Give a positive number.")
+        raise UsageError(f"{parameter('batch', batch)} is below 1.", "Give a positive number.")
     if threads is not None and threads < 1:
-        raise UsageError(f"--threads {threads} is below 1.", "Leave it out to use all cores.")
+        raise UsageError(f"{parameter('threads', threads)} is below 1.", "Leave it out to use all cores.")
     if dtype not in DTYPES:
         hint = did_you_mean(dtype, DTYPES) or f"Use {' or '.join(DTYPES)}."
         raise UsageError(f"Features of images can't be stored as '{dtype}'.", hint)
@@ -230,8 +230,8 @@ def _kind(asked: str | None, network: Network, output: str) -> str:
             else f"'{network.path}' has no vocabulary"
         )
         raise UsageError(
-            f"--kind attributes: {what}, so nothing names the columns.",
-            "Leave --kind out, or use a network of `ivbpr network train`.",
+            f"{parameter('kind', 'attributes')}: {what}, so nothing names the columns.",
+            f"Leave {parameter('kind')} out, or use a network of `ivbpr network train`.",
         )
     return asked or ("attributes" if named else "dense")
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ivbpr_numba.errors import DataError, EnvironmentProblem, UsageError, did_you_mean
+from ivbpr_numba.errors import DataError, EnvironmentProblem, UsageError, did_you_mean, parameter
 from ivbpr_numba.network.format import KEYS, PROBABILITIES, VERSION
 from ivbpr_numba.network.vocabulary import Vocabulary
 from ivbpr_numba.network.weights import read_network
@@ -132,7 +132,8 @@ class Network:
         if channels not in (3, None):
             raise UsageError(
                 f"'{self.path}' takes {self.input_shape}, which is not {found.layout}.",
-                f'Write "layout": "{_other(found.layout)}" into the --preprocess FILE.json.',
+                f'Write "layout": "{_other(found.layout)}" into the description, '
+                f"{parameter('preprocess', 'FILE.json')}.",
             )
         if any(wanted not in (side, None) for side, wanted in zip(found.size, sides)):
             raise UsageError(
@@ -144,7 +145,8 @@ class Network:
             raise UsageError(
                 f"'{self.path}' takes pixels as they are, 0 to 255 (uint8); the preprocessing makes other "
                 "numbers of them.",
-                "Leave scale, mean and std out of the --preprocess FILE.json: they are 1, 0 and 1 then.",
+                f"Leave scale, mean and std out of the description ({parameter('preprocess', 'FILE.json')}): "
+                "they are 1, 0 and 1 then.",
             )
         return found
 
@@ -155,12 +157,15 @@ class Network:
             height, width = (side or 224 for side in self.input_shape[slice(1, 3) if nhwc else slice(2, 4)])
             layout = "NHWC" if nhwc else "NCHW"
             return (
-                f'--preprocess FILE.json that holds {{"size": [{height}, {width}], "layout": "{layout}"}}: '
+                f"{parameter('preprocess', 'FILE.json')}, a file that holds "
+                f'{{"size": [{height}, {width}], "layout": "{layout}"}}: '
                 "it takes pixels as they are (uint8)."
             )
         more = '"layout": "NHWC", ' if nhwc else "layout, "
         presets = "" if nhwc else ", or name a preset: imagenet or bgr-raw"
-        return f"--preprocess FILE.json (size, crop, {more}channels, scale, mean, std){presets}."
+        return (
+            f"{parameter('preprocess', 'FILE.json')} (size, crop, {more}channels, scale, mean, std){presets}."
+        )
 
     def output_named(self, name: str | None) -> str:
         """The output to take: `name`, else ``probabilities``, else the first."""
@@ -242,13 +247,17 @@ def start_session(
         hint = did_you_mean(device, DEVICES) or "Use auto, cpu or cuda."
         raise UsageError(f"Unknown device '{device}'.", hint)
     if threads is not None and threads < 1:
-        raise UsageError(f"--threads {threads}: at least one is needed.", "Leave it out to use all.")
+        raise UsageError(
+            f"{parameter('threads', threads)}: at least one is needed.", "Leave it out to use all."
+        )
     reason = "asked for"
     providers: list[Any] = [CPU]
     if device != "cpu":
         problem = _cuda_problem()
         if problem and device == "cuda":
-            raise EnvironmentProblem(f"--device cuda: {problem}.", "Use --device cpu.")
+            raise EnvironmentProblem(
+                f"{parameter('device', 'cuda')}: {problem}.", f"Use {parameter('device', 'cpu')}."
+            )
         reason = problem or "a card was found"
         providers = [CPU] if problem else [(CUDA, CUDA_OPTIONS), CPU]
     session = _load(content, where, providers, threads)
@@ -257,7 +266,7 @@ def start_session(
     if len(providers) > 1 and running != CUDA:
         reason = "onnxruntime could not start its CUDA provider (are the CUDA and cuDNN libraries there?)"
         if device == "cuda":
-            raise EnvironmentProblem(f"--device cuda: {reason}.", 'pip install "ivbpr[gpu]".')
+            raise EnvironmentProblem(f"{parameter('device', 'cuda')}: {reason}.", 'pip install "ivbpr[gpu]".')
     kinds = {one.name: one.type for one in session.get_inputs()}
     dtype = INPUTS.get(kinds.get(input, ""), "float32")
     return NetworkSession(session, input, list(outputs), batch, running, reason, dtype)

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from ivbpr_numba.errors import DataError, UsageError
+from ivbpr_numba.errors import DataError, UsageError, parameter
 from ivbpr_numba.store.atomic import PathLike, os_problem
 
 __all__ = ["Journal", "journal_path"]
@@ -91,12 +91,16 @@ class Journal:
             start = os.pread(self._fd, len(MAGIC), 0)
             if not MAGIC.startswith(start):
                 raise UsageError(
-                    f"'{self.path}' is no journal of an extraction.", "Remove it, or --overwrite."
+                    f"'{self.path}' is no journal of an extraction.",
+                    f"Remove it, or start anew with {parameter('overwrite', True)}.",
                 )
             header = self._record(len(MAGIC), size)
             if header is None:
                 if size > len(MAGIC) + (1 << 16):
-                    raise DataError(f"The journal '{self.path}' is damaged.", "Start anew with --overwrite.")
+                    raise DataError(
+                        f"The journal '{self.path}' is damaged.",
+                        f"Start anew with {parameter('overwrite', True)}.",
+                    )
                 # Nothing but, at most, the beginning of a first record.
                 os.ftruncate(self._fd, 0)
                 self._write(MAGIC, 0)
@@ -125,7 +129,8 @@ class Journal:
             names = ", ".join(name.replace("_", " ") for name in different)
             raise UsageError(
                 f"'{self.path}' belongs to another extraction; different: {names}.",
-                "Repeat the first command to go on with it, or start anew with --overwrite.",
+                "Repeat the first command to go on with it, or start anew with "
+                f"{parameter('overwrite', True)}.",
             )
 
     def _record(self, start: int, size: int) -> tuple[dict[str, Any], int, int] | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ivbpr_numba.errors import DataError, Interrupted
+from ivbpr_numba.errors import DataError, Interrupted, parameter
 from ivbpr_numba.events import Observer
 from ivbpr_numba.network.file import Network, NetworkSession
 from ivbpr_numba.network.journal import Journal
@@ -160,7 +160,9 @@ class Run:
 
     def _check(self, rows: np.ndarray, good: list[int]) -> None:
         if rows.shape[1] == 0:
-            raise DataError(f"The output '{self.output}' is empty.", "Choose another with --output.")
+            raise DataError(
+                f"The output '{self.output}' is empty.", f"Choose another with {parameter('output')}."
+            )
         wrong = ~np.isfinite(rows).all(axis=1)
         if wrong.any():
             picture = self.pictures.pictures[good[int(np.flatnonzero(wrong)[0])]]
@@ -193,7 +195,7 @@ def check_probabilities(rows: np.ndarray, network: Network, named: Callable[[int
         row, column = np.argwhere(outside)[0].tolist()
         raise DataError(
             f"'{vocabulary.names[column]}' of {named(row)} is {rows[row, column]:g}, no probability.",
-            "Check the network, or use --kind dense.",
+            f"Check the network, or use {parameter('kind', 'dense')}.",
         )
     for group in vocabulary.layout:
         if not group.exclusive:
@@ -204,7 +206,7 @@ def check_probabilities(rows: np.ndarray, network: Network, named: Callable[[int
             row = int(wrong[0])
             raise DataError(
                 f"The probabilities of '{group.name}' of {named(row)} sum to {sums[row]:g}, not 1.",
-                "Check the network, or use --kind dense.",
+                f"Check the network, or use {parameter('kind', 'dense')}.",
             )
 
 

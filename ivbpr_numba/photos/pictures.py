@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ivbpr_numba.errors import DataError, UsageError
+from ivbpr_numba.errors import DataError, UsageError, parameter
 from ivbpr_numba.events import Observer
 from ivbpr_numba.ids import Ids, encode_ids
 from ivbpr_numba.photos.decoding import LARGEST_FILE, LARGEST_IMAGE, Decoded, decode
@@ -21,6 +21,7 @@ from ivbpr_numba.photos.listing import Found, Picture, listed_by_name, listed_by
 from ivbpr_numba.photos.pipeline import cores, in_order
 from ivbpr_numba.photos.sources import Source, open_source
 from ivbpr_numba.store.atomic import PathLike
+from ivbpr_numba.wording import first_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -122,9 +123,15 @@ class Pictures:
             `source` may not be read.
         """
         if items_table is None and (id_column is not None or file_column is not None):
-            raise UsageError("--id and --file are columns of a table.", "Name it with --items.")
+            raise UsageError(
+                f"{parameter('id_column')} and {parameter('file_column')} are columns of a table.",
+                f"Name it with {parameter('items_table')}.",
+            )
         if items_table is not None and (id_column is None or file_column is None):
-            raise UsageError("--items needs the columns of ids and of files.", "Add --id COL --file COL.")
+            raise UsageError(
+                f"{parameter('items_table')} needs the columns of ids and of files.",
+                f"Add {parameter('id_column', 'COL')} {parameter('file_column', 'COL')}.",
+            )
         place = open_source(source)
         if items_table is None:
             listed = listed_by_name(place)
@@ -209,7 +216,7 @@ def _nothing(source: PathLike, listed: Found, by_table: bool) -> DataError:
         picture, reason = listed.missing[0]
         more = f"; {len(listed.missing):,} can't be read, '{picture.name}' for one: {reason}"
     elif listed.others:
-        held = ", ".join(f"{row['files']:,} {row['kind']}" for row in listed.others[:5])
+        held = first_of(f"{row['files']:,} {row['kind']}" for row in listed.others)
         more = f"; it holds {held}"
     hint = f"Files count that end in {', '.join(ENDINGS)}, or that begin as such images do."
     if by_table:

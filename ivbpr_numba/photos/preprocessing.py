@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ivbpr_numba.errors import DataError, UsageError, did_you_mean
+from ivbpr_numba.errors import DataError, UsageError, did_you_mean, parameter
 from ivbpr_numba.readers.text import read_text
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class Preprocessing:
         """The same for another input size, the photo stretched to it."""
         return Preprocessing(
             size, "none", self.layout, self.channels, self.scale, self.mean, self.std
-        )._checked("--size")
+        )._checked(parameter("size"))
 
     def to_json(self) -> str:
         """The text that `from_json` reads."""

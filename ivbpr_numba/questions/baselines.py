@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ivbpr_numba.errors import UsageError
+from ivbpr_numba.errors import UsageError, parameter
 from ivbpr_numba.questions.protocol import check
 from ivbpr_numba.ranking import ItemSide, VectorScorer
 
@@ -28,7 +28,7 @@ def check_baselines(names: list[str], features: Features | None) -> None:
     """
     check("baseline", names, BASELINES)
     if "cosine" in names and features is None:
-        raise UsageError("The baseline 'cosine' needs features.", "Name a feature file with --features.")
+        raise UsageError("The baseline 'cosine' needs features.", f"Give them with {parameter('features')}.")
 
 
 def rule_of(name: str, ties: str) -> str:

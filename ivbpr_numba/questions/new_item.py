@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ivbpr_numba.answers.shoppers import row_of_user
-from ivbpr_numba.errors import DataError, UsageError
+from ivbpr_numba.errors import DataError, UsageError, parameter
 from ivbpr_numba.network.file import Network
 from ivbpr_numba.network.format import PROBABILITIES
 from ivbpr_numba.photos.pictures import decode
@@ -83,7 +83,7 @@ def look_at(
         A device that can't be used.
     """
     if not photos:
-        raise UsageError("There is no photo.", "Name at least one with --image.")
+        raise UsageError("There is no photo.", f"Name at least one with {parameter('images')}.")
     prepared = network.prepared_by(preprocessing)
     name = network.output_named(output)
     pixels, notes = [], []
@@ -138,7 +138,7 @@ def values_for(model: Model, seen: Seen, features: Features | None = None) -> tu
         raise DataError(
             f"The model's features are of the kind '{record.kind}', and the output '{seen.output}' of the "
             "network is of the other kind.",
-            "Name the output that made the model's features with --output.",
+            f"Name the output that made the model's features with {parameter('output')}.",
         )
     found = model.find_features(features)
     made_by, output = found.attrs.get("network_sha256"), found.source.get("output")
@@ -150,7 +150,7 @@ def values_for(model: Model, seen: Seen, features: Features | None = None) -> tu
         raise DataError(
             f"The model's features come from the output '{output}' of the network {str(made_by)[:12]}…, "
             f"these from '{seen.output}' of {seen.sha256[:12]}….",
-            "Name the same network and --output.",
+            f"Name the same network and {parameter('output')}.",
         )
     return seen.values, []
 
@@ -231,7 +231,9 @@ def check_question(model: Model, user: object, n: int) -> None:
         An unknown user.
     """
     if n < 1:
-        raise UsageError(f"-n {n}: at least one user must be asked for.", "Give a positive number.")
+        raise UsageError(
+            f"{parameter('n', n)}: at least one user must be asked for.", "Give a positive number."
+        )
     record_of(model)
     if user is not None:
         row_of_user(model.data_, user)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ivbpr_numba.errors import UsageError, did_you_mean
+from ivbpr_numba.errors import UsageError, did_you_mean, parameter
 from ivbpr_numba.ranking import (
     COLD_BELOW,
     Counts,
@@ -138,7 +138,7 @@ def check_protocol(split: str, ties: str, cold_below: int) -> None:
     check("split", [split], SPLITS)
     check("rule for ties", [ties], TIES)
     if cold_below < 0:
-        raise UsageError(f"--cold-below {cold_below} is negative.", "Give 0 or more.")
+        raise UsageError(f"{parameter('cold_below', cold_below)} is negative.", "Give 0 or more.")
 
 
 def unlike(one: Dataset, other: Dataset) -> str:
@@ -173,4 +173,5 @@ def warnings_of(report: dict[str, Any], settings: Sequence[str], ties: str) -> I
         elif found["tied_pairs"] > MANY_TIES * found["pairs"]:
             share = found["tied_pairs"] / found["pairs"]
             worth = "nothing" if ties == "strict" else "one half"
-            yield f"{share:.1%} of the pairs ({setting}) are ties and count {worth}; --ties changes the rule."
+            rule = f"the rule for ties is '{ties}'"
+            yield f"{share:.1%} of the pairs ({setting}) are ties and count {worth}: {rule}."

@@ -13,9 +13,9 @@ from ivbpr_numba.errors import UsageError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["AucReport", "Comparison", "PerUser", "TrendRows", "flat"]
+__all__ = ["RESULTS", "AucReport", "Comparison", "PerUser", "Repeats", "TrendRows", "flat", "scorers_of"]
 
-SETTINGS = ("all", "cold", "stratified")
+RESULTS = ("all", "cold", "stratified")
 
 
 class AucReport(dict[str, Any]):
@@ -31,15 +31,7 @@ class AucReport(dict[str, Any]):
             was asked for its value and ``METRIC_stderr``; None where there is no user to judge, and no metric
             in the setting ``stratified``. A baseline of the model's own name is called ``NAME (baseline)``.
         """
-        scorers = [(self["model"], self)]
-        for name, found in self.get("baselines", {}).items():
-            scorers.append((f"{name} (baseline)" if name == self["model"] else name, found))
-        return [
-            {"scorer": name, "setting": setting, **flat(found[setting]), **_metrics_of(found, setting)}
-            for name, found in scorers
-            for setting in SETTINGS
-            if setting in found
-        ]
+        return _rows(scorers_of(self["model"], self))
 
     def to_frame(self) -> pd.DataFrame:
         """`rows` as a data frame of pandas."""
@@ -53,6 +45,22 @@ def flat(result: Mapping[str, Any]) -> dict[str, Any]:
     plain = {key: value for key, value in result.items() if key not in ("ci95", "cold_below")}
     low, high = result.get("ci95") or (None, None)
     return {**plain, "ci95_low": low, "ci95_high": high}
+
+
+def scorers_of(model: str, report: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The results of a report by scorer, the model first; a baseline of its name is ``NAME (baseline)``."""
+    baselines = report.get("baselines", {})
+    named = {f"{name} (baseline)" if name == model else name: found for name, found in baselines.items()}
+    return {model: report, **named}
+
+
+def _rows(scorers: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        {"scorer": name, "setting": setting, **flat(found[setting]), **_metrics_of(found, setting)}
+        for name, found in scorers.items()
+        for setting in RESULTS
+        if setting in found
+    ]
 
 
 def _metrics_of(found: Mapping[str, Any], setting: str) -> dict[str, Any]:
@@ -118,7 +126,7 @@ class Comparison(dict[str, Any]):
         error = float(values.std(ddof=1) / np.sqrt(n)) if n > 1 else None
         interval = None
         if mean is not None and error is not None:
-            interval = [mean - 1.96 * error, mean + 1.96 * error]
+            interval = [max(-1.0, mean - 1.96 * error), min(1.0, mean + 1.96 * error)]
         known = {"difference": mean, "stderr": error, "ci95": interval, "users": n}
         return {"a": a, "b": b, "setting": setting, **known}
 
@@ -161,17 +169,53 @@ class Comparison(dict[str, Any]):
         return pd.DataFrame(self.rows() if what == "models" else self.pairs())
 
 
+class Repeats(dict[str, Any]):
+    """What `repeat` found: a dictionary, ready for JSON; see there for its keys."""
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Flat rows: each run's, as `AucReport.rows` has them, then the means, whose ``run`` is "mean".
+
+        Returns
+        -------
+        list of dict
+            ``run split_seed fit_seed scorer setting auc users pairs tied_pairs stderr ci95_low ci95_high``
+            and the metrics; of a mean ``auc stderr_runs stderr users`` and of each metric ``METRIC
+            METRIC_stderr_runs METRIC_stderr``.
+        """
+        found = []
+        for run in self["runs"]:
+            seeds = {key: run[key] for key in ("run", "split_seed", "fit_seed")}
+            found += [{**seeds, **row} for row in _rows(scorers_of(self["model"], run))]
+        for name, results in self["mean"].items():
+            for setting in (s for s in RESULTS if s in results):
+                row = {"run": "mean", "scorer": name, "setting": setting, **results[setting]}
+                for metric, by_setting in results.get("metrics", {}).items():
+                    for key, value in by_setting.get(setting, {}).items():
+                        if key != "users":
+                            row[metric if key == "value" else f"{metric}_{key}"] = value
+                found.append(row)
+        return found
+
+    def to_frame(self) -> pd.DataFrame:
+        """`rows` as a data frame of pandas."""
+        import pandas as pd
+
+        return pd.DataFrame(self.rows())
+
+
 class TrendRows(list[dict[str, Any]]):
     """What `trends` found: a list of dictionaries, ready for JSON; see there for their keys."""
 
     COLUMNS: ClassVar[tuple[str, ...]] = (
         *("epoch", "from", "to", "events", "feature", "group"),
         *("influence", "response", "low", "high"),
+        *("change", "change_low", "change_high", "certain"),
     )
+    NUMBERS: ClassVar[tuple[str, ...]] = COLUMNS[6:-1]
 
     def to_frame(self) -> pd.DataFrame:
         """The rows as a data frame of pandas: a feature and epoch each, NaN where there is no value."""
         import pandas as pd
 
-        numbers = dict.fromkeys(self.COLUMNS[-4:], "float64")
+        numbers = dict.fromkeys(self.NUMBERS, "float64")
         return pd.DataFrame(self, columns=list(self.COLUMNS)).astype(numbers)

@@ -1,4 +1,4 @@
-"""Products outside the catalogue as a model sees them: scores, ranks, reasons, and who would like them most."""
+"""Products outside the catalogue as a model sees them: scores, ranks, reasons, and who would like them."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def record_of(model: Model) -> FeatureRecord:
 class NewItems:
     """Products outside the catalogue, as a model sees them.
 
-    They have no latent factors, and the item bias that the model gives to products nobody has bought: the mean
-    over the catalogue's items without a training purchase, or over all items where every one has some.
+    They have no latent factors, and the item bias that the model gives to products nobody has bought: the
+    mean over the catalogue's items without a training purchase, or over all items where every one has some.
 
     Parameters
     ----------

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from ivbpr_numba.errors import DataError
+from ivbpr_numba.errors import DataError, parameter
 from ivbpr_numba.readers import delimited, jsonl
 from ivbpr_numba.readers.badlines import BadLines
 from ivbpr_numba.readers.rows import Reader, Rows, matching
@@ -59,7 +59,7 @@ def reviews(stream: ByteStream, declared: str | None) -> Reader | None:
     elif share("asin") > 0.5 or share("parent_asin") > 0.5:
         raise DataError(
             f"'{stream.path}' describes items (metadata), it holds no reviews.",
-            "Give it with --meta, and the reviews as input.",
+            f"Give it with {parameter('meta')}, and the reviews as input.",
         )
     else:
         return None
@@ -109,7 +109,7 @@ def ratings(stream: ByteStream, declared: str | None) -> Reader | None:
     if source is None:
         if declared not in _ORDER:
             return None
-        source, why = declared, "--source; four columns, the third of stars, the fourth of times"
+        source, why = declared, "as named; four columns, the third of stars, the fourth of times"
     _agree(stream, declared, source, "ratings", why)
     if declared in ("amazon-2014", "amazon-2018"):
         _refuse_finer_units(stream, declared, columns[3])
@@ -162,7 +162,7 @@ def _refuse_finer_units(stream: ByteStream, declared: str, times: list[Any]) -> 
         unit = max(units, key=lambda unit: units[unit])
         raise DataError(
             f"'{stream.path}' has times in {unit}, {declared} has seconds.",
-            "Leave out --source, or name the release it comes from.",
+            f"Leave out {parameter('source')}, or name the release it comes from.",
         )
 
 
@@ -170,5 +170,5 @@ def _agree(stream: ByteStream, declared: str | None, found: str, kind: str, why:
     if declared is not None and declared != found:
         raise DataError(
             f"'{stream.path}' is not {declared}: its content is that of {found} {kind} ({why}).",
-            f"Use --source {found}, or leave it out.",
+            f"Use {parameter('source', found)}, or leave it out.",
         )

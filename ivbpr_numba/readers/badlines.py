@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ivbpr_numba.errors import DataError
+from ivbpr_numba.errors import DataError, parameter
+from ivbpr_numba.wording import first_of
 
 __all__ = ["NOT_UTF8", "RECODE", "BadLines", "summarise"]
 
@@ -25,6 +26,8 @@ class BadLines:
         Of the input, for messages.
     strict : bool
         Raise DataError at the first bad line.
+    always : bool
+        There is no option that makes it count bad lines instead.
     unit : str
         What is counted: ``line``, or ``row`` where the format has no lines.
     reasons : dict of str to (count, first line numbers)
@@ -33,6 +36,7 @@ class BadLines:
     name: str
     strict: bool = False
     unit: str = "line"
+    always: bool = False
     reasons: dict[str, tuple[int, list[int]]] = field(default_factory=dict)
 
     def add(self, line: int, reason: str) -> None:
@@ -44,11 +48,9 @@ class BadLines:
             When strict.
         """
         if self.strict:
-            hint = (
-                f"{RECODE.removesuffix('.')}, or leave out --strict."
-                if reason == NOT_UTF8
-                else "Mend it, or leave out --strict."
-            )
+            hint = RECODE if reason == NOT_UTF8 else "Mend it."
+            if not self.always:
+                hint = f"{hint.removesuffix('.')}, or leave out {parameter('strict', True)}."
             raise DataError(f"'{self.name}', {self.unit} {line}: {reason}.", hint)
         count, first = self.reasons.get(reason, (0, []))
         self.reasons[reason] = (count + 1, [*first, line] if len(first) < _NAMED else first)
@@ -86,6 +88,5 @@ def summarise(rows: list[dict[str, Any]]) -> str:
     for row in rows:
         reason, count, first = row.values()
         unit = list(row)[2].removeprefix("first_").removesuffix("s")
-        more = ", …" if count > len(first) else ""
-        parts.append(f"{count:,} × {reason} ({unit} {', '.join(map(str, first))}{more})")
+        parts.append(f"{count:,} × {reason} ({unit} {first_of(first, count)})")
     return "; ".join(parts)

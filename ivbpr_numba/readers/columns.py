@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ivbpr_numba.errors import DataError, UsageError
+from ivbpr_numba.errors import DataError, UsageError, parameter
 from ivbpr_numba.readers.amazon import LOOKS_LIKE_ITEM, LOOKS_LIKE_USER
 from ivbpr_numba.readers.badlines import BadLines
 from ivbpr_numba.readers.rows import Reader, Rows, matching
@@ -61,7 +61,7 @@ def purchases(
     if time_format is not None and "time" not in chosen:
         raise UsageError(
             f"No column of '{table.stream.path}' holds times as far as known, but their form is given.",
-            "Name the column with --time.",
+            f"Name the column with {parameter('time')}.",
         )
     compact = "time" in chosen and _check_times(table, chosen["time"], time_format)
     taken = [role for role in chosen if given[role] is None]
@@ -135,7 +135,7 @@ def _check(table: Table, chosen: dict[str, str]) -> None:
     if names_swapped or ids_swapped:
         raise DataError(
             f"The columns of {where} look swapped: '{chosen['user']}' holds items, '{chosen['item']}' users.",
-            f"Use --user {chosen['item']} --item {chosen['user']}.",
+            f"Use {parameter('user', chosen['item'])} {parameter('item', chosen['user'])}.",
         )
 
 
@@ -150,10 +150,10 @@ def _check_times(table: Table, name: str, form: str | None) -> bool:
         kind = f"times of the form '{form}'" if form else "times"
         raise DataError(
             f"The column '{name}' of '{table.stream.path}' holds no {kind}, but {shown(str(texts[0]))}.",
-            "Make --time-format fit it."
+            f"Make {parameter('time_format')} fit it."
             if form
             else "Times are ISO dates (2020-09-01) or unix time in seconds or finer units; others need "
-            f"--time-format, {FORMS}.",
+            f"{parameter('time_format')}, {FORMS}.",
         )
     return form is None and are_compact_dates([str(value).strip() for value in texts])
 

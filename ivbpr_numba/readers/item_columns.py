@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ivbpr_numba.errors import DataError, UsageError, did_you_mean
+from ivbpr_numba.errors import DataError, UsageError, did_you_mean, parameter
 from ivbpr_numba.ids import Ids, encode_ids
 from ivbpr_numba.readers.cells import Parts, id_text, key_of, list_in_text, looks_written, parts_in
 from ivbpr_numba.readers.tables import listing, open_table
 from ivbpr_numba.store.atomic import PathLike
+from ivbpr_numba.wording import first_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -141,7 +142,9 @@ def _choose(
     else:
         chosen += [_split_tag(str(tag), known) for tag in tags]
     if not chosen:
-        raise UsageError("No column was chosen.", "Name some with --columns or --tags.")
+        raise UsageError(
+            "No column was chosen.", f"Name some with {parameter('columns')} or {parameter('tags')}."
+        )
     for name in (id_column, *(name for name, _ in chosen)):
         if name not in known:
             hint = did_you_mean(name, known) or f"It has {listing(known)}."
@@ -212,7 +215,7 @@ def _column(cells: list[Any], name: str, separator: str | None, place: _Place) -
                 listed.append(from_text)
         except ValueError as problem:
             hint = (
-                "A column with several values an item is one of tags: name it with --tags."
+                f"A column with several values an item is one of tags: name it with {parameter('tags')}."
                 if exclusive and str(problem).startswith("a list")
                 else 'Give texts or numbers, or lists of them such as ["red", "big"].'
             )
@@ -277,10 +280,9 @@ def disagreement(
         column = next(c for c in columns if len(np.unique(c.cell[own])) > 1)
         seen = [_text_of(column, cell) for cell in dict.fromkeys(column.cell[own].tolist())]
         listed.append(f"'{rows.items[item]}' ({column.name}: {' or '.join(seen[:3])})")
-    more = ", …" if len(items) > len(listed) else ""
     where = "The data frame" if path is None else f"'{path}'"
     return DataError(
-        f"{where}: {len(items):,} items have rows that disagree: {', '.join(listed)}{more}.",
+        f"{where}: {len(items):,} items have rows that disagree: {first_of(listed, len(items))}.",
         hint,
     )
 

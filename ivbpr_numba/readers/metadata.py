@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ivbpr_numba.errors import DataError, UsageError, did_you_mean
+from ivbpr_numba.errors import DataError, UsageError, did_you_mean, parameter
 from ivbpr_numba.readers import jsonl
 from ivbpr_numba.readers.badlines import BadLines
 from ivbpr_numba.readers.id_index import REASONS, IdIndex
@@ -37,7 +37,9 @@ def check_category(category: str | None, meta: Sequence[PathLike]) -> None:
         hint = did_you_mean(category, CATEGORIES) or f"Known are {', '.join(CATEGORIES)}."
         raise UsageError(f"Unknown category '{category}'.", hint)
     if not meta:
-        raise UsageError("A category needs the items' metadata.", "Give the metadata file with --meta.")
+        raise UsageError(
+            "A category needs the items' metadata.", f"Give the metadata file with {parameter('meta')}."
+        )
 
 
 def category_paths(record: dict[str, Any]) -> list[list[str]]:
@@ -203,5 +205,5 @@ def _recognise(stream: ByteStream) -> tuple[str, str]:
     what = "reviews" if reviews else "no Amazon metadata"
     raise DataError(
         f"'{stream.path}' holds {what}.",
-        "Give the meta_*.json.gz file of the release; a table of items goes to --catalogue.",
+        f"Give the meta_*.json.gz file of the release; a table of items goes to {parameter('catalogue')}.",
     )

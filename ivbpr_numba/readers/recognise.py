@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ivbpr_numba.errors import DataError, UsageError, did_you_mean
+from ivbpr_numba.errors import DataError, UsageError, did_you_mean, parameter
 from ivbpr_numba.readers.amazon import ratings, reviews
 from ivbpr_numba.readers.columns import purchases
 from ivbpr_numba.readers.jsonl import looks_like_json
@@ -26,7 +26,9 @@ def check_source(source: str | None, *columns: str | None) -> None:
         hint = did_you_mean(source, SOURCES) or f"Known are {', '.join(SOURCES)}."
         raise UsageError(f"Unknown source '{source}'.", hint)
     if source not in (None, "table") and any(columns):
-        raise UsageError(f"The source {source} has its own columns.", "Leave out --source or the columns.")
+        raise UsageError(
+            f"The source {source} has its own columns.", f"Leave out {parameter('source')} or the columns."
+        )
 
 
 def recognise(
@@ -88,8 +90,9 @@ def _choose(
     if found is None:
         raise DataError(
             f"'{stream.path}' is not {source}: its first lines look different.",
-            "Leave out --source to have it recognised, or use --source table with --user and --item.",
+            f"Leave out {parameter('source')} to have it recognised, or use {parameter('source', 'table')} "
+            f"with {parameter('user')} and {parameter('item')}.",
         )
     if source is not None and found.source == source:
-        found.why = f"--source {source}; {found.why}"
+        found.why = f"the source {source} was named; {found.why}"
     return found

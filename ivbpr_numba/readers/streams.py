@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterator
 from queue import Full, Queue
 
-from ivbpr_numba.errors import DataError, IvbprError
+from ivbpr_numba.errors import DataError, IvbprError, parameter
 from ivbpr_numba.readers.badlines import RECODE
 from ivbpr_numba.store.atomic import PathLike, os_problem
 from ivbpr_numba.store.writers import unreadable
@@ -31,7 +31,10 @@ _ZSTD_DENSE = 64
 _CONTROLS = frozenset(range(32)) - frozenset(b"\t\n\v\f\r\x1b")
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _FOREIGN = {
-    b"\x89HDF\r\n\x1a\n": ("HDF5", "Purchases are text tables; feature files go to --features."),
+    b"\x89HDF\r\n\x1a\n": (
+        "HDF5",
+        f"Purchases are text tables; feature files go to {parameter('features')}.",
+    ),
     b"PK\x03\x04": ("a zip archive", "Unpack it first."),
     b"BZh": ("bzip2", "Unpack it, or compress with gzip or zstd."),
     b"\xfd7zXZ\x00": ("xz", "Unpack it, or compress with gzip or zstd."),

@@ -16,6 +16,7 @@ from ivbpr_numba.readers.badlines import RECODE, BadLines
 from ivbpr_numba.readers.streams import ByteStream, is_utf8
 from ivbpr_numba.readers.times import day_and_month, parse_times, settle_times
 from ivbpr_numba.store.atomic import PathLike
+from ivbpr_numba.wording import first_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +33,7 @@ class Chunk(NamedTuple):
 
 def listing(names: Sequence[str]) -> str:
     """Names of columns for a message; long and unprintable ones shortened, at most thirty."""
-    return ", ".join(shown(name) for name in names[:30]) + (", …" if len(names) > 30 else "")
+    return first_of(map(shown, names), len(names), most=30)
 
 
 def shown(text: str, limit: int = 40) -> str:
@@ -131,11 +132,7 @@ class Table:
         ------
         DataError
         """
-        bad = BadLines(self.stream.name, strict=True, unit=self.unit)
-        try:
-            yield from self.chunks(names, bad)
-        except DataError as problem:
-            raise DataError(problem.message, problem.hint.replace(", or leave out --strict", "")) from None
+        yield from self.chunks(names, BadLines(self.stream.name, strict=True, unit=self.unit, always=True))
 
 
 def open_table(path: PathLike | ByteStream) -> Table:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ivbpr_numba.errors import DataError, UsageError
+from ivbpr_numba.errors import DataError, UsageError, parameter
 from ivbpr_numba.readers.times import MISSING, day_and_month, parse_times, settle_times
 
 __all__ = ["FORMS", "ReadTimes", "TimeColumn", "check_time_format"]
@@ -119,12 +119,13 @@ class TimeColumn:
             They contradict each other, or nothing tells.
         """
         by_day, by_month, either = self._only_by_day, self._only_by_month, self._either
-        hint = f"Name their form with --time-format, {FORMS}."
+        hint = f"Name their form with {parameter('time_format')}, {FORMS}."
         if by_day and by_month:
             raise DataError(
                 f"The dates of {where} disagree: '{by_day[0]}' ({unit} {by_day[1]}) begins with the day, "
                 f"'{by_month[0]}' ({unit} {by_month[1]}) with the month.",
-                "No one form reads both, so --time-format would swap days and months: mend the file.",
+                f"No one form reads both, so {parameter('time_format')} would swap days and months: mend the "
+                "file.",
             )
         if either and not (by_day or by_month):
             raise DataError(

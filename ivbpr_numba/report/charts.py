@@ -158,7 +158,7 @@ def warm(warmth: Row, name: str, title: str) -> Markup:
     parts = [tag("line", x1=left, x2=right, y1=up(tick), y2=up(tick), class_="grid") for tick in ticks]
     parts += [words(left - 6, up(tick) + 4, f"{tick:.2g}", "tick", "end") for tick in ticks]
     parts.append(tag("line", x1=left, x2=right, y1=up(0.5), y2=up(0.5), class_="chance"))
-    longest = max(width_of(one["label"], 12.5) for one in bins) + 4
+    longest = max(width_of(one["label"], 12.5) for one in bins) + 12
     for n, one in enumerate(bins):
         x = left + room * (n + 0.5)
         # Labels that would touch stand on two levels in turn.

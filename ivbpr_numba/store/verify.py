@@ -16,6 +16,7 @@ from ivbpr_numba.store.files import EXTRA, OURS, PAYLOAD_NAMES, Sealed, check_fo
 from ivbpr_numba.store.hdf5 import opened, read_attributes
 from ivbpr_numba.store.matrix import MATRIX, MappedMatrix, as_digested, open_matrix
 from ivbpr_numba.store.tree import Value, as_bytes, as_text, entries_of
+from ivbpr_numba.wording import first_of
 
 __all__ = ["Report", "inspect", "verify"]
 
@@ -59,9 +60,8 @@ class Report:
     def raise_for_mismatch(self) -> None:
         """Raise CheckFailed (exit code 5) unless every digest is right."""
         if self.mismatches:
-            listed = "; ".join(self.mismatches[:10]) + ("; …" if len(self.mismatches) > 10 else "")
             raise CheckFailed(
-                f"'{self.file}' changed since it was written: {listed}.",
+                f"'{self.file}' changed since it was written: {first_of(self.mismatches)}.",
                 "Make the file again or restore a copy.",
             )
 

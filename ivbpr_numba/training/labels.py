@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ivbpr_numba.errors import DataError, UsageError, did_you_mean
+from ivbpr_numba.errors import DataError, UsageError, did_you_mean, parameter
 from ivbpr_numba.ids import Ids
 from ivbpr_numba.network.vocabulary import AttributeGroup, Vocabulary
 from ivbpr_numba.readers.item_columns import Column, Rows, disagreeing, disagreement, read_columns
@@ -85,7 +85,8 @@ class Labels:
         for group in vocabulary.groups:
             k = own.get(group.name)
             if k is None or self.vocabulary.groups[k].exclusive != group.exclusive:
-                kind = "one value an item (--groups)" if group.exclusive else "tags (--tags)"
+                few = f"one value an item ({parameter('groups')})"
+                kind = few if group.exclusive else f"tags ({parameter('tags')})"
                 raise DataError(
                     f"The labels have no group '{group.name}' with {kind}.", "Name it as the network has it."
                 )
@@ -163,7 +164,7 @@ class Labels:
         if not groups:
             raise DataError(
                 f"No attribute has {min_images:,} images, at least one of them to train on.",
-                "Lower --min-images or give more images.",
+                f"Lower {parameter('min_images')} or give more images.",
             )
         report = {**self.report, "min_images": min_images, "groups": rows}
         return Labels(self.items, Vocabulary(tuple(groups)), values, report)
@@ -213,9 +214,13 @@ def read_labels(
         labels = Labels(items, vocabulary, values, by_path=by_path)
     else:
         if not id_column:
-            raise UsageError("The label table needs a column of item ids.", "Name it with --id.")
+            raise UsageError(
+                "The label table needs a column of item ids.", f"Name it with {parameter('id_column')}."
+            )
         if not groups and not tags:
-            raise UsageError("No attribute was chosen.", "Name columns with --groups or --tags.")
+            raise UsageError(
+                "No attribute was chosen.", f"Name columns with {parameter('groups')} or {parameter('tags')}."
+            )
         rows, columns = read_columns(path, id_column, groups, tags)
         differing = disagreeing(columns, rows)
         if differing:
@@ -268,7 +273,8 @@ def _from_json(path: PathLike, wanted: Sequence[str]) -> Labels:
     for name in wanted:
         if name not in names:
             raise DataError(
-                f"'{path}' has no group '{name}'.", did_you_mean(name, names) or "Check --groups."
+                f"'{path}' has no group '{name}'.",
+                did_you_mean(name, names) or f"Check {parameter('groups')}.",
             )
     if not items:
         raise DataError(f"'{path}' has no items.", f"Write {EXAMPLE}.")

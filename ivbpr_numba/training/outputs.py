@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from ivbpr_numba.errors import UsageError
+from ivbpr_numba.errors import UsageError, parameter
 from ivbpr_numba.store.atomic import Lock, PathLike, lock
 
 __all__ = ["claimed"]
@@ -42,18 +42,21 @@ def claimed(
     """
     if resume and overwrite:
         raise UsageError(
-            "--resume goes on from a state that --overwrite throws away.", "Give one of the two."
+            f"{parameter('resume', True)} goes on from a state that {parameter('overwrite', True)} "
+            "throws away.",
+            "Give one of the two.",
         )
     with lock(out) if keep_lock is None else nullcontext(keep_lock) as held:
         state = Path(partial)
         if state.exists() and not state.is_file():
             raise UsageError(
                 f"The state of the training belongs at '{state}', and that is no file.",
-                "Move it away, or choose another --out.",
+                f"Move it away, or choose another {parameter('out')}.",
             )
         if state.exists() and not (resume or overwrite):
             raise UsageError(
                 f"'{state}' holds an unfinished training.",
-                "Go on with --resume, or throw it away with --overwrite.",
+                f"Go on with {parameter('resume', True)}, or throw it away with "
+                f"{parameter('overwrite', True)}.",
             )
         yield held

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ivbpr_numba.errors import DataError, UsageError
+from ivbpr_numba.errors import DataError, UsageError, parameter
 from ivbpr_numba.photos.pictures import Pictures
 from ivbpr_numba.store.atomic import PathLike
 from ivbpr_numba.training.labels import Labels, read_labels
@@ -88,7 +88,9 @@ def make_task(
         No photo has a label, no value is left, or a part that was asked for is empty.
     """
     if min_images < 1:
-        raise UsageError(f"--min-images {min_images}: at least 1 is needed.", "Give a positive number.")
+        raise UsageError(
+            f"{parameter('min_images', min_images)}: at least 1 is needed.", "Give a positive number."
+        )
     read = read_labels(labels, id_column, groups, tags)
     if read.by_path:
         pictures = named_by_path(pictures, read.items)
@@ -113,7 +115,7 @@ def make_task(
         if share > 0 and not (part == number).any():
             raise DataError(
                 f"No image is left for the part '{PARTS[number]}': there are {len(kept):,} labelled items.",
-                "Give more images, another --seed or other shares.",
+                f"Give more images, another {parameter('seed')} or other shares.",
             )
     images = np.bincount(picture_rows, minlength=len(kept))
     kept = kept.keeping(min_images, images, part == 0)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ivbpr_numba.errors import DataError
+from ivbpr_numba.errors import DataError, parameter
 from ivbpr_numba.network.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -78,10 +78,15 @@ def only_trainable(data: TrainingSet) -> tuple[TrainingSet, list[str]]:
         No training picture, or no group is left.
     """
     if not len(data.train):
-        raise DataError("There is no picture to train on.", "Give more images, or a smaller --valid-share.")
+        raise DataError(
+            "There is no picture to train on.", f"Give more images, or a smaller {parameter('valid_share')}."
+        )
     keep = [k for k, values in enumerate(data.targets) if (values[data.train] >= 0).any()]
     if not keep:
-        raise DataError("No training picture has a label of any group.", "Check --id and --groups.")
+        raise DataError(
+            "No training picture has a label of any group.",
+            f"Check {parameter('id_column')} and {parameter('groups')}.",
+        )
     groups = data.vocabulary.groups
     dropped = [group.name for k, group in enumerate(groups) if k not in keep]
     if not dropped:

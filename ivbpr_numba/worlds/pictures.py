@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ivbpr_numba.errors import UsageError
+from ivbpr_numba.errors import UsageError, parameter
 from ivbpr_numba.store.atomic import os_problem, write_many
 from ivbpr_numba.worlds.catalogue import TAGS
 from ivbpr_numba.worlds.wardrobe import fabrics
@@ -107,7 +107,7 @@ def _check(group: str, value: str) -> None:
     if value not in VALUES.get(group, ()):
         raise UsageError(
             f"There is no drawing of {group} '{value}'.",
-            "Pictures exist for the values of the built-in worlds only; leave --images away.",
+            f"Pictures exist for the values of the built-in worlds only; leave {parameter('images')} away.",
         )
 
 

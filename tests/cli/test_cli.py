@@ -310,12 +310,35 @@ class TestFeatureFiles:
     def test_unknown_feature(self, ivbpr: Run, file: Path) -> None:
         assert ivbpr("features", "examples", file, "no-such").code == 2
 
+    def test_verify_goes_through_all_files(self, ivbpr: Run, file: Path) -> None:
+        """Each is checked and named; the exit code is that of the worst."""
+        changed, short = file.with_name("changed.h5"), file.with_name("short.h5")
+        image = bytearray(file.read_bytes())
+        image[image.rindex(np.array([2.0], dtype="<f2").tobytes())] ^= 1
+        changed.write_bytes(image)
+        short.write_bytes(image[: len(image) // 2])
+        for named, code in (([file], 0), ([changed], 5), ([short], 3)):
+            assert ivbpr("verify", *named).code == code
+        done = ivbpr("verify", file, changed, "--format", "json")
+        assert done.code == 5 and "1 of 2 files" in done.err and str(changed) in done.err
+        found = json.loads(done.out)
+        assert found["schema"] == "ivbpr.verify/1" and [one["ok"] for one in found["files"]] == [True, False]
+        alone = json.loads(ivbpr("verify", file, "--format", "json").out)
+        assert found["files"][0] == {key: value for key, value in alone.items() if key != "schema"}
+        done = ivbpr("verify", short, changed, file, "--format", "jsonl")
+        assert done.code == 3 and str(short) in done.err and str(changed) in done.err
+        assert [json.loads(line)["ok"] for line in done.out.splitlines()] == [False, False, True]
+        assert len(done.err.splitlines()) == 1
+        assert ivbpr("verify", file, file.with_name("none.h5")).code == 2
+        shown = ivbpr("verify", file, short, changed)
+        assert all(path.name in shown.out for path in (file, short, changed))
+
     def test_inspect_and_verify(self, ivbpr: Run, file: Path) -> None:
         objects = {
             row["path"]: row for row in json.loads(ivbpr("inspect", file, "--format", "json").out)["objects"]
         }
         assert objects["/matrix"]["shape"] == [3, 2]
-        assert "/ids/items" in ivbpr("inspect", file).out
+        assert "/ids/items" in ivbpr("inspect", file, "--full").out
         assert ivbpr("verify", file).code == 0
         image = bytearray(file.read_bytes())
         at = image.rindex(np.array([2.0], dtype="<f2").tobytes())

@@ -337,7 +337,7 @@ def data_with(times: Any) -> Dataset:
 
 def test_times_that_cannot_be_learned_from() -> None:
     n = len(DATA.train)
-    with pytest.raises(DataError, match=r"no times.*--time"):
+    with pytest.raises(DataError, match=r"no times.*time="):
         TVBPR().fit(data_with(None), FEATURES["i-vbpr"])
     with pytest.raises(DataError, match="same time"):
         TVBPR().fit(data_with([1_500_000_000] * n), FEATURES["i-vbpr"])
@@ -345,7 +345,7 @@ def test_times_that_cannot_be_learned_from() -> None:
         ({"epochs": 81}, "81 for 80 bins"),
         ({"epochs": 3, "bins": 2}, "3 for 2 bins"),
         ({"epochs": 0}, "whole number"),
-        ({"segment_every": 21}, "half of --patience"),
+        ({"segment_every": 21}, "half of patience=40"),
         ({"update": "hogwild"}, "hogwild"),
         ({"bin_type": "equal"}, "mean 'quantile'"),
         ({"temporal_init": "papers"}, "mean 'paper'"),

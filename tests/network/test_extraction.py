@@ -192,7 +192,7 @@ class TestRows:
         assert report["images"] == len(converted) and report["items"] == len(stems)
 
     def test_network_without_metadata(self, folder: Path, plain: Path, out: Path, tmp_path: Path) -> None:
-        with pytest.raises(UsageError, match="--preprocess"):
+        with pytest.raises(UsageError, match="preprocess="):
             extract(folder, plain, out)
         (tmp_path / "raw.json").write_text(RAW.to_json())
         report = extract(folder, plain, out, preprocess=tmp_path / "raw.json", batch=8)
@@ -235,7 +235,7 @@ class TestRows:
 
     def test_too_large_for_float16(self, folder: Path, plain: Path, out: Path) -> None:
         large = Preprocessing(SIZE, scale=1e4, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
-        with pytest.raises(DataError, match=r"item 'a'.*--dtype float32"):
+        with pytest.raises(DataError, match=r"item 'a'.*dtype='float32'"):
             extract(folder, plain, out, output="inner", preprocess=large, dtype="float16")
         assert not out.exists()
         report = extract(folder, plain, out, output="inner", preprocess=large)  # no image is run again
@@ -312,7 +312,7 @@ class TestUnusable:
     @pytest.mark.parametrize(("wrong", "said"), [("sum", "sum to"), ("range", "no probability")])
     def test_no_probabilities(self, folder: Path, out: Path, tmp_path: Path, wrong: str, said: str) -> None:
         network = named_network(tmp_path / "wrong.onnx", wrong)
-        with pytest.raises(DataError, match=rf"{said}.*--kind dense"):
+        with pytest.raises(DataError, match=rf"{said}.*kind='dense'"):
             extract(folder, network, out)
         assert not out.exists()
         report = extract(folder, network, out, kind="dense", overwrite=True)
@@ -396,7 +396,7 @@ class TestInterrupted:
             ("network sha256", {"model": named_network(tmp_path / "n.onnx", seed=3), "batch": 4}),
         ]
         for what, options in others:
-            with pytest.raises(UsageError, match=rf"different: {what}\..*--overwrite"):
+            with pytest.raises(UsageError, match=rf"different: {what}\..*overwrite=True"):
                 extract(**{"images": folder, "model": net, "out": out, **options})
             assert journal_path(out).read_bytes() == journal
         report = extract(folder, net, out, batch=5, overwrite=True)
@@ -494,7 +494,7 @@ class TestJournal:
         data = bytearray(path.read_bytes())
         data[len(MAGIC) + 50] ^= 1
         path.write_bytes(data)
-        with pytest.raises(DataError, match="--overwrite"):
+        with pytest.raises(DataError, match="overwrite=True"):
             Journal(path, self.IDENTITY)
         with Journal(path, self.IDENTITY, overwrite=True) as journal:
             assert journal.documents == []

@@ -88,7 +88,7 @@ class TestBytes:
 
     def test_the_way_out_is_named_and_works(self, tmp_path: Path, photos: Path) -> None:
         taken = network(tmp_path / "n.onnx", TensorProto.UINT8, "NHWC")
-        with pytest.raises(UsageError, match=r"--preprocess FILE\.json that holds") as caught:
+        with pytest.raises(UsageError, match=r"preprocess='FILE\.json', a file that holds") as caught:
             extract(photos, taken.path, tmp_path / "f.h5")
         (tmp_path / "p.json").write_text(str(caught.value).partition("holds ")[2].partition("}")[0] + "}")
         assert extract(photos, taken.path, tmp_path / "f.h5", preprocess=tmp_path / "p.json")["columns"] == 4

@@ -213,7 +213,7 @@ def test_two_inputs_are_refused(tmp_path: Path) -> None:
 
 def test_preprocessing_must_be_there_and_fit(tmp_path: Path) -> None:
     network = Network.read(saved(tmp_path / "foreign.onnx", model()))
-    with pytest.raises(UsageError, match="--preprocess"):
+    with pytest.raises(UsageError, match="preprocess="):
         network.prepared_by(None)
     with pytest.raises(UsageError, match="6 × 4"):
         network.prepared_by(Preprocessing((224, 224)))

@@ -435,7 +435,7 @@ class TestTable:
             assert sorted(p.item for p, _ in found.missing) == ["b", "c"]
 
     def test_wrong_use(self, folder: Path, tmp_path: Path) -> None:
-        with pytest.raises(UsageError, match="--items"):
+        with pytest.raises(UsageError, match="items_table="):
             Pictures.open(folder, None, "article", "path")
         (tmp_path / "t.csv").write_text("article,path\n1,1.png\n")
         with pytest.raises(UsageError, match="columns"):

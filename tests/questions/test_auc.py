@@ -121,7 +121,7 @@ def test_metrics_at_k_of_the_model_and_every_baseline() -> None:
 def test_metrics_are_in_every_format(ivbpr: Run, tmp_path: Path) -> None:
     model = fitted("i-vbpr")
     model.save(tmp_path / "m.h5")
-    found = auc(model, metrics=["recall@3", "mrr@3"], baselines=["pop"])
+    found = auc(model, metrics=["recall@3", "mrr@3"], baselines=["pop"], cold_below=8)
     frame = found.to_frame().set_index(["scorer", "setting"])
     assert [*frame.columns][-4:] == ["recall@3", "recall@3_stderr", "mrr@3", "mrr@3_stderr"]
     wanted = found["baselines"]["pop"]["metrics"]["mrr@3"]["cold"]
@@ -129,6 +129,7 @@ def test_metrics_are_in_every_format(ivbpr: Run, tmp_path: Path) -> None:
         assert frame.loc[("pop", "cold"), column] == wanted[key]
     assert frame["recall@3"].isna().tolist() == [False, False, True] * 3
     line = ("auc", tmp_path / "m.h5", "--metrics", "recall@3,mrr@3", "--baseline", "pop")
+    line = (*line, "--cold-below", "8")
     rows = list(csv.DictReader(ivbpr(*line, "--format", "csv").out.splitlines()))
     assert float(rows[0]["recall@3"]) == found["metrics"]["recall@3"]["all"]["value"]
     assert rows[2]["recall@3"] == "" and float(rows[4]["mrr@3_stderr"]) == wanted["stderr"]
@@ -158,7 +159,7 @@ def test_a_single_setting() -> None:
         ({"settings": ["warm"]}, "Unknown setting"),
         ({"ties": "random"}, "strict or half"),
         ({"baselines": ["cosin"]}, "mean 'cosine'"),
-        ({"baselines": ["cosine"]}, "--features"),
+        ({"baselines": ["cosine"]}, "features="),
         ({"metrics": ["recall"]}, "recall@10"),
         ({"metrics": ["recall@0"]}, "recall@10"),
         ({"metrics": ["recal@10"]}, "mean 'recall'"),
@@ -335,6 +336,44 @@ def test_fail_under(ivbpr: Run, files: Path) -> None:
         == 5
     )
     assert ivbpr("auc", files / "m.h5", "--fail-under", "2").code == 2
+
+
+def test_several_models_at_once(ivbpr: Run, files: Path) -> None:
+    names = ("pop", "bpr-mf", "i-vbpr")
+    paths = [files / f"{name}.h5" for name in names]
+    for name, path in zip(names, paths):
+        fitted(name).save(path)
+    line = ("auc", *paths, "--metrics", "ndcg@5", "--baseline", "pop")
+    together = json.loads(ivbpr(*line, "--format", "json").out)
+    assert [*together] == ["schema", "models"] and together["schema"] == "ivbpr.auc/1"
+    for path, found in zip(paths, together["models"], strict=True):
+        alone = json.loads(ivbpr("auc", path, *line[4:], "--format", "json").out)
+        assert alone.pop("schema") == "ivbpr.auc/1"
+        assert {**found, "seconds": 0} == {"file": str(path), **alone, "seconds": 0}
+    rows = list(csv.DictReader(ivbpr(*line, "--format", "csv").out.splitlines()))
+    assert [row["file"] for row in rows][::9] == [str(path) for path in paths] and len(rows) == 27
+    assert [row["scorer"] for row in rows][::3][:3] == ["pop", "pop (baseline)", "inverse_popularity"]
+    shown = ivbpr(*line)
+    assert all(shown.out.count(f"\n{path.name}") == 9 + 6 for path in paths)
+    assert f"{paths[0]}: " in shown.err and "ties" in shown.err
+
+
+def test_fail_under_concerns_each_of_several(ivbpr: Run, files: Path) -> None:
+    for name in ("pop", "i-vbpr"):
+        fitted(name).save(files / f"{name}.h5")
+    line = ("auc", files / "i-vbpr.h5", files / "pop.h5", "--fail-under")
+    reached = {name: auc(fitted(name))["all"]["auc"] for name in ("pop", "i-vbpr")}
+    assert reached["pop"] < reached["i-vbpr"]
+    between = ivbpr(*line, sum(reached.values()) / 2)
+    assert between.code == 5 and "i-vbpr.h5" in between.out
+    assert "pop.h5: the AUC (all)" in between.err and "i-vbpr.h5" not in between.err.splitlines()[-1]
+    assert ivbpr(*line, reached["pop"] - 0.01).code == 0
+    both = ivbpr(*line, 0.99)
+    assert both.code == 5 and "pop.h5" in both.err and "i-vbpr.h5" in both.err
+    assert ivbpr("auc", files / "pop.h5", files / "pop.h5").code == 2
+    assert ivbpr("auc", files / "pop.h5", files / "i-vbpr.h5", "--per-user", files / "u.csv").code == 2
+    done = ivbpr("auc", files / "pop.h5", files / "d.h5")
+    assert done.code == 3 and done.out == "" and "d.h5" in done.err
 
 
 def test_auc_of_scores_on_the_command_line(ivbpr: Run, files: Path) -> None:

@@ -505,7 +505,7 @@ def over_time(truth: Truth, model: Any) -> tuple[np.ndarray, np.ndarray]:
             style[:, part] -= (style[:, part] @ share[part])[:, None] / share[part].sum()
     planted = {name: style[truth.epoch_of(np.array(moments)), k] for k, name in enumerate(names)}
     learned: dict[str, list[float]] = {}
-    for row in trends(model, bootstrap=0):
+    for row in trends(model, fits=0):
         learned.setdefault(row["feature"].removeprefix("tags="), []).append(row["response"])
     cuts = model.epoch_edges_[1:-1].tolist()
     now = [sum(cut <= moment for cut in cuts) for moment in moments]

@@ -133,9 +133,9 @@ def test_lists_are_tags_of_labels_too(tmp_path: Path) -> None:
 def test_wrong_tables_are_named(tmp_path: Path, table: Path) -> None:
     with pytest.raises(DataError, match="colour"):
         read_labels(table, "id", ["color"])
-    with pytest.raises(UsageError, match="--id"):
+    with pytest.raises(UsageError, match="id_column="):
         read_labels(table, None, ["colour"])
-    with pytest.raises(UsageError, match="--groups or --tags"):
+    with pytest.raises(UsageError, match="groups= or tags="):
         read_labels(table, "id")
     with pytest.raises(UsageError):
         read_labels(tmp_path / "none.csv", "id", ["colour"])

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from ivbpr_cli.commands.options import argument, names, option
-from ivbpr_cli.output import Answer, Screen, Table
+from ivbpr_cli.output import Answer, Screen
 from ivbpr_cli.paths import input_file, output_file, spare_features
 from ivbpr_numba.errors import CheckFailed, UsageError
 
@@ -23,7 +23,10 @@ def auc(
     models: Annotated[list[Path] | None, argument("Files written by 'ivbpr fit'.")] = None,
     scores: Annotated[Path | None, option("Instead of a model: scores of any program, .npy or .csv.")] = None,
     data: Annotated[Path | None, option("The dataset: for scores; or the models', to be compared.")] = None,
-    features: Annotated[Path | None, option("Feature file, if it is not where the model says.")] = None,
+    features: Annotated[
+        list[Path] | None,
+        option("Feature file, if it is not where its model says; repeatable, each model takes its own."),
+    ] = None,
     setting: Annotated[Texts, option("all or cold; repeatable; both where not given.")] = None,
     split: Annotated[str, option("test or valid.")] = "test",
     cold_below: Annotated[int, option("Items with fewer training pairs are cold.")] = 5,
@@ -33,6 +36,10 @@ def auc(
         str | None, option("recall, precision, ndcg, map, mrr @K: recall@10,ndcg@10.", metavar="LIST")
     ] = None,
     baseline: Annotated[Texts, option("pop, inverse_popularity or cosine; repeatable.")] = None,
+    repeat: Annotated[
+        int | None,
+        option("Also fit each model again N times, on fresh splits of --data, and judge each.", metavar="N"),
+    ] = None,
     fail_under: Annotated[
         float | None, option("Exit code 5 if the AUC is below (All; cold if only that is asked).")
     ] = None,
@@ -47,54 +54,69 @@ def auc(
         raise UsageError("--scores needs the dataset.", "Name it with --data.")
     if per_user is not None and len(files) > 1:
         raise UsageError("--per-user is about one model.", "Name one, or see 'ivbpr compare'.")
-    named = (*((file, "model") for file in files), (scores, "scores"), (data, "dataset"))
-    for path, what in (*named, (features, "feature file")):
+    if repeat is not None and (scores is not None or data is None):
+        raise UsageError("--repeat fits models again to the dataset.", "Name models and --data.")
+    if repeat is not None and repeat < 1:
+        raise UsageError(f"--repeat {repeat} is below 1.", "Give a positive number.")
+    if len(set(files)) < len(files):
+        raise UsageError("A model is named twice.", "Name each once.")
+    named = [*((file, "model") for file in files), (scores, "scores"), (data, "dataset")]
+    named += [(path, "feature file") for path in features or ()]
+    for path, what in named:
         if path is not None:
             input_file(path, what)
     if per_user is not None:
-        output_file(per_user, *(path for path, _ in named), features, flag="--per-user")
+        output_file(per_user, *(path for path, _ in named), flag="--per-user")
 
-    from ivbpr_cli.commands.judged import auc_rows, metric_tables
+    from ivbpr_cli.commands.judged import auc_tables, repeat_tables, say_cost, short_names
     from ivbpr_numba.datasets.dataset import Dataset
     from ivbpr_numba.documents import models as documents
     from ivbpr_numba.features.features import Features
     from ivbpr_numba.models import load
     from ivbpr_numba.questions import auc as evaluation
+    from ivbpr_numba.questions import repeating
+    from ivbpr_numba.questions.own_features import own_features
 
     options: dict[str, Any] = {
-        "features": Features.read(features) if features is not None else None,
         "settings": tuple(setting) if setting else ("all", "cold"),
         "split": split,
         "cold_below": cold_below,
         "ties": ties,
-        "per_user": per_user,
         "metrics": names(metrics),
         "baselines": tuple(baseline or ()),
     }
     dataset = Dataset.read(data) if data is not None else None
-    reports = {}
-    for file in files:
-        fitted = load(file)
+    given = [Features.read(path) for path in features or ()]
+    fitted = [load(file) for file in files]
+    own = own_features(fitted, given, spare=not any(model.uses_features for model in fitted))
+    reports, repeats = {}, {}
+    for file, model, its in zip(files, fitted, own):
         if per_user is not None:
-            spare_features(per_user, fitted, "--per-user")
-        reports[str(file)] = evaluation.auc(fitted, dataset, **options)
+            spare_features(per_user, model, "--per-user")
+        options["features"] = its if model.uses_features else next(iter(given), None)
+        reports[str(file)] = evaluation.auc(model, dataset, **options, per_user=per_user)
+        if repeat is not None:
+            say_cost(screen, [model], repeat)
+            with screen.progress(model.name) as observer:
+                again = repeating.repeat(model, repeat, dataset, observers=[observer], **options)
+            repeats[str(file)] = again
     if scores is not None:
         assert dataset is not None
-        reports[str(scores)] = evaluation.auc_of_scores(scores, dataset, **options)
+        options["features"] = next(iter(given), None)
+        reports[str(scores)] = evaluation.auc_of_scores(scores, dataset, **options, per_user=per_user)
     several = len(reports) > 1
     for name, report in reports.items():
         for text in report["warnings"]:
             screen.warn(f"{name}: {text}" if several else text)
-    document = documents.auc_of_several(reports) if several else documents.auc(report)
-    rows = [{key: row[key] for key in BRIEF} for row in document.rows] if several else auc_rows(document.rows)
-    tables = [Table(rows, f"{split} items, ties {ties}"), *metric_tables(document.rows)]
+    each = {name: documents.auc(report, repeats.get(name)) for name, report in reports.items()}
+    document = documents.auc_of_several(each) if several else next(iter(each.values()))
+    tables = auc_tables(reports, f"{split} items, ties {ties}")
+    for name, short in short_names(list(repeats)).items():
+        tables += repeat_tables(repeats[name], short, baseline or ())
     screen.show(Answer.of(document, tables))
     if fail_under is not None:
         only_cold = bool(setting) and set(setting or ()) == {"cold"}
         _check(reports, "cold" if only_cold else "all", fail_under)
-
-
-BRIEF = ("file", "scorer", "setting", "auc", "stderr", "users")  # of several models
 
 
 def _check(reports: dict[str, AucReport], setting: str, least: float) -> None:

@@ -13,7 +13,8 @@ from ivbpr_numba.errors import UsageError
 
 __all__ = ["explain", "term_rows"]
 
-SHOWN = 15  # terms in the table; the rest is one line
+SHOWN = 15  # attributes in the table; the rest is one line
+LEAST = 0.00005  # what is below shows as zero
 
 
 def explain(
@@ -62,12 +63,13 @@ def explain(
 def term_rows(found: Row, full: bool = False) -> list[dict[str, Any]]:
     """The terms as a table that ends with the sum.
 
-    Unless it is to be `full`, many small attributes become one line, and so do all terms that are the same
-    for every item: they change no ranking.
+    Unless it is to be `full`, small attributes become one line, those that would show as zero among them, and
+    so do all terms that are the same for every item: they change no ranking.
     """
     terms = found["terms"]
     attributes = [term for term in terms if term["kind"] == "attribute"]
-    folded = [] if full else attributes[SHOWN:]
+    seen = [term for term in attributes if abs(term["contribution"]) >= LEAST][:SHOWN]
+    folded = [] if full else attributes[len(seen) :]  # the strongest come first
     levels = [term for term in terms if term["kind"] == "level"]
     same = [] if full else [term for term in levels if term["every_item"]]
     rows = [_row(term) for term in terms if term["kind"] not in ("attribute", "level")]

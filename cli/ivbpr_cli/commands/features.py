@@ -10,10 +10,9 @@ from ivbpr_cli.commands.options import argument, names, option, out
 from ivbpr_cli.commands.photos_shown import SHOWN, unused_photos
 from ivbpr_cli.output import Answer, Screen, Table, facts
 from ivbpr_cli.paths import input_file, input_images, output_file
+from ivbpr_numba.wording import first_of
 
 __all__ = ["examples", "extract", "import_", "info", "table"]
-
-FIRST = 3  # items without a usable image that are named
 
 
 def table(
@@ -68,7 +67,7 @@ def _left_out(report: dict[str, Any]) -> Iterator[str]:
     for group in report["groups"]:
         name = group["group"]
         if group["dropped"]:
-            values = [f"{entry['value']} ({entry['items']:,} items)" for entry in group["dropped"][:5]]
+            values = [f"{entry['value']} ({entry['items']:,} items)" for entry in group["dropped"]]
             yield _sentence(
                 f"{name}: {len(group['dropped']):,} values are too rare for --min-count",
                 values,
@@ -93,7 +92,7 @@ def _left_out(report: dict[str, Any]) -> Iterator[str]:
 
 
 def _sentence(text: str, first: list[str], count: int) -> str:
-    return f"{text}: {', '.join(first)}{', …' if count > len(first) else ''}."
+    return f"{text}: {first_of(first, count)}."
 
 
 def import_(
@@ -192,8 +191,7 @@ def extract(
     if len(converted) > SHOWN:
         screen.note(f"… and {len(converted) - SHOWN:,} more images were converted (--format json has all).")
     if left_out:
-        first = ", ".join(left_out[:FIRST]) + (", …" if len(left_out) > FIRST else "")
-        screen.note(f"{len(left_out):,} items have no usable image and are left out: {first}.")
+        screen.note(f"{len(left_out):,} items have no usable image and are left out: {first_of(left_out)}.")
     screen.show(Answer("features-extract", report, [_flat(report)], tables))
 
 

@@ -15,6 +15,7 @@ from ivbpr_cli.output import Answer, Screen, Table, facts
 from ivbpr_cli.paths import input_file, output_file
 from ivbpr_numba.errors import UsageError
 from ivbpr_numba.events import Event, JsonLines, Observer
+from ivbpr_numba.wording import first_of
 
 if TYPE_CHECKING:
     from ivbpr_numba.training.task import Task
@@ -283,9 +284,17 @@ def _answer(out: Path, task: Task, found: dict[str, Any], problems: list[dict[st
         document["levels"] = found["levels"]
         tables.insert(1, Table(found["levels"], "Layers of the frozen network"))
     if dropped:
-        tables.append(Table(dropped, "Left out: too few images"))
+        tables.append(
+            Table([_few(row) for row in read.values() if row["dropped"]], "Left out: too few images")
+        )
     tables += unused_photos(bad, task.pictures.others)
     return Answer("network-train", document, rows, tables, document["notes"])
+
+
+def _few(row: dict[str, Any]) -> dict[str, Any]:
+    """The values of a group that too few images have, the first ones by name."""
+    named = [f"{value['value']} ({value['images']:,})" for value in row["dropped"]]
+    return {"group": row["group"], "values": len(named), "which (images)": first_of(named)}
 
 
 def _line(event: dict[str, Any]) -> str:

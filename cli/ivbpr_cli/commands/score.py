@@ -110,9 +110,9 @@ def score(
     else:
         from ivbpr_numba.questions.new_items import judge_many
 
-        table = {"items": items, "id_column": id, "file_column": file}
+        asked |= {"items": items, "id_column": id, "file_column": file}
         with screen.progress("looking at photos") as observer:
-            found = judge_many(fitted, place, Network.read(network), **asked, **table, progress=observer)
+            found = judge_many(fitted, place, Network.read(network), **asked, progress=observer)
     for text in found["notes"]:
         screen.note(text)
     if out is not None:
@@ -204,4 +204,6 @@ def _show_one(screen: Screen, found: dict[str, Any], full: bool) -> None:
 
 
 def _closing(found: dict[str, Any]) -> str:
+    if "products" in found:
+        return f"Nobody has bought them yet: their item bias is {found['bias_from']}."
     return f"Nobody has bought it yet: its item bias is {found['bias_from']}."

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ivbpr_numba.errors import DataError, Interrupted
+from ivbpr_numba.errors import DataError, Interrupted, parameter
 from ivbpr_numba.events import Observer
 from ivbpr_numba.network.file import NetworkSession
 from ivbpr_numba.network.journal import Journal
@@ -98,7 +98,7 @@ class Activations:
                 if number:
                     raise Interrupted(
                         f"Interrupted after the activations of {self.done:,} of {total:,} images.",
-                        "They are kept; --resume goes on from there.",
+                        f"They are kept; {parameter('resume', True)} goes on from there.",
                         number,
                     )
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ivbpr_numba.errors import DataError, UsageError
+from ivbpr_numba.errors import DataError, UsageError, parameter
 from ivbpr_numba.network.file import Network, NetworkSession, start_session
 from ivbpr_numba.network.graph import onnx_package, parse
 from ivbpr_numba.photos.preprocessing import Preprocessing
@@ -118,20 +118,20 @@ def _try(backbone: Backbone, resized: bool) -> None:
         if resized:
             raise UsageError(
                 f"'{where}' can't take images of {height} × {width} up to these layers: {problem.message}",
-                "Leave --size out, or name earlier layers with --output.",
+                f"Leave {parameter('size')} out, or name earlier layers with {parameter('output')}.",
             ) from None
         raise DataError(
             f"'{where}' can't take several images at once: {problem.message}",
-            "Export it with a free batch dimension, or name earlier layers with --output.",
+            f"Export it with a free batch dimension, or name earlier layers with {parameter('output')}.",
         ) from None
     if together.shape != (3, backbone.columns) or alone.shape != (1, backbone.columns):
         raise DataError(
             f"'{where}' gives {together.shape} for 3 images where (3, {backbone.columns}) is expected.",
-            "Name other layers with --output.",
+            f"Name other layers with {parameter('output')}.",
         )
     scale = float(np.abs(together).max(initial=0.0)) or 1.0
     if not np.isfinite(together).all() or np.abs(together[1] - alone[0]).max() > 1e-3 * scale:
         raise DataError(
             f"'{where}' mixes the images of a batch, or gives what is not finite.",
-            "Check the network and its preprocessing, or name other layers with --output.",
+            f"Check the network and its preprocessing, or name other layers with {parameter('output')}.",
         )

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ivbpr_numba.errors import Interrupted, UsageError
+from ivbpr_numba.errors import Interrupted, UsageError, parameter
 from ivbpr_numba.events import Observer
 from ivbpr_numba.network.vocabulary import Vocabulary
 from ivbpr_numba.training.figures import CRITERIA, figures_of, score
@@ -81,20 +81,18 @@ class BranchOptions:
         for name in ("hidden", "epochs", "batch", "learning_rate"):
             value = getattr(self, name)
             if not (value > 0 and math.isfinite(value)):
-                raise UsageError(f"{_flag(name)} {value} is not above 0.", "Give more.")
+                raise UsageError(f"{parameter(name, value)} is not above 0.", "Give more.")
         for name in ("patience", "weight_decay", "seed"):
             if not getattr(self, name) >= 0:
-                raise UsageError(f"{_flag(name)} {getattr(self, name)} is negative.", "Give 0 or more.")
+                raise UsageError(f"{parameter(name, getattr(self, name))} is negative.", "Give 0 or more.")
         for name in ("dropout", "input_dropout", "smoothing", "average"):
             if not 0 <= getattr(self, name) < 1:
-                raise UsageError(f"{_flag(name)} {getattr(self, name)} is no share.", "Give 0 up to 1.")
+                raise UsageError(f"{parameter(name, getattr(self, name))} is no share.", "Give 0 up to 1.")
         if self.criterion not in CRITERIA:
-            raise UsageError(f"--criterion '{self.criterion}'.", f"Use {' or '.join(CRITERIA)}.")
+            raise UsageError(
+                f"{parameter('criterion', self.criterion)} is unknown.", f"Use {' or '.join(CRITERIA)}."
+            )
         return self
-
-
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
 
 
 @dataclass(frozen=True)
@@ -196,13 +194,13 @@ def train_branches(
             if number := stopped():
                 raise Interrupted(
                     f"Interrupted in epoch {epoch + 1} of {options.epochs} of the branches.",
-                    "The activations are kept; --resume goes on from there.",
+                    f"The activations are kept; {parameter('resume', True)} goes on from there.",
                     number,
                 )
         if not math.isfinite(training.loss):
             raise UsageError(
                 f"The training diverged in epoch {epoch + 1}: the loss is no longer finite.",
-                "Lower --learning-rate.",
+                f"Lower {parameter('learning_rate')}.",
             )
         averaged = training.averaged()
         pieces = [training.inputs(valid[at : at + ROWS]) for at in range(0, len(valid), ROWS)]

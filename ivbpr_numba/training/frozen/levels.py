@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ivbpr_numba.errors import DataError, UsageError, did_you_mean
+from ivbpr_numba.errors import DataError, UsageError, did_you_mean, parameter
 from ivbpr_numba.network.graph import cut, inner_values, onnx_package, opset_of, with_free_sides
 from ivbpr_numba.store.atomic import PathLike
 
@@ -81,7 +81,8 @@ def choose_levels(model: onnx.ModelProto, input: str, shape: Sequence[int | None
     if not candidates:
         raise UsageError(
             "The backbone has no feature map through which everything flows.",
-            "Name layers with --output; their values are (batch, channels, height, width) or (batch, C).",
+            f"Name layers with {parameter('output')}; their values are (batch, channels, height, width) or "
+            "(batch, C).",
         )
     ends: list[Level] = []
     widest = 0
@@ -116,7 +117,7 @@ def named_levels(
             hint = f"{did_you_mean(name, known)} Candidates: {some}.".strip()
             raise UsageError(f"'{where}' computes no value '{name}'.", hint)
         if name in names[:k]:
-            raise UsageError(f"--output {name} is given twice.", "Name each layer once.")
+            raise UsageError(f"{parameter('output', name)} is given twice.", "Name each layer once.")
     shapes = _shapes(with_free_sides(cut(model, names, where), input, shape))
     found = []
     for name in names:
@@ -125,7 +126,7 @@ def named_levels(
             raise UsageError(
                 f"'{where}': the value '{name}' has the shape {shapes.get(name)}.",
                 "A layer is (batch, channels, height, width) or (batch, C), its sizes known; behind some, "
-                "images can't have another --size.",
+                f"images can't have another {parameter('size')}.",
             )
         found.append(level)
     return found

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ivbpr_numba.errors import DataError, UsageError
+from ivbpr_numba.errors import DataError, UsageError, parameter
 from ivbpr_numba.network.vocabulary import Vocabulary
 from ivbpr_numba.photos.preprocessing import Preprocessing
 from ivbpr_numba.store.atomic import Lock, PathLike, os_problem, write_bytes
@@ -53,13 +53,13 @@ def read_checkpoint(path: PathLike) -> dict[str, Any]:
     except Exception as problem:  # torch raises many kinds for a damaged file
         raise DataError(
             f"'{path}' is no checkpoint of a training ({type(problem).__name__}).",
-            "Start anew with --overwrite.",
+            f"Start anew with {parameter('overwrite', True)}.",
         ) from problem
     found = state.get("format") if isinstance(state, dict) else None
     if isinstance(found, str) and found.startswith(KIND) and found != FORMAT:
         raise DataError(
             f"'{path}' is the checkpoint of another version of this program ({found}).",
-            "Finish it there, or start anew with --overwrite.",
+            f"Finish it there, or start anew with {parameter('overwrite', True)}.",
         )
     if found != FORMAT or not {*KEYS} <= {*state}:
         raise DataError(f"'{path}' is no checkpoint of this program's training.", "Name OUT.partial.pt.")
@@ -83,7 +83,8 @@ def check_identity(
         listed = ", ".join(name.replace("_", " ") for name in different)
         raise UsageError(
             f"'{path}' belongs to another training; different: {listed}.",
-            "Repeat the first command with --resume, or start anew with --overwrite.",
+            f"Repeat the first command with {parameter('resume', True)}, or start anew with "
+            f"{parameter('overwrite', True)}.",
         )
 
 
@@ -98,7 +99,7 @@ def restore_best(
         No epoch was finished, or the parts do not fit together.
     """
     if not state["best"]:
-        raise DataError(f"'{path}': no epoch was finished yet.", "Go on with --resume.")
+        raise DataError(f"'{path}': no epoch was finished yet.", f"Go on with {parameter('resume', True)}.")
     try:
         about = json.loads(state["about"])
         vocabulary = Vocabulary.from_json(json.dumps(about["vocabulary"]), str(path))
@@ -113,6 +114,6 @@ def restore_best(
     except (KeyError, TypeError, ValueError, RuntimeError) as problem:
         raise DataError(
             f"The checkpoint '{path}' contradicts itself ({type(problem).__name__}).",
-            "Start anew with --overwrite.",
+            f"Start anew with {parameter('overwrite', True)}.",
         ) from problem
     return network, vocabulary, preprocessing, temperatures, record

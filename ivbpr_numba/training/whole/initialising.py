@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ivbpr_numba.errors import DataError, UsageError
+from ivbpr_numba.errors import DataError, UsageError, parameter
 from ivbpr_numba.network.file import Network
 from ivbpr_numba.network.graph import onnx_package, parse
 from ivbpr_numba.network.weights import read_network
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 __all__ = ["initialise", "starting_preprocessing"]
 
 SMALL_SIDE = (64, 64)
-HINT = "Name the trunk that the weights belong to with --trunk, or leave --init out."
+HINT = (
+    f"Name the trunk that the weights belong to with {parameter('trunk')}, or leave {parameter('init')} out."
+)
 
 
 def initialise(trunk: Trunk, path: PathLike) -> list[str]:
@@ -223,7 +225,8 @@ def starting_preprocessing(
         if found is None:
             raise UsageError(
                 f"'{init}' doesn't say how photos become its input.",
-                "Describe it with --preprocess FILE.json, or name a preset: imagenet or bgr-raw.",
+                f"Describe it with {parameter('preprocess', 'FILE.json')}, or name a preset: imagenet or "
+                "bgr-raw.",
             )
     if found is None:
         found = PRESETS["imagenet"]

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from ivbpr_numba.errors import EnvironmentProblem, UsageError
+from ivbpr_numba.errors import EnvironmentProblem, UsageError, parameter
 from ivbpr_numba.training.figures import CRITERIA
 from ivbpr_numba.training.whole.with_torch import torch
 
@@ -112,33 +112,31 @@ class TorchOptions:
         given = {name: value for name, value in asdict(self).items() if value is not None}
         for name in positive:
             if not given.get(name, 1) > 0:
-                raise UsageError(f"{_flag(name)} {getattr(self, name)} is not above 0.", "Give more.")
+                raise UsageError(f"{parameter(name, getattr(self, name))} is not above 0.", "Give more.")
         for name in ("head_epochs", "epochs", "patience", "weight_decay", "balance", "seed"):
             if not given.get(name, 0) >= 0:
-                raise UsageError(f"{_flag(name)} {getattr(self, name)} is negative.", "Give 0 or more.")
+                raise UsageError(f"{parameter(name, getattr(self, name))} is negative.", "Give 0 or more.")
         for name in shares:
             if not 0 <= getattr(self, name) < 1:
-                raise UsageError(f"{_flag(name)} {getattr(self, name)} is no share.", "Give 0 up to 1.")
+                raise UsageError(f"{parameter(name, getattr(self, name))} is no share.", "Give 0 up to 1.")
         if self.epochs == 0 and self.head_epochs == 0:
-            raise UsageError("No epochs at all.", "Give --epochs.")
+            raise UsageError("No epochs at all.", f"Give {parameter('epochs')}.")
         if self.threads is not None and self.threads < 1:
-            raise UsageError(f"--threads {self.threads}.", "Give at least 1.")
+            raise UsageError(f"{parameter('threads', self.threads)} is below 1.", "Give at least 1.")
         for name, known in (
             ("device", DEVICES),
             ("precision", ("auto", *PRECISIONS)),
             ("criterion", CRITERIA),
         ):
             if getattr(self, name) not in known:
-                raise UsageError(f"{_flag(name)} '{getattr(self, name)}'.", f"Use {', '.join(known)}.")
+                raise UsageError(
+                    f"{parameter(name, getattr(self, name))} is unknown.", f"Use {', '.join(known)}."
+                )
         return self
 
     def identity(self) -> dict[str, Any]:
         """What a training that goes on must have in common with its first part."""
         return {k: v for k, v in asdict(self).items() if k not in ("threads", "device", "patience")}
-
-
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
 
 
 def choose_device(asked: str) -> Any:
@@ -152,7 +150,10 @@ def choose_device(asked: str) -> Any:
     there = torch.cuda.is_available()
     if asked == "cuda" and not there:
         why = "this build of torch has no CUDA" if torch.version.cuda is None else "torch finds no GPU"
-        raise EnvironmentProblem(f"--device cuda: {why}.", "Use --device cpu, or install torch for CUDA.")
+        raise EnvironmentProblem(
+            f"{parameter('device', 'cuda')}: {why}.",
+            f"Use {parameter('device', 'cpu')}, or install torch for CUDA.",
+        )
     return torch.device("cuda" if there and asked != "cpu" else "cpu")
 
 
@@ -164,7 +165,7 @@ def choose_precision(asked: str, device: Any) -> str:
         fast = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
         return "bfloat16" if fast() else "float32"
     if asked == "float16" and device.type == "cpu":
-        raise UsageError("--precision float16 is for GPUs.", "Use float32 or bfloat16.")
+        raise UsageError(f"{parameter('precision', 'float16')} is for GPUs.", "Use float32 or bfloat16.")
     return asked
 
 

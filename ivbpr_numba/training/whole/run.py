@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ivbpr_numba.errors import DataError, Interrupted, UsageError
+from ivbpr_numba.errors import DataError, Interrupted, UsageError, parameter
 from ivbpr_numba.events import Observer
 from ivbpr_numba.training.figures import figures_of, group_rows, score
 from ivbpr_numba.training.training_set import TrainingSet
@@ -137,7 +137,9 @@ class Run:
 
     def _stop(self, where: str) -> None:
         raise Interrupted(
-            f"Interrupted in {where}.", "The state is kept; --resume goes on from there.", self.stopped()
+            f"Interrupted in {where}.",
+            f"The state is kept; {parameter('resume', True)} goes on from there.",
+            self.stopped(),
         )
 
     def _step(self, name: str, places: np.ndarray) -> None:
@@ -161,7 +163,7 @@ class Run:
             raise UsageError(
                 f"The training diverged in phase '{name}', epoch {place['epoch'] + 1}: the loss is no "
                 "longer finite.",
-                "Lower --learning-rate.",
+                f"Lower {parameter('learning_rate')}.",
             )
 
     def _cache(self, fresh: bool) -> None:
@@ -253,7 +255,7 @@ class Run:
         except (KeyError, TypeError, ValueError, RuntimeError, IndexError) as problem:
             raise DataError(
                 f"The checkpoint '{path}' contradicts itself ({type(problem).__name__}).",
-                "Start anew with --overwrite.",
+                f"Start anew with {parameter('overwrite', True)}.",
             ) from problem
 
     def report(self) -> dict[str, Any]:

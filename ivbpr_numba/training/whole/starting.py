@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ivbpr_numba.errors import UsageError
+from ivbpr_numba.errors import UsageError, parameter
 from ivbpr_numba.network.graph import onnx_package
 from ivbpr_numba.photos.preprocessing import Preprocessing
 from ivbpr_numba.store.atomic import PathLike
@@ -99,7 +99,10 @@ def start(options: TorchOptions, preprocessing: Preprocessing, init: PathLike | 
     """
     options = options.checked().resolved(init is not None)
     if options.head_epochs + (options.epochs or 0) == 0:
-        raise UsageError("From scratch there is no epoch without --epochs.", "Give --epochs, or --init.")
+        raise UsageError(
+            f"From scratch there is no epoch without {parameter('epochs')}.",
+            f"Give {parameter('epochs')}, or {parameter('init')}.",
+        )
     onnx_package()  # an hour of training must not end with the news that it is missing
     device = choose_device(options.device)
     precision = choose_precision(options.precision, device)
@@ -109,11 +112,14 @@ def start(options: TorchOptions, preprocessing: Preprocessing, init: PathLike | 
         raise UsageError(
             f"The trunk {options.trunk} needs images of at least {trunk.smallest} pixels a side, not "
             f"{preprocessing.size[0]} × {preprocessing.size[1]}.",
-            "Give a larger --size.",
+            f"Give a larger {parameter('size')}.",
         )
     notes, source = [], None
     if init is None:
-        notes.append("No --init: the network starts from random weights and needs many more pictures.")
+        notes.append(
+            "There are no weights to start from: the network starts from random ones and needs many more "
+            "pictures."
+        )
     else:
         notes += initialise(trunk, init)
         source = {"name": Path(init).name, "sha256": _file_digest(init)}
