@@ -114,7 +114,7 @@ def trend_figure(
 def _notes(found: Trends, told: Seasons) -> list[str]:
     notes = ["Up: liked more than over the whole time; down: less. Numbers at the right end: the last epoch."]
     if np.isfinite(found.change_low).any():
-        notes.append("Bands: 95 % of resampled users, under this one fit, not the uncertainty of the fit.")
+        notes.append(str(found.spread))
     if season_bands(found.edges):
         notes.append("Faint blue: December to February; faint yellow: June to August.")
     if told.told:

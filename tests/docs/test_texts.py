@@ -113,14 +113,19 @@ def test_the_guide_to_the_commands_names_every_option_and_default() -> None:
             assert " ".join(parameter.help.split()) in line
             assert ("Required." in line) == bool(parameter.required), line
             if isinstance(parameter.default, int | float | str) and not isinstance(parameter.default, bool):
-                assert f"Default: {parameter.default}." in line
+                shown = (
+                    f"{parameter.default:g}" if isinstance(parameter.default, float) else parameter.default
+                )
+                assert f"Default: {shown}." in line
             if parameter.envvar:
                 assert f"`{parameter.envvar[0]}`" in line
     presets = text[text.index("## Presets") :]
     for preset in PRESETS:
         table = presets[presets.index(f"\n### {preset}\n") :].split("\n\n")[1].splitlines()
         models = [cell.strip() for cell in table[0].strip("|").split("|")][1:]
-        cells = {cell[1].strip(" `"): [c.strip() for c in cell[2:-1]] for cell in (r.split("|") for r in table[2:])}
+        cells = {
+            cell[1].strip(" `"): [c.strip() for c in cell[2:-1]] for cell in (r.split("|") for r in table[2:])
+        }
         for n, model in enumerate(models):
             values = SPECIFICATIONS[model].presets[preset]
             for option, value in values.items():

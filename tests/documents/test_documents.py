@@ -174,9 +174,9 @@ def test_trends_are_a_list_and_a_frame(model_file: Path) -> None:
     rows = trends(model, ["red", "left"])
     assert isinstance(rows, list) and json.loads(json.dumps(rows)) == rows
     frame = rows.to_frame()
-    assert frame.shape == (6, 10) and frame["response"].tolist() == [row["response"] for row in rows]
+    assert frame.shape == (6, 14) and frame["response"].tolist() == [row["response"] for row in rows]
     assert frame.loc[4, "feature"] == "side=left" and frame.loc[4, "epoch"] == 1
-    silent = trends(model, ["red"], bootstrap=0).to_frame()
+    silent = trends(model, ["red"], fits=0).to_frame()
     assert silent["low"].isna().all() and silent["low"].dtype == "float64"
     none = trends(model, [])  # also where no feature is common enough for `top`
     assert none == [] and [*none.to_frame().columns] == [*frame.columns]

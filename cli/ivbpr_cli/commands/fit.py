@@ -74,7 +74,9 @@ def fit(
     ] = None,
     checkpoint_every: Annotated[Whole, option("Iterations from one checkpoint to the next.", RUN)] = None,
     resume: Annotated[bool, option("Go on from OUT.partial.h5.", RUN)] = False,
-    overwrite: Annotated[bool, option("Throw OUT.partial.h5 away and start anew.", RUN)] = False,
+    overwrite: Annotated[
+        bool, option("Replace another finished model, throw OUT.partial.h5 away.", RUN)
+    ] = False,
 ) -> None:
     """Train a model; the parameters of the best validation AUC are kept."""
     given = locals()
