@@ -20,6 +20,7 @@ FLOORS = {
     "ivbpr_numba.signals": 0.1,
     "ivbpr_numba.notebook": 0.1,
     "ivbpr_numba.wording": 0.1,
+    "ivbpr_numba.guides": 0.1,
     "ivbpr_numba.arrays": 0.2,
     "ivbpr_numba.parameters": 0.3,
     "ivbpr_numba.kernels.arguments": 1.0,

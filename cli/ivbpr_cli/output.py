@@ -55,15 +55,20 @@ class Answer(Document):
         What ``table`` shows; the rows where empty.
     notes : sequence of str
         Sentences below the tables, not with ``--quiet``.
+    markdown : str
+        A text to read, instead of tables.
     """
 
     tables: Sequence[Table] = ()
     notes: Sequence[str] = ()
+    markdown: str = ""
 
     @classmethod
-    def of(cls, document: Document, tables: Sequence[Table] = (), notes: Sequence[str] = ()) -> Answer:
+    def of(
+        cls, document: Document, tables: Sequence[Table] = (), notes: Sequence[str] = (), markdown: str = ""
+    ) -> Answer:
         """A document of the library, with what people see of it."""
-        return cls(**vars(document), tables=tables, notes=notes)
+        return cls(**vars(document), tables=tables, notes=notes, markdown=markdown)
 
 
 @dataclass
@@ -82,7 +87,7 @@ class Screen:
 
     format: Format = Format.table
     quiet: bool = False
-    compiling_takes: float = 15.0
+    compiling_takes: float = 8.0
     _err: Console | None = field(default=None, repr=False)
     _said_compiling: bool = field(default=False, repr=False)
 
@@ -92,6 +97,11 @@ class Screen:
         if self._err is None:
             self._err = _console(sys.stderr)
         return self._err
+
+    @property
+    def reader(self) -> bool:
+        """Whether somebody reads stdout at a terminal."""
+        return sys.stdout.isatty()
 
     def show(self, answer: Answer) -> None:
         """Write the answer to stdout in the chosen format; a reader that has left is no error."""
@@ -206,6 +216,9 @@ def _write_csv(answer: Answer) -> None:
 
 
 def _write_table(answer: Answer, quiet: bool) -> None:
+    if answer.markdown:
+        _write_markdown(answer.markdown)
+        return
     console, width = _console(sys.stdout), screen_width(sys.stdout)
     for table in answer.tables or [Table(answer.rows)]:
         _print_table(console, table, width, "csv" if table.rows is answer.rows else "json")
@@ -213,6 +226,16 @@ def _write_table(answer: Answer, quiet: bool) -> None:
         # A command stays in one line, so that it can be copied.
         wrapped = width is not None and "ivbpr " not in text
         console.print(textwrap.fill(text, width, break_long_words=False) if wrapped and width else text)
+
+
+def _write_markdown(text: str) -> None:
+    """Set for reading at a terminal; as it is for a pipe or a file."""
+    if not sys.stdout.isatty():
+        sys.stdout.write(text)
+        return
+    from rich.markdown import Markdown
+
+    _console(sys.stdout).print(Markdown(text, hyperlinks=False), soft_wrap=False)
 
 
 def _print_table(console: Console, table: Table, width: int | None, complete: str) -> None:

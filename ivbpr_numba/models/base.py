@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from ivbpr_numba.answers.views import Views
 from ivbpr_numba.errors import UsageError
 from ivbpr_numba.events import Observer
-from ivbpr_numba.fitted.files import write_fitted
+from ivbpr_numba.fitted.files import FORMAT, identity, refuse_finished, write_fitted
 from ivbpr_numba.fitted.fitted import Fitted, learning_options
 from ivbpr_numba.kernels.compilation import compile_seconds, computing_clock
 from ivbpr_numba.models.answering import Answering
+from ivbpr_numba.models.checkpoint import partial_path
 from ivbpr_numba.models.fitting import Run, Target, begin
 from ivbpr_numba.models.learned import Learned, metrics_of
 from ivbpr_numba.models.presets import refuse_option, resolve
@@ -22,6 +23,7 @@ from ivbpr_numba.models.specifications import Specification
 from ivbpr_numba.models.start import Start
 from ivbpr_numba.notebook import facts_as_html
 from ivbpr_numba.store.atomic import Lock, PathLike
+from ivbpr_numba.store.files import check_target
 
 if TYPE_CHECKING:
     from typing import Self
@@ -153,7 +155,7 @@ class Model(Answering):
         resume : bool
             Go on from that state, if there is one.
         overwrite : bool
-            Throw that state away.
+            Throw that state away, and replace the finished model of another fit.
         checkpoint_every : int, optional
             Iterations between two checkpoints; `eval_every` by default.
         log : path, optional
@@ -170,7 +172,7 @@ class Model(Answering):
         Raises
         ------
         UsageError
-            Options that are wrong or contradict; a state of another fit; divergence.
+            Options that are wrong or contradict; a state or a model of another fit; divergence.
         DataError
             Features of the wrong kind or without some items; nothing to learn from.
         EnvironmentProblem
@@ -182,11 +184,15 @@ class Model(Answering):
         options = self._resolve(features)
         name, used = self._specified(features).name, features if self.uses_features else None
         inputs = {"dataset": data.payload_sha256, "features": used.payload_sha256 if used else None}
-        identity = {"model": name, **learning_options(options), **inputs}
+        wanted = {"model": name, **learning_options(options), **inputs}
         if start is not None:
-            inputs["start"] = identity["start"] = start.digest()
+            inputs["start"] = wanted["start"] = start.digest()
+        if out is not None:
+            check_target(out, FORMAT)
+            if not overwrite and not (resume and partial_path(out).exists()):
+                refuse_finished(out, wanted)
         target = Target(out, resume, overwrite, checkpoint_every, log)
-        with begin(options, identity, observers, target) as run:
+        with begin(options, wanted, observers, target) as run:
             run.start = start
             facts = {**run.facts, **{f"{key}_sha256": digest for key, digest in inputs.items()}}
             heading = {"model": name, "config": options, **facts}
@@ -199,7 +205,7 @@ class Model(Answering):
             learned = self._learn(data, used, options, run)
             self.adopt(*_finished(name, data, {**options, **learned.config}, facts, learned))
             if out is not None:
-                self.save(out, keep_lock=run.keep_lock)
+                self.save(out, overwrite=True, keep_lock=run.keep_lock)
                 assert run.checkpoint is not None
                 run.checkpoint.remove()
             run.tell(
@@ -237,14 +243,28 @@ class Model(Answering):
 
     # --- file ---
 
-    def save(self, path: PathLike, keep_lock: Lock | None = None) -> str:
+    def save(self, path: PathLike, *, overwrite: bool = False, keep_lock: Lock | None = None) -> str:
         """Write the model file atomically and return its ``payload_sha256``.
+
+        Parameters
+        ----------
+        path : path
+            ``.h5``. The model of the same fit is replaced, a file of another kind never.
+        overwrite : bool
+            Also replace the model of another fit.
+        keep_lock : Lock, optional
+            Of `path`, where the caller holds it.
 
         Raises
         ------
+        NotFittedError
+            Before `fit`.
         UsageError, EnvironmentProblem
-            See `store.files.write_tree`.
+            Another model is there; and see `store.files.write_tree`.
         """
+        fitted = self.views.fitted
+        if not overwrite:
+            refuse_finished(path, identity(fitted.name, fitted.config, fitted.provenance))
         write_fitted(self.views.fitted, path, self._views.style, keep_lock)
         return self.fitted_.payload_sha256
 

@@ -28,7 +28,7 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#0
 INK, MUTED, RULE, EDGE, GREY = "#1d1c1a", "#66615a", "#e4e1db", "#c4bfb6", "#dcdcdc"
 # Months that a band is painted behind, with its colour: both faint, neither says which is summer.
 BANDS = (((12, 1, 2), "#edf3f9"), ((6, 7, 8), "#fbf3e2"))
-DATE_WIDTH = 40.0
+DATE_WIDTH = 44.0
 FEW_SHARE, FEW = 0.25, 50  # of an equal share of the events, and in any case so many
 A_YEAR, MOST_YEARS = 0.95 * 365.2425 * 86_400, 15  # seconds; more years would be a fence
 

@@ -72,9 +72,11 @@ def test_epochs_stay(name: str) -> None:
     edges = np.array([times[0], times[40], times[41], times[-1] + 1])
     options = {"epochs": 3, "segment_every": 1, "iterations": 4}
     model = made(name, **options).fit(DATA, FEATURES[name], start=Start(epoch_edges=edges))
-    assert model.epoch_edges_.tolist() == edges.tolist() != made(name, **options).fit(
-        DATA, FEATURES[name]
-    ).epoch_edges_.tolist()
+    assert (
+        model.epoch_edges_.tolist()
+        == edges.tolist()
+        != made(name, **options).fit(DATA, FEATURES[name]).epoch_edges_.tolist()
+    )
     drift = np.abs(model.drift_).max(axis=(1, 2))
     assert 0 < drift[1] < drift[2]  # one event's epoch has learned less
 

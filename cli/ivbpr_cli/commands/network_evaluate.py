@@ -39,6 +39,9 @@ def evaluate(
         Path | None,
         option("Draw reliability and confusions: .svg, or .png with the extra 'plot'.", metavar="FILE"),
     ] = None,
+    narrow: Annotated[
+        bool, option("Draw for a phone or a column of text, 390 wide.", flags=("--narrow",))
+    ] = False,
     device: Annotated[str, option("auto, cpu or cuda.")] = "auto",
     threads: Annotated[int | None, option("Threads of the CPU; all where not given.")] = None,
 ) -> None:
@@ -51,6 +54,8 @@ def evaluate(
         raise UsageError("--items is a table of images.", "Name them with --images.")
     if features is not None:
         input_file(features, "feature file")
+    if narrow and plot is None:
+        raise UsageError("--narrow is for the plot.", "Name its file with --plot.")
     if plot is not None:
         plot_file(plot, network, labels, features, items, images)
     from ivbpr_numba.features.features import Features
@@ -79,7 +84,7 @@ def evaluate(
         )
     found = judged.assessment()
     if plot is not None:
-        _draw(screen, network, found, judged.facts, plot)
+        _draw(screen, network, found, judged.facts, plot, narrow)
     document = {
         "network": str(network),
         **{key: judged.facts[key] for key in ("split", "items", "images")},
@@ -95,7 +100,9 @@ def evaluate(
     screen.show(Answer("network-evaluate", document, _rows(found), tables, _notes(found, judged.facts)))
 
 
-def _draw(screen: Screen, network: Path, found: dict[str, Any], facts: dict[str, Any], plot: Path) -> None:
+def _draw(
+    screen: Screen, network: Path, found: dict[str, Any], facts: dict[str, Any], plot: Path, narrow: bool
+) -> None:
     from ivbpr_numba.report.network_figure import network_figure
     from ivbpr_numba.store.atomic import write_bytes
 
@@ -105,7 +112,7 @@ def _draw(screen: Screen, network: Path, found: dict[str, Any], facts: dict[str,
         f"{_figure(found['mean_accuracy'])}, mean average precision "
         f"{_figure(found['mean_ap'])}."
     )
-    drawing = network_figure(found, f"What {network.name} sees", said)
+    drawing = network_figure(found, f"What {network.name} sees", said, narrow)
     write_bytes(plot, drawing.encoded(plot.suffix))
     screen.note(f"The figure is in {plot}.")
 

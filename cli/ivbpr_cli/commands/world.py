@@ -27,6 +27,9 @@ def world(
 ) -> None:
     """Write a built-in world: purchases.csv, catalogue.csv and truth.h5 with what is behind them.
 
+    In 'drift' tastes change twice in two years. In 'seasons', three years long, eight attributes follow the
+    year and eight others rise or fall. In the others tastes stay; 'photos' has all values equally often.
+
     The truth file also holds the truth AUC: that of the utilities the shoppers chose by, on the test items of
     the split that 'ivbpr prepare' makes by default.
     """
