@@ -87,7 +87,7 @@ class Runner:
     def run(self, page: str) -> None:
         """Run everything that the page does not exempt."""
         for block in blocks(page):
-            if block.reason is not None or block.mark == "torch" and not has_torch():
+            if block.reason is not None or (block.mark == "torch" and not has_torch()):
                 continue
             if block.language == "console":
                 for words, shown in commands(block):

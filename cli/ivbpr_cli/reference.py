@@ -144,7 +144,9 @@ def _preset(preset: str) -> str:
         for name, one in SPECIFICATIONS.items()
         if preset in one.presets and len(one.presets[preset]) > 1
     }
-    options = list(dict.fromkeys(option for values in models.values() for option in values if option != "seed"))
+    options = list(
+        dict.fromkeys(option for values in models.values() for option in values if option != "seed")
+    )
     rows = [["option", *models], ["---"] * (len(models) + 1)]
     for option in options:
         cells = [_cell(values, option, SPECIFICATIONS[name].kind) for name, values in models.items()]

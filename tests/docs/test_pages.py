@@ -175,7 +175,7 @@ def _known(block: Block) -> bool:
     if block.mark.startswith(NOT_RUN):
         return len(block.reason or "") > 10
     marks = {"console": ("", "torch"), "python": ("",), "text": ("", "output"), "bibtex": ("",)}
-    return block.language in FILES and bool(block.mark) or block.mark in marks.get(block.language, ())
+    return (block.language in FILES and bool(block.mark)) or block.mark in marks.get(block.language, ())
 
 
 def test_what_is_not_run_is_counted() -> None:

@@ -120,7 +120,9 @@ def test_the_guide_to_the_commands_names_every_option_and_default() -> None:
     for preset in PRESETS:
         table = presets[presets.index(f"\n### {preset}\n") :].split("\n\n")[1].splitlines()
         models = [cell.strip() for cell in table[0].strip("|").split("|")][1:]
-        cells = {cell[1].strip(" `"): [c.strip() for c in cell[2:-1]] for cell in (r.split("|") for r in table[2:])}
+        cells = {
+            cell[1].strip(" `"): [c.strip() for c in cell[2:-1]] for cell in (r.split("|") for r in table[2:])
+        }
         for n, model in enumerate(models):
             values = SPECIFICATIONS[model].presets[preset]
             for option, value in values.items():
