@@ -210,7 +210,9 @@ def _rows(data: Dataset, items: np.ndarray, scores: np.ndarray) -> list[dict[str
 def check_number(n: int) -> None:
     """Refuse fewer items than one."""
     if n < 1:
-        raise UsageError(f"{parameter('n', n)}: at least one item must be asked for.", "Give a positive number.")
+        raise UsageError(
+            f"{parameter('n', n)}: at least one item must be asked for.", "Give a positive number."
+        )
 
 
 def _terms(
