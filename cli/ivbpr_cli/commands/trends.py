@@ -239,7 +239,8 @@ def _notes(found: Trends, told: Seasons) -> list[str]:
     if told.told:
         seasonal = (
             "Trend and season: a straight line and a yearly wave fitted together, with standard errors. "
-            "A feature shows what noise would do in fewer than 5 of 100 cases; of two, one twice as large. "
+            "A feature shows what noise would do in fewer than 5 of 100 cases and what is beyond the band of "
+            "refits; of two, one twice as large. "
             "Year on year: the last twelve months minus the twelve before."
         )
     else:
