@@ -14,10 +14,11 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TextIO
 
 from ivbpr_numba.errors import EnvironmentProblem, UsageError, parameter
 from ivbpr_numba.store.atomic import PathLike, os_problem
+from ivbpr_numba.store.kinds import is_log
 
 __all__ = ["Event", "JsonLines", "Observer", "check_log", "same_file"]
 
@@ -50,7 +51,8 @@ def check_log(path: PathLike, *others: PathLike | None) -> None:
     Raises
     ------
     UsageError
-        One of `others` is the same file, the folder is missing, or it is a folder, socket or disk.
+        One of `others` is the same file, the folder is missing, or it is a folder, socket or disk, or a file
+        that is no log.
     EnvironmentProblem
         No permission.
     """
@@ -76,6 +78,23 @@ def check_log(path: PathLike, *others: PathLike | None) -> None:
         )
     if not os.access(path, os.W_OK):
         raise EnvironmentProblem(f"The log '{path}' may not be written.", "Check its owner and mode.")
+    if stat.S_ISREG(mode) and _own_stream(path) is None:
+        with contextlib.suppress(PermissionError), open(path, "rb") as file:  # may be written, not read
+            head = file.read(1 << 20)
+            if head and not is_log(head):
+                raise UsageError(
+                    f"'{path}' is no log of an earlier run, and stays.",
+                    f"Name another file with {parameter('log')}.",
+                )
+
+
+def _own_stream(path: PathLike) -> TextIO | None:
+    """Stdout or stderr, where this process writes to `path` itself."""
+    for own in (sys.__stdout__, sys.__stderr__):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            if own is not None and os.path.samestat(os.fstat(own.fileno()), os.stat(path)):
+                return own
+    return None
 
 
 def _check_folder(path: PathLike) -> None:
@@ -184,11 +203,10 @@ class JsonLines:
         except FileNotFoundError:
             return None
         # What the process itself writes to is not opened a second time: both would write over each other.
-        for own in (sys.__stdout__, sys.__stderr__):
-            with contextlib.suppress(OSError, ValueError, AttributeError):
-                if own is not None and os.path.samestat(os.fstat(own.fileno()), found):
-                    self._regular = False
-                    return os.dup(own.fileno())
+        own = _own_stream(self.path)
+        if own is not None:
+            self._regular = False
+            return os.dup(own.fileno())
         if stat.S_ISREG(found.st_mode):
             return None
         self._regular = False

@@ -23,9 +23,9 @@ def lines(path: Path) -> list[dict]:
 
 def test_the_file_begins_with_the_first_line_not_before(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
-    path.write_text('{"old": 1}\n')
+    path.write_text('{"event": 1}\n')
     with JsonLines(path) as log:
-        assert path.read_text() == '{"old": 1}\n'
+        assert path.read_text() == '{"event": 1}\n'
         log.write({"a": 1})
         assert path.read_text() == '{"a": 1}\n'  # at once
         log.write({"ü": "\udce9"})  # a name that is no UTF-8
@@ -39,13 +39,13 @@ def test_the_file_begins_with_the_first_line_not_before(tmp_path: Path) -> None:
     ("before", "kept"),
     [
         ("", []),
-        ('{"a": 1}\n{"b": 2}\n', [{"a": 1}, {"b": 2}]),
-        ('{"a": 1}\n{"b": 2', [{"a": 1}]),  # killed within a line
-        ('{"a": 1}\n{"b": 2}', [{"a": 1}, {"b": 2}]),  # killed before its end
-        ('{"a": 1', []),
-        ('{"a": 1}\n{"b": "' + "x" * 300_000, [{"a": 1}]),
-        ('{"b": "' + "x" * 300_000 + '"}', [{"b": "x" * 300_000}]),
-        ('{"b": "' + "x" * 300_000, []),
+        ('{"event": 1}\n{"b": 2}\n', [{"event": 1}, {"b": 2}]),
+        ('{"event": 1}\n{"b": 2', [{"event": 1}]),  # killed within a line
+        ('{"event": 1}\n{"b": 2}', [{"event": 1}, {"b": 2}]),  # killed before its end
+        ('{"event": 1', []),
+        ('{"event": 1}\n{"event": "' + "x" * 300_000, [{"event": 1}]),
+        ('{"event": "' + "x" * 300_000 + '"}', [{"event": "x" * 300_000}]),
+        ('{"event": "' + "x" * 300_000, []),
     ],
 )
 def test_going_on_keeps_whole_lines(tmp_path: Path, before: str, kept: list[dict]) -> None:

@@ -23,6 +23,7 @@ from ivbpr_cli.commands import (
     explain,
     features,
     fit,
+    guide,
     inspect,
     network,
     network_evaluate,
@@ -60,6 +61,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "inspect": inspect.inspect,
     "verify": verify.verify,
     "world": world.world,
+    "guide": guide.guide,
     "doctor": doctor.doctor,
     "warmup": warmup.warmup,
 }

@@ -7,8 +7,8 @@ import io
 import os
 import sys
 import textwrap
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -54,16 +54,21 @@ class Answer(Document):
     tables : sequence of Table
         What ``table`` shows; the rows where empty.
     notes : sequence of str
-        Sentences below the tables.
+        Sentences below the tables, not with ``--quiet``.
+    markdown : str
+        A text to read, instead of tables.
     """
 
     tables: Sequence[Table] = ()
     notes: Sequence[str] = ()
+    markdown: str = ""
 
     @classmethod
-    def of(cls, document: Document, tables: Sequence[Table] = (), notes: Sequence[str] = ()) -> Answer:
+    def of(
+        cls, document: Document, tables: Sequence[Table] = (), notes: Sequence[str] = (), markdown: str = ""
+    ) -> Answer:
         """A document of the library, with what people see of it."""
-        return cls(**vars(document), tables=tables, notes=notes)
+        return cls(**vars(document), tables=tables, notes=notes, markdown=markdown)
 
 
 @dataclass
@@ -75,12 +80,16 @@ class Screen:
     format : Format
         Format of the data on stdout.
     quiet : bool
-        No messages and no progress; warnings and errors stay.
+        No messages, no progress, and no sentences below tables; warnings and errors stay.
+    compiling_takes : float
+        About how many seconds the command waits where no kernel is compiled yet.
     """
 
     format: Format = Format.table
     quiet: bool = False
+    compiling_takes: float = 8.0
     _err: Console | None = field(default=None, repr=False)
+    _said_compiling: bool = field(default=False, repr=False)
 
     @property
     def err(self) -> Console:
@@ -89,10 +98,18 @@ class Screen:
             self._err = _console(sys.stderr)
         return self._err
 
+    @property
+    def reader(self) -> bool:
+        """Whether somebody reads stdout at a terminal."""
+        return sys.stdout.isatty()
+
     def show(self, answer: Answer) -> None:
         """Write the answer to stdout in the chosen format; a reader that has left is no error."""
         try:
-            _WRITERS[self.format](answer)
+            if self.format == Format.table:
+                _write_table(answer, self.quiet)
+            else:
+                _WRITERS[self.format](answer)
             sys.stdout.flush()
         except BrokenPipeError:
             drop_stdout()
@@ -106,6 +123,22 @@ class Screen:
         """A warning on stderr, also with ``--quiet``."""
         self.err.print("Warning:", style="yellow", end=" ")
         self.err.print(text)
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Say once, on stderr, that a kernel is being compiled which no run on this machine has compiled."""
+        from ivbpr_numba.kernels.compilation import watching
+
+        with watching(self._compiling):
+            yield
+
+    def _compiling(self, kernel: str) -> None:
+        if not self._said_compiling:
+            self._said_compiling = True
+            self.note(
+                f"Compiling once (about {self.compiling_takes:.0f} s); later runs start at once. "
+                "'ivbpr warmup' compiles everything."
+            )
 
     def progress(self, what: str) -> AbstractContextManager[Observer]:
         """An observer of the library's events, drawn on stderr; see :mod:`ivbpr_cli.progress`."""
@@ -182,18 +215,31 @@ def _write_csv(answer: Answer) -> None:
     sys.stdout.write(text.getvalue())
 
 
-def _write_table(answer: Answer) -> None:
+def _write_table(answer: Answer, quiet: bool) -> None:
+    if answer.markdown:
+        _write_markdown(answer.markdown)
+        return
     console, width = _console(sys.stdout), screen_width(sys.stdout)
     for table in answer.tables or [Table(answer.rows)]:
         _print_table(console, table, width, "csv" if table.rows is answer.rows else "json")
-    for text in answer.notes:
+    for text in answer.notes if not quiet else ():
         # A command stays in one line, so that it can be copied.
         wrapped = width is not None and "ivbpr " not in text
         console.print(textwrap.fill(text, width, break_long_words=False) if wrapped and width else text)
 
 
+def _write_markdown(text: str) -> None:
+    """Set for reading at a terminal; as it is for a pipe or a file."""
+    if not sys.stdout.isatty():
+        sys.stdout.write(text)
+        return
+    from rich.markdown import Markdown
+
+    _console(sys.stdout).print(Markdown(text, hyperlinks=False), soft_wrap=False)
+
+
 def _print_table(console: Console, table: Table, width: int | None, complete: str) -> None:
-    """A table and, where the screen is too narrow for it, what is missing; `complete` is the format of all."""
+    """A table, and what is missing where the screen is too narrow; `complete` is the format of all."""
     from rich.text import Text
 
     if table.title:
@@ -216,7 +262,6 @@ def _print_table(console: Console, table: Table, width: int | None, complete: st
 
 
 _WRITERS: dict[Format, Callable[[Answer], None]] = {
-    Format.table: _write_table,
     Format.json: _write_json,
     Format.csv: _write_csv,
     Format.jsonl: _write_jsonl,

@@ -1,8 +1,9 @@
-"""The library's events drawn as a progress bar on stderr; only on a terminal."""
+"""The library's events on stderr: a progress bar on a terminal, elsewhere a plain line now and then."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -13,9 +14,11 @@ if TYPE_CHECKING:
 
 __all__ = ["observe"]
 
+FIRST, NEXT = 10.0, 30.0  # seconds until the first plain line, and from one to the next
+
 
 @contextmanager
-def observe(console: Console, what: str) -> Iterator[Observer]:
+def observe(console: Console, what: str, clock: Callable[[], float] = time.monotonic) -> Iterator[Observer]:
     """Yield an observer: a function that takes the library's event dictionaries.
 
     Any event with "done" and "total" (or "iteration" and "iterations") moves the bar; the other
@@ -24,12 +27,13 @@ def observe(console: Console, what: str) -> Iterator[Observer]:
     Parameters
     ----------
     console : Console
-        Away from a terminal nothing is drawn.
     what : str
         Name of the task, in front of the bar.
+    clock : callable
+        Seconds, for the plain lines.
     """
     if not console.is_terminal:
-        yield lambda event: None
+        yield _plain_lines(console, what, clock)
         return
     from rich.progress import BarColumn, Progress, TextColumn
 
@@ -43,8 +47,7 @@ def observe(console: Console, what: str) -> Iterator[Observer]:
         known: Event = {}
 
         def update(event: Event) -> None:
-            done = event.get("iteration", event.get("done"))
-            total = event.get("iterations", event.get("total"))
+            done, total = _place(event)
             if done is not None and event.get("event") != "end":
                 known.update(event)
                 bars.update(task, completed=done, total=total, facts=facts_of(known))
@@ -53,6 +56,35 @@ def observe(console: Console, what: str) -> Iterator[Observer]:
                 bars.update(task, description=f"{what}: {event['step']}", completed=0, total=None, facts="")
 
         yield update
+
+
+def _plain_lines(console: Console, what: str, clock: Callable[[], float]) -> Observer:
+    """An observer that prints how far the work is, at the first event after `FIRST` seconds, then `NEXT`."""
+    due = clock() + FIRST
+    known: Event = {}
+    step = ""
+
+    def update(event: Event) -> None:
+        nonlocal due, step
+        if "step" in event:
+            step = f" ({event['step']})"
+            known.clear()
+        done, _ = _place(event)
+        if done is not None and event.get("event") != "end":
+            known.update(event)
+        elif "step" not in event:
+            return
+        if clock() >= due:
+            due = clock() + NEXT
+            shown = facts_of(known)
+            console.print(f"{what}{step}: {shown}" if shown else f"{what}{step} …")
+
+    return update
+
+
+def _place(event: Event) -> tuple[int | None, int | None]:
+    """What is done, and of how much."""
+    return event.get("iteration", event.get("done")), event.get("iterations", event.get("total"))
 
 
 def facts_of(event: Event) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import inspect
+import os
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ import typer
 
 from ivbpr_cli.output import Format, Screen
 from ivbpr_numba.errors import DataError, UsageError, did_you_mean
+from ivbpr_numba.events import same_file
 
 __all__ = ["State", "add_environment", "add_root_options", "with_screen"]
 
@@ -22,6 +24,9 @@ PREFIX = "IVBPR"
 PANEL = "Every command"
 
 _STRENGTH = {"DEFAULT_MAP": 1, "ENVIRONMENT": 2, "COMMANDLINE": 3}
+
+# Options that name what is written.
+WRITTEN = ("out", "log", "plot", "per_user")
 
 # Options that act at once; they are no settings.
 _META = {"config", "help", "version", "install-completion", "show-completion"}
@@ -91,7 +96,7 @@ _COMMON: dict[str, Any] = {
             "--quiet/--no-quiet",
             "-q",
             callback=_remember("quiet"),
-            help="No messages.",
+            help="No messages, no progress, no sentences below tables.",
             rich_help_panel=PANEL,
         ),
     ],
@@ -113,12 +118,29 @@ def with_screen(function: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(function)
     def run(**values: Any) -> None:
-        values.pop("config"), values.pop("debug")
+        _check_written(values, values.pop("config"))
+        values.pop("debug")
         screen = Screen(values.pop("format") or Format.table, bool(values.pop("quiet")))
-        function(screen, **values)
+        with screen.waiting():
+            function(screen, **values)
 
     _set_parameters(run, own + _common_parameters())
     return run
+
+
+def _check_written(values: Mapping[str, Any], config: Path | None) -> None:
+    """Refuse to write over the configuration, and to a file named like standard output."""
+    for name in WRITTEN:
+        path = values.get(name)
+        if path is None:
+            continue
+        flag = "--" + name.replace("_", "-")
+        if os.fspath(path) == "-":
+            raise UsageError(
+                f"{flag} - names no file.", "Name a file; /dev/stderr shows a log where you can see it."
+            )
+        if config is not None and same_file(path, config):
+            raise UsageError(f"{flag} {path} is the configuration of --config.", "Name another file.")
 
 
 def add_root_options(function: Callable[..., None]) -> Callable[..., None]:

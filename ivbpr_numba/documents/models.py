@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ivbpr_numba.documents.document import Document
-from ivbpr_numba.questions.results import AucReport, Comparison, Repeats, TrendRows
+from ivbpr_numba.questions.results import AucReport, Comparison, Repeats, TrendRows, flat
 from ivbpr_numba.store.atomic import PathLike
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["auc", "auc_of_several", "compare", "fit", "report", "trends"]
 
-REACHED = ("iterations", "best_iteration", "valid_auc", "seconds", "payload_sha256")
+REACHED = ("iterations", "best_iteration", "valid_auc", "seconds", "compile_seconds", "payload_sha256")
 
 
 def fit(model: str, out: PathLike, end: Mapping[str, Any]) -> Document:
@@ -57,17 +57,34 @@ def auc_of_several(documents: Mapping[str, Document]) -> Document:
     return Document("auc", content, rows)
 
 
-def compare(found: Comparison) -> Document:
+def compare(found: Comparison, again: Mapping[str, Any] | None = None) -> Document:
     """What `questions.comparing.compare` found, without its warnings.
 
     The rows are those of the models, in which ``against`` is empty, then those of the pairs, in which it
     names the model that is subtracted.
+
+    Parameters
+    ----------
+    found : Comparison
+    again : mapping, optional
+        What `questions.repeating.compare_again` found: the document's key ``repeat``, and rows of pairs whose
+        ``run`` is a number or "mean".
     """
+    content = _without_warnings(found)
     rows = [{"scorer": row["scorer"], "against": None, **row} for row in found.rows()]
-    for row in found.pairs():
-        renamed = {"scorer": row["a"], "against": row["b"]}
-        rows.append({**renamed, **{key: value for key, value in row.items() if key not in ("a", "b")}})
-    return Document("compare", _without_warnings(found), rows)
+    rows += map(_of_pair, found["differences"])
+    if again is not None:
+        content["repeat"] = dict(again)
+        rows = [{"run": None, **row} for row in rows]
+        for run in again["runs"]:
+            rows += [{"run": run["run"], **_of_pair(row)} for row in run["differences"]]
+        rows += [{"run": "mean", **_of_pair(row)} for row in again["mean"]]
+    return Document("compare", content, rows)
+
+
+def _of_pair(row: Mapping[str, Any]) -> dict[str, Any]:
+    rest = {key: value for key, value in flat(row).items() if key not in ("a", "b")}
+    return {"scorer": row["a"], "against": row["b"], **rest}
 
 
 def _without_warnings(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -94,6 +111,9 @@ def trends(
         "model": found.model,
         "users": users,
         "plot": None if plot is None else str(plot),
+        "fits": found.spread.fits,
+        "iterations": found.spread.iterations,
+        "seconds": found.spread.seconds,
         "seasons": None if told is None else told.facts(),
         "features": _about_features(found, told),
         "rows": rows,
@@ -103,8 +123,8 @@ def trends(
 
 def report(found: Mapping[str, Any]) -> Document:
     """What `report.write_report` wrote."""
-    row = {**found, **{name: ",".join(found[name]) for name in ("models", "sections")}}
-    row["users"] = ",".join(one["user"] for one in found["users"])
+    row = {**found, **{name: "; ".join(found[name]) for name in ("models", "sections", "notes")}}
+    row["users"] = "; ".join(one["user"] for one in found["users"])
     return Document("report", dict(found), [row])
 
 

@@ -13,18 +13,28 @@ import numpy as np
 from ivbpr_numba.arrays import as_float32
 from ivbpr_numba.datasets.categories import category_codes
 from ivbpr_numba.datasets.dataset import Dataset
-from ivbpr_numba.errors import DataError, IvbprError
+from ivbpr_numba.errors import DataError, IvbprError, UsageError, parameter
 from ivbpr_numba.features.alignment import Scaling
 from ivbpr_numba.features.layout import Group
 from ivbpr_numba.features.record import FeatureRecord
-from ivbpr_numba.fitted.fitted import DRIFTING, Fitted, payload_of, place
+from ivbpr_numba.fitted.fitted import DRIFTING, Fitted, learning_options, payload_of, place
 from ivbpr_numba.parameters import Parameters
 from ivbpr_numba.store.atomic import Lock, PathLike
 from ivbpr_numba.store.digest import canonical_json
-from ivbpr_numba.store.files import write_tree
+from ivbpr_numba.store.files import check_target, write_tree
+from ivbpr_numba.store.hdf5 import opened, read_attributes
 from ivbpr_numba.store.tree import Tree, Value
 
-__all__ = ["FORMAT", "config_of", "read_fitted", "read_style", "write_fitted"]
+__all__ = [
+    "FORMAT",
+    "config_of",
+    "identity",
+    "identity_of",
+    "read_fitted",
+    "read_style",
+    "refuse_finished",
+    "write_fitted",
+]
 
 FORMAT = "ivbpr-model"
 SCALING = ("shift", "multiplier", "mean")
@@ -70,6 +80,62 @@ def write_fitted(
         }
     tree = Tree(FORMAT, objects, {"model": fitted.name})
     write_tree(path, tree, payload=payload_of(fitted), keep_lock=keep_lock)
+
+
+def identity_of(path: PathLike) -> dict[str, Any] | None:
+    """What decides about the fit whose model is in a file: name, learning options, digests of the inputs.
+
+    Returns
+    -------
+    dict or None
+        As `identity`; None where there is no such file, or it can't be read.
+    """
+    if not os.path.isfile(path):
+        return None
+    try:
+        with opened(path) as file:
+            name = str(read_attributes(file, path).get("model", ""))
+            config, provenance = (json.loads(file[key][()]) for key in ("/config", "/provenance"))
+            return identity(name, config, provenance)
+    except (IvbprError, KeyError, TypeError, ValueError):
+        return None
+
+
+def identity(name: str, config: dict[str, Any], provenance: dict[str, Any]) -> dict[str, Any]:
+    """Name, learning options and digests of the inputs of a fit; epochs that were found count as "auto"."""
+    options = learning_options(config)
+    if provenance.get("epochs_tried"):
+        options["epochs"] = "auto"
+    inputs = {key: provenance.get(f"{key}_sha256") for key in ("dataset", "features")}
+    if provenance.get("start_sha256"):
+        inputs["start"] = provenance["start_sha256"]
+    return {"model": name, **options, **inputs}
+
+
+def refuse_finished(path: PathLike, wanted: dict[str, Any]) -> None:
+    """Refuse to replace the finished model of another fit.
+
+    Parameters
+    ----------
+    path : path
+    wanted : dict
+        The `identity` of the fit that wants to write there.
+
+    Raises
+    ------
+    UsageError
+        Another model is there, or a file of another kind.
+    """
+    check_target(path, FORMAT)
+    found = identity_of(path)
+    if found is None or json.loads(canonical_json(found)) == json.loads(canonical_json(wanted)):
+        return
+    different = sorted(key for key in {*found, *wanted} if found.get(key) != wanted.get(key))
+    raise UsageError(
+        f"'{path}' holds the finished model of another fit; different: "
+        f"{', '.join(name.replace('_', ' ') for name in different)}.",
+        f"Choose another name, or replace it with {parameter('overwrite', True)}.",
+    )
 
 
 def _feature_objects(record: FeatureRecord, folder: str) -> dict[str, Value]:

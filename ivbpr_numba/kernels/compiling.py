@@ -19,6 +19,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import llvmlite.binding as llvm
 import numba
 from numba import njit
+from numba.core import event
+
+from ivbpr_numba.kernels import compilation
 
 __all__ = ["cache_directory", "compile_scalars", "kernel"]
 
@@ -39,6 +42,25 @@ def cache_directory() -> Path:
     )
     root = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(root) / "ivbpr" / digest.hexdigest()[:16]
+
+
+class _Tell(event.Listener):
+    """Tells `compilation` of our kernels; numba raises this event only where its cache holds nothing."""
+
+    def on_start(self, event: event.Event) -> None:
+        if _is_ours(event):
+            compilation.began(event.data["dispatcher"].py_func.__name__)
+
+    def on_end(self, event: event.Event) -> None:
+        if _is_ours(event):
+            compilation.ended()
+
+
+def _is_ours(event: event.Event) -> bool:
+    return str(event.data["dispatcher"].py_func.__module__).startswith("ivbpr_numba.")
+
+
+event.register("numba:compile", _Tell())
 
 
 @contextmanager

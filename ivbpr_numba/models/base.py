@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ivbpr_numba.answers.views import Views
-from ivbpr_numba.errors import UsageError
+from ivbpr_numba.errors import UsageError, not_fitted
 from ivbpr_numba.events import Observer
-from ivbpr_numba.fitted.files import write_fitted
+from ivbpr_numba.fitted.files import FORMAT, identity, refuse_finished, write_fitted
 from ivbpr_numba.fitted.fitted import Fitted, learning_options
+from ivbpr_numba.kernels.compilation import compile_seconds, computing_clock
 from ivbpr_numba.models.answering import Answering
-from ivbpr_numba.models.fitting import Run, Target, start
+from ivbpr_numba.models.checkpoint import partial_path
+from ivbpr_numba.models.fitting import Run, Target, begin
 from ivbpr_numba.models.learned import Learned, metrics_of
 from ivbpr_numba.models.presets import refuse_option, resolve
 from ivbpr_numba.models.showing import at_a_glance
 from ivbpr_numba.models.specifications import Specification
+from ivbpr_numba.models.start import Start
 from ivbpr_numba.notebook import facts_as_html
 from ivbpr_numba.store.atomic import Lock, PathLike
+from ivbpr_numba.store.files import check_target
 
 if TYPE_CHECKING:
     from typing import Self
@@ -82,6 +85,15 @@ class Model(Answering):
     def _repr_html_(self) -> str:
         return facts_as_html(type(self).__name__, at_a_glance(self))
 
+    def __sklearn_is_fitted__(self) -> bool:
+        return "fitted_" in self.__dict__
+
+    def __sklearn_tags__(self) -> Any:
+        """What scikit-learn's helpers ask of an estimator; called by nobody else."""
+        from sklearn.utils import Tags, TargetTags
+
+        return Tags(estimator_type=None, target_tags=TargetTags(required=False))
+
     # --- what the fit found ---
 
     def __getattr__(self, name: str) -> Any:
@@ -94,6 +106,9 @@ class Model(Answering):
             arrays = fitted.parameters.arrays()
             if part in arrays:
                 return arrays[part]
+        # Also for `views`, whose own error is an AttributeError and leads here.
+        if fitted is None and (name == "views" or name in _learned_names(type(self))):
+            raise not_fitted(self)
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     def __dir__(self) -> list[str]:
@@ -133,6 +148,7 @@ class Model(Answering):
         overwrite: bool = False,
         checkpoint_every: int | None = None,
         log: PathLike | None = None,
+        start: Start | None = None,
     ) -> Self:
         """Learn from the training pairs; the parameters of the best validation AUC are kept.
 
@@ -151,11 +167,14 @@ class Model(Answering):
         resume : bool
             Go on from that state, if there is one.
         overwrite : bool
-            Throw that state away.
+            Throw that state away, and replace the finished model of another fit.
         checkpoint_every : int, optional
             Iterations between two checkpoints; `eval_every` by default.
         log : path, optional
             Training log: JSON lines, the configuration first, then one object per evaluation.
+        start : Start, optional
+            An earlier fit to go on from, or epochs that stay where they are; otherwise everything begins at
+            random and is learned.
 
         Returns
         -------
@@ -165,7 +184,7 @@ class Model(Answering):
         Raises
         ------
         UsageError
-            Options that are wrong or contradict; a state of another fit; divergence.
+            Options that are wrong or contradict; a state or a model of another fit; divergence.
         DataError
             Features of the wrong kind or without some items; nothing to learn from.
         EnvironmentProblem
@@ -177,10 +196,16 @@ class Model(Answering):
         options = self._resolve(features)
         name, used = self._specified(features).name, features if self.uses_features else None
         inputs = {"dataset": data.payload_sha256, "features": used.payload_sha256 if used else None}
-        identity = {"model": name, **learning_options(options), **inputs}
-        with start(
-            options, identity, observers, Target(out, resume, overwrite, checkpoint_every, log)
-        ) as run:
+        wanted = {"model": name, **learning_options(options), **inputs}
+        if start is not None:
+            inputs["start"] = wanted["start"] = start.digest()
+        if out is not None:
+            check_target(out, FORMAT)
+            if not overwrite and not (resume and partial_path(out).exists()):
+                refuse_finished(out, wanted)
+        target = Target(out, resume, overwrite, checkpoint_every, log)
+        with begin(options, wanted, observers, target) as run:
+            run.start = start
             facts = {**run.facts, **{f"{key}_sha256": digest for key, digest in inputs.items()}}
             heading = {"model": name, "config": options, **facts}
             run.heading.append(heading)
@@ -192,7 +217,7 @@ class Model(Answering):
             learned = self._learn(data, used, options, run)
             self.adopt(*_finished(name, data, {**options, **learned.config}, facts, learned))
             if out is not None:
-                self.save(out, keep_lock=run.keep_lock)
+                self.save(out, overwrite=True, keep_lock=run.keep_lock)
                 assert run.checkpoint is not None
                 run.checkpoint.remove()
             run.tell(
@@ -201,7 +226,8 @@ class Model(Answering):
                     "iterations": learned.iterations,
                     "best_iteration": learned.best_iteration or None,
                     "valid_auc": self.fitted_.metrics["valid"]["all"]["auc"],
-                    "seconds": round(learned.seconds or time.perf_counter() - run.begun, 3),
+                    "seconds": round(learned.seconds or computing_clock() - run.begun, 3),
+                    "compile_seconds": round(compile_seconds() - run.compiled, 3),
                     "payload_sha256": self.fitted_.payload_sha256,
                 }
             )
@@ -224,24 +250,44 @@ class Model(Answering):
     def views(self) -> Views:
         """The fitted model at its moments, for `answers`."""
         if "fitted_" not in self.__dict__:
-            raise UsageError(f"This {type(self).__name__} is not fitted.", "Call fit or load a model file.")
+            raise not_fitted(self)
         return self._views
 
     # --- file ---
 
-    def save(self, path: PathLike, keep_lock: Lock | None = None) -> str:
+    def save(self, path: PathLike, *, overwrite: bool = False, keep_lock: Lock | None = None) -> str:
         """Write the model file atomically and return its ``payload_sha256``.
+
+        Parameters
+        ----------
+        path : path
+            ``.h5``. The model of the same fit is replaced, a file of another kind never.
+        overwrite : bool
+            Also replace the model of another fit.
+        keep_lock : Lock, optional
+            Of `path`, where the caller holds it.
 
         Raises
         ------
+        NotFittedError
+            Before `fit`.
         UsageError, EnvironmentProblem
-            See `store.files.write_tree`.
+            Another model is there; and see `store.files.write_tree`.
         """
+        fitted = self.views.fitted
+        if not overwrite:
+            refuse_finished(path, identity(fitted.name, fitted.config, fitted.provenance))
         write_fitted(self.views.fitted, path, self._views.style, keep_lock)
         return self.fitted_.payload_sha256
 
 
 _PARTS = tuple(part.name for part in dataclasses.fields(Fitted) if part.name != "name")
+
+
+def _learned_names(estimator: type[Model]) -> set[str]:
+    """Attributes that a fitted model of the class may have."""
+    arrays = {field.name for one in estimator.specifications for field in dataclasses.fields(one.parameters)}
+    return {"fitted_", *(f"{name}_" for name in {*_PARTS, *arrays})}
 
 
 def _refuse_strangers(data: object, features: object) -> None:

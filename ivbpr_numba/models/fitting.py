@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -13,15 +12,17 @@ from typing import Any
 from ivbpr_numba import backends
 from ivbpr_numba.errors import UsageError, parameter
 from ivbpr_numba.events import Event, JsonLines, Observer
+from ivbpr_numba.kernels.compilation import compile_seconds, computing_clock
 from ivbpr_numba.models.checkpoint import Checkpoint, partial_path
+from ivbpr_numba.models.start import Start
 from ivbpr_numba.store.atomic import Lock, PathLike, companions, lock
 
-__all__ = ["Run", "Target", "start"]
+__all__ = ["Run", "Target", "begin"]
 
 CHECKPOINT_EVERY = 10  # iterations, for a fit without evaluations
 LOG_KEYS = (
     *("epochs", "iteration", "triples", "seconds", "triples_per_second"),
-    *("loss", "valid_auc", "learning_rate", "fallbacks"),
+    *("loss", "valid_auc", "learning_rate", "fallbacks", "compile_seconds"),
 )
 
 
@@ -55,8 +56,12 @@ class Run:
         of an earlier fit as it was.
     trial : dict
         What is added to every event; see `of_trial`.
+    start : Start or None
+        What it goes on from.
     begun : float
-        Clock at the start, in seconds.
+        Clock of the computing at the start, in seconds.
+    compiled : float
+        What this process had spent compiling by then, in seconds.
     """
 
     facts: dict[str, Any]
@@ -67,7 +72,9 @@ class Run:
     log: JsonLines | None = None
     heading: list[dict[str, Any]] = field(default_factory=list)
     trial: dict[str, Any] = field(default_factory=dict)
-    begun: float = field(default_factory=time.perf_counter)
+    start: Start | None = None
+    begun: float = field(default_factory=computing_clock)
+    compiled: float = field(default_factory=compile_seconds)
 
     def tell(self, event: Event) -> None:
         """To the observers; evaluations also to the log."""
@@ -90,7 +97,7 @@ class Run:
 
 
 @contextmanager
-def start(
+def begin(
     options: dict[str, Any], identity: dict[str, Any], observers: Sequence[Observer], target: Target
 ) -> Iterator[Run]:
     """Take threads and lock, refuse what stands in the way, open the log.

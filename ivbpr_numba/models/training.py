@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 
 from ivbpr_numba.errors import Interrupted, UsageError, parameter
 from ivbpr_numba.events import Event, Observer
+from ivbpr_numba.kernels.compilation import compile_seconds, computing_clock
 from ivbpr_numba.models.learners import Learner, Tables
 from ivbpr_numba.ranking import Questions, count
 
@@ -122,8 +122,9 @@ def run_iterations(
     decay, everything = options["average"], np.zeros(n_items, np.int8)
     warned: set[str] = set()
     window_triples, window_seconds = 0, 0.0
+    compiled_before = compile_seconds()
 
-    # Compiled before the clock starts: `seconds` is computing.
+    # Compiled before the first iteration, so that people wait once; the clock leaves compilation out anyway.
     if state.iteration < total:
         learner.compile()
         if asked is not None:
@@ -145,14 +146,14 @@ def run_iterations(
         }
 
     while state.iteration < total and not exhausted():
-        begun = time.perf_counter()
+        begun = computing_clock()
         state.iteration += 1
         done = learner.iterate(state.iteration)
         if not math.isfinite(done.loss):
             raise diverged(f"at iteration {state.iteration} the loss is no longer finite")
         if decay:
             state.averaged = _average(state.averaged, learner.tables, decay, state.iteration)
-        spent = time.perf_counter() - begun
+        spent = computing_clock() - begun
         state.triples += done.triples
         state.fallbacks += done.fallbacks
         window_triples, window_seconds = window_triples + done.triples, window_seconds + spent
@@ -161,7 +162,7 @@ def run_iterations(
             tell({"event": "warning", "message": done.warning})
         last = state.iteration == total
         if last or (every and state.iteration % every == 0):
-            begun = time.perf_counter()
+            begun = computing_clock()
             auc = math.nan
             if asked is not None:
                 values, _, _ = count(learner.scorer(state.current), asked, everything, learner.kernels).auc()
@@ -170,7 +171,7 @@ def run_iterations(
                 if math.isfinite(auc) and (state.best_iteration == 0 or auc > state.best_auc):
                     state.best_auc, state.best_iteration = auc, state.iteration
                     state.best = {name: table.copy() for name, table in state.current.items()}
-            state.seconds += spent + time.perf_counter() - begun
+            state.seconds += spent + computing_clock() - begun
             row = {
                 "iteration": state.iteration,
                 "triples": state.triples,
@@ -182,7 +183,8 @@ def run_iterations(
                 "fallbacks": state.fallbacks,
             }
             state.history.append(row)
-            tell({"event": "evaluation", **row, **outlook()})
+            compiled = round(compile_seconds() - compiled_before, 3)
+            tell({"event": "evaluation", **row, "compile_seconds": compiled, **outlook()})
             window_triples, window_seconds = 0, 0.0
         else:
             state.seconds += spent

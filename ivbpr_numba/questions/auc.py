@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ import numpy as np
 from ivbpr_numba.datasets.dataset import Dataset
 from ivbpr_numba.datasets.scores import open_scores
 from ivbpr_numba.errors import DataError
+from ivbpr_numba.kernels.compilation import computing_clock
 from ivbpr_numba.kernels.scalar.random import SAMPLE, mix64
 from ivbpr_numba.questions.baselines import baseline_scorer, check_baselines, rule_of
 from ivbpr_numba.questions.metrics import metric_results, parse_metrics
@@ -147,7 +147,7 @@ def judge(
     wanted = parse_metrics(metrics)
     named = list(dict.fromkeys([*baselines, "inverse_popularity"]))
     check_baselines(named, features)
-    begun = time.perf_counter()
+    begun = computing_clock()
     protocol = Protocol.of(data, split, ties, cold_below)
     masks = {name: mask for name, mask in protocol.masks.items() if name in settings}
     counts = protocol.count(make_scorer())
@@ -162,7 +162,7 @@ def judge(
         report["baselines"][baseline] = results
         if wanted:
             results["metrics"] = metric_results(wanted, found, masks)
-    report["seconds"] = round(time.perf_counter() - begun, 3)
+    report["seconds"] = round(computing_clock() - begun, 3)
     report["warnings"] = list(warnings_of(report, settings, ties))
     if per_user is not None:
         write_bytes(per_user, _per_user(protocol, counts))

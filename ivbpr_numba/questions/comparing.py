@@ -14,7 +14,6 @@ and hard questions are the same for both.
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -26,8 +25,10 @@ import numpy as np
 
 from ivbpr_numba.errors import DataError, UsageError
 from ivbpr_numba.features.features import Features
+from ivbpr_numba.kernels.compilation import computing_clock
 from ivbpr_numba.models.registry import load
 from ivbpr_numba.questions.baselines import baseline_scorer, check_baselines, rule_of
+from ivbpr_numba.questions.own_features import own_features
 from ivbpr_numba.questions.protocol import Protocol, check_protocol, unlike, warnings_of
 from ivbpr_numba.questions.results import Comparison, PerUser
 from ivbpr_numba.ranking import COLD_BELOW, Scorer, summary
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
     Comparable = Model | PathLike
 
-__all__ = ["compare"]
+__all__ = ["compare", "listed_features", "named_models"]
 
 STARTS = (0, 1, 5, 10, 30, 100, 300, 1000, 3000, 10_000)  # of the bins of training purchases
 FEWEST = 10  # users in a bin of its own
@@ -95,8 +96,8 @@ def compare(
         Models of different ids or splits, a file that holds no model, features that belong to none of them.
     """
     check_protocol(split, ties, cold_below)
-    given = _listed(features)
-    contenders = _contenders(models, given, spare="cosine" in baselines)
+    given = listed_features(features)
+    contenders = _contenders(named_models(models), given, spare="cosine" in baselines)
     named = list(dict.fromkeys(baselines))
     content = given[0] if given else None
     check_baselines([name for name in named if name != "cosine"], None)
@@ -108,7 +109,7 @@ def compare(
     if "cosine" in named and content is None:
         content = next((one.find() for one in contenders if one.find is not None), None)
     check_baselines(named, content)
-    begun = time.perf_counter()
+    begun = computing_clock()
     protocol = Protocol.of(data, split, ties, cold_below)
     judged = [_Judged(one.name, one.file, False, ties, one.scorer) for one in contenders]
     for name in named:
@@ -134,7 +135,7 @@ def compare(
     report["differences"] = [
         report.difference(a.name, b.name, setting) for a, b in combinations(judged, 2) for setting in masks
     ]
-    report["seconds"] = round(time.perf_counter() - begun, 3)
+    report["seconds"] = round(computing_clock() - begun, 3)
     report["warnings"] = warnings
     return report
 
@@ -163,17 +164,26 @@ class _Judged:
     scorer: Callable[[], Scorer]
 
 
-def _contenders(
-    models: Sequence[Comparable] | Mapping[str, Comparable], features: Sequence[Features], spare: bool
-) -> list[_Contender]:
+def named_models(
+    models: Sequence[Comparable] | Mapping[str, Comparable],
+) -> list[tuple[str, str | None, Any]]:
+    """Name, file and model of each that was given to `compare`; files are read.
+
+    Raises
+    ------
+    UsageError
+        One file twice, or something that is no model.
+    DataError
+        A file that holds no model.
+    """
     if isinstance(models, str | os.PathLike) or hasattr(models, "scorer"):
         models = [models]  # type: ignore[list-item]
     listed: list[Any] = list(models.values()) if isinstance(models, Mapping) else list(models)
     files = [os.fspath(one) if isinstance(one, str | os.PathLike) else None for one in listed]
-    real = [os.path.realpath(file) for file in files if file is not None]
-    for path in real:
-        if real.count(path) > 1:
-            raise UsageError(f"'{path}' is named twice.", "Name each model once.")
+    places = [os.path.realpath(file) for file in files if file is not None]
+    for file in files:
+        if file is not None and places.count(os.path.realpath(file)) > 1:
+            raise UsageError(f"'{file}' is named twice.", "Name each model once.")
     fitted = [one if file is None else load(file) for one, file in zip(listed, files)]
     for one in fitted:
         if not (hasattr(one, "scorer") and hasattr(one, "name")):
@@ -181,24 +191,24 @@ def _contenders(
                 f"A {type(one).__name__} can't be compared.", "Give fitted models or paths of model files."
             )
     names = list(models) if isinstance(models, Mapping) else distinct_names([o.name for o in fitted], files)
-    found, used = [], set()
-    for name, file, one in zip(names, files, fitted):
-        record = getattr(one, "features_", None)
-        own = [given for given in features if record is not None and given.payload_sha256 == record.sha256]
-        used |= {given.payload_sha256 for given in own}
-        scorer = partial(one.scorer, own[0]) if own else one.scorer
+    return list(zip(names, files, fitted))
+
+
+def _contenders(
+    named: Sequence[tuple[str, str | None, Any]], features: Sequence[Features], spare: bool
+) -> list[_Contender]:
+    found = []
+    owned = own_features([one for *_, one in named], features, spare)
+    for (name, file, one), own in zip(named, owned):
+        scorer = one.scorer if own is None else partial(one.scorer, own)
         data = one.views.fitted.data if hasattr(one, "views") else None
-        found.append(_Contender(name, file, scorer, data, one.find_features if record is not None else None))
-    for given in features:
-        if given.payload_sha256 not in used and not spare:
-            raise DataError(
-                f"{given.path or 'The features in memory'}: these are the features of none of the models.",
-                "Name those of the fits, or leave them out: models know where theirs are.",
-            )
+        find = one.find_features if getattr(one, "features_", None) is not None else None
+        found.append(_Contender(name, file, scorer, data, find))
     return found
 
 
-def _listed(features: Features | Sequence[Features] | None) -> list[Features]:
+def listed_features(features: Features | Sequence[Features] | None) -> list[Features]:
+    """One, several or none as a list."""
     if features is None:
         return []
     return [features] if isinstance(features, Features) else list(features)

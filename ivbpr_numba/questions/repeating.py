@@ -14,25 +14,28 @@ their purchases, so ``stderr_runs`` is about splits and starts only.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ivbpr_numba.datasets.resplit import is_random, split_again
 from ivbpr_numba.errors import Interrupted, UsageError
-from ivbpr_numba.events import Event, Observer
+from ivbpr_numba.events import Observer
+from ivbpr_numba.kernels.compilation import computing_clock
 from ivbpr_numba.models.registry import create
 from ivbpr_numba.questions.auc import auc, refuse_other_data
+from ivbpr_numba.questions.comparing import compare, listed_features, named_models
+from ivbpr_numba.questions.own_features import own_features
 from ivbpr_numba.questions.results import RESULTS, Repeats, scorers_of
 
 if TYPE_CHECKING:
     from ivbpr_numba.datasets.dataset import Dataset
     from ivbpr_numba.features.features import Features
     from ivbpr_numba.models.base import Model
+    from ivbpr_numba.questions.comparing import Comparable
 
-__all__ = ["cost", "repeat"]
+__all__ = ["compare_again", "cost", "repeat"]
 
 
 def cost(model: Model, runs: int) -> dict[str, Any]:
@@ -79,9 +82,9 @@ def repeat(
     -------
     Repeats
         A dictionary, ready for JSON: ``model``; ``varies`` (``split and fit seed`` or ``fit seed``);
-        ``runs``: for each ``run split_seed fit_seed payload_sha256`` and what `auc` says of it; ``mean``: by
-        scorer, in the shape of `auc`'s report, ``auc stderr_runs stderr users``, of a metric ``value``
-        instead of ``auc``; ``seconds``.
+        ``runs``: for each ``run split_seed fit_seed payload_sha256`` (POP has no seed of its own) and what
+        `auc` says of it; ``mean``: by scorer, in the shape of `auc`'s report, ``auc stderr_runs stderr
+        users``, of a metric ``value`` instead of ``auc``; ``seconds``.
 
     Raises
     ------
@@ -92,45 +95,115 @@ def repeat(
     Interrupted
         After SIGINT or SIGTERM; nothing was written.
     """
-    if runs < 1:
-        raise UsageError(f"There can't be {runs} runs.", "Give one or more.")
-    begun = time.perf_counter()
+    begun = computing_clock()
     refuse_other_data(model, data)
-    fitted = model.views.fitted
-    data = data if data is not None else fitted.data
-    drawn = is_random(data)
-    first = int(data.source.get("seed", 0)), int(fitted.config.get("seed", 0))  # POP has no seed of its own
-    used = model.find_features(features) if model.uses_features else None
-    found = Repeats(model=model.name, varies="split and fit seed" if drawn else "fit seed", runs=[])
-    for run in range(runs):
-        _tell(observers, {"step": f"run {run + 1} of {runs}"})
-        split_seed, fit_seed = first[0] + (run if drawn else 0), first[1] + run
-        fresh = split_again(data, split_seed) if drawn else data
-        try:
-            again = _unfitted(model, fit_seed).fit(fresh, used, observers=observers)
-        except Interrupted as stop:
-            number = stop.exit_code - 128
-            text = f"Interrupted in run {run + 1} of {runs}; nothing was written."
-            raise Interrupted(text, "", number, resume_with="") from stop
+    used = [model.find_features(features) if model.uses_features else None]
+    found = Repeats(model=model.name, varies=_varies(data or model.views.fitted.data), runs=[])
+    for run, (again,) in _runs([model], runs, data or model.views.fitted.data, used, observers):
         report = auc(again, features=features, **options)
-        seeds = {"run": run + 1, "split_seed": split_seed, "fit_seed": fit_seed}
         judged = {key: value for key, value in report.items() if key not in ("model", "warnings")}
-        found["runs"].append({**seeds, "payload_sha256": again.payload_sha256_, **judged})
+        seed = again.views.fitted.config.get("seed")
+        found["runs"].append({**run, "fit_seed": seed, "payload_sha256": again.payload_sha256_, **judged})
     found["mean"] = _means(found)
-    found["seconds"] = round(time.perf_counter() - begun, 3)
+    found["seconds"] = round(computing_clock() - begun, 3)
     return found
 
 
-def _tell(observers: Sequence[Observer], event: Event) -> None:
-    for observer in observers:
-        observer(event)
+def compare_again(
+    models: Sequence[Comparable] | Mapping[str, Comparable],
+    runs: int,
+    data: Dataset,
+    *,
+    features: Features | Sequence[Features] | None = None,
+    observers: Sequence[Observer] = (),
+    **options: Any,
+) -> dict[str, Any]:
+    """Fit several models again, all to the same fresh split in each run, and compare them in each.
+
+    Parameters
+    ----------
+    models
+        As for `comparing.compare`, but fitted models or their files only.
+    runs, data, features, observers
+        As for `repeat`.
+    **options
+        As for `comparing.compare`: ``split cold_below ties baselines``.
+
+    Returns
+    -------
+    dict
+        Ready for JSON: ``varies``; ``runs``: for each ``run split_seed`` and ``models`` and ``differences``
+        as `compare` gives them; ``mean``, a list: for each pair and ``all``, ``cold``, ``stratified``: ``a b
+        setting difference stderr_runs stderr users``.
+
+    Raises
+    ------
+    UsageError, DataError, Interrupted
+        As `repeat` and `comparing.compare`.
+    """
+    named = named_models(models)
+    for name, _, model in named:
+        if not hasattr(model, "option_names"):
+            raise UsageError(f"'{name}' can't be fitted again.", "Give fitted models or their files.")
+        refuse_other_data(model, data)
+    names, fitted = [name for name, *_ in named], [model for *_, model in named]
+    given = listed_features(features)
+    owned = own_features(fitted, given, spare="cosine" in options.get("baselines", ()))
+    used = [one.find_features(own) if one.uses_features else None for one, own in zip(fitted, owned)]
+    found: dict[str, Any] = {"varies": _varies(data), "runs": []}
+    for run, again in _runs(fitted, runs, data, used, observers):
+        report = compare(dict(zip(names, again)), features=given, **options)
+        found["runs"].append({**run, "models": report["models"], "differences": report["differences"]})
+    by_run = [
+        {(row["a"], row["b"], row["setting"]): row for row in run["differences"] if row["setting"] in RESULTS}
+        for run in found["runs"]
+    ]
+    found["mean"] = [
+        {"a": a, "b": b, "setting": s, **_mean([run[a, b, s] for run in by_run], "difference")}
+        for a, b, s in by_run[0]
+    ]
+    return found
 
 
-def _unfitted(model: Model, seed: int) -> Model:
-    """A model of the same configuration, as it is recorded, with another seed."""
-    known = [name for name in model.option_names() if name not in ("kind", "threads")]
+def _varies(data: Dataset) -> str:
+    return "split and fit seed" if is_random(data) else "fit seed"
+
+
+def _runs(
+    models: Sequence[Model],
+    runs: int,
+    data: Dataset,
+    features: Sequence[Features | None],
+    observers: Sequence[Observer],
+) -> Iterator[tuple[dict[str, Any], list[Model]]]:
+    """Number and split seed of each run, and the models fitted again to its split."""
+    if runs < 1:
+        raise UsageError(f"There can't be {runs} runs.", "Give one or more.")
+    drawn, first = is_random(data), int(data.source.get("seed", 0))
+    for run in range(runs):
+        split_seed = first + run if drawn else first
+        fresh = split_again(data, split_seed) if drawn else data
+        again = []
+        for model, own in zip(models, features):
+            what = f"run {run + 1} of {runs}" + (f": {model.name}" if len(models) > 1 else "")
+            for observer in observers:
+                observer({"step": what})
+            try:
+                again.append(_unfitted(model, run).fit(fresh, own, observers=observers))
+            except Interrupted as stop:
+                number = stop.exit_code - 128
+                raise Interrupted(f"Interrupted in {what}; nothing was written.", "", number, "") from stop
+        yield {"run": run + 1, "split_seed": split_seed}, again
+
+
+def _unfitted(model: Model, run: int) -> Model:
+    """A model of the same configuration, as it is recorded, with the seed of the run."""
     config = model.views.fitted.config
-    return create(model.name, **{**{name: config[name] for name in known if name in config}, "seed": seed})
+    known = [name for name in model.option_names() if name in config and name not in ("kind", "threads")]
+    options = {name: config[name] for name in known}
+    if options.get("seed") is not None:  # POP has none
+        options["seed"] += run
+    return create(model.name, **options)
 
 
 def _means(found: Repeats) -> dict[str, dict[str, Any]]:

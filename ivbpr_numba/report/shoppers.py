@@ -50,7 +50,8 @@ def chosen(subject: Subject, users: Sequence[str] = ()) -> list[tuple[str, int]]
     found = [("asked", subject.data.users.row(user)) for user in dict.fromkeys(users)]
     bought = history(subject.data)
     taken = {row for _, row in found}
-    asked, value = subject.asked.users, subject.first.each
+    per_user = subject.comparison.per_user
+    asked, value = per_user.users, per_user.values(subject.first.label)
     known = np.isfinite(value)
     asked, value = asked[known], value[known]
     middle = np.abs(_place(value) - 0.5) + np.abs(_place(bought[asked]) - 0.5)
@@ -119,21 +120,22 @@ def _product(data: Dataset, row: int) -> dict[str, Any]:
 
 def _held_out(subject: Subject, row: int) -> dict[str, Any] | None:
     """The held-out purchase: its rank among the candidates at its moment, and its terms."""
-    found = np.flatnonzero(subject.asked.users == row).tolist()
-    if not found or not np.isfinite(subject.first.each[found[0]]):
+    per_user, data, one = subject.comparison.per_user, subject.data, subject.first
+    found = np.flatnonzero(per_user.users == row).tolist()
+    value = float(per_user.values(one.label)[found[0]]) if found else np.nan
+    if not np.isfinite(value):
         return None
-    place = found[0]
-    data, one = subject.data, subject.first
-    item_row = int(subject.asked.targets[place])
-    item = data.items[item_row]
-    moment = int(subject.asked.times[place]) if one.in_time else None
+    item_row = int(per_user.items[found[0]])
+    others = len(data.items) - len(owned_rows(data, row))
+    held = data.test
+    moment = int(held.times[held.indptr[row]]) if one.in_time else None
     return {
         **_product(data, item_row),
-        "rank": int(one.counts.rank()[place]),
-        "candidates": int(one.counts.pairs[place].sum()) + 1,
-        "auc": float(one.each[place]),
+        "rank": 1 + others - round(value * others),  # the AUC is the share of the others that are below
+        "candidates": others + 1,
+        "auc": value,
         "bought": int(data.train_counts[item_row]),
-        "terms": _terms(one, data.users[row], item, moment),
+        "terms": _terms(one, data.users[row], data.items[item_row], moment),
     }
 
 

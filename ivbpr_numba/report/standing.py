@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ivbpr_numba.ranking import COLD_BELOW, all_and_cold, item_classes, summary
+from ivbpr_numba.ranking import item_classes
 
 if TYPE_CHECKING:
-    from ivbpr_numba.datasets.dataset import Dataset
     from ivbpr_numba.models.base import Model
     from ivbpr_numba.report.subject import Subject
 
-__all__ = ["SEES", "baselines", "classes", "curves", "differences", "figures", "models", "warmth"]
+__all__ = ["baselines", "classes", "curves", "differences", "figures", "models", "warmth"]
 
 SETTINGS = ("all", "cold", "stratified")
+BINS = "bought "  # begins the names of settings by training purchases
 CLASSES = ("none", "1–4", "5 or more")
 SEES = {
     "rand": "nothing: a random order",
@@ -33,9 +33,6 @@ UNLEARNED = {
     "pop": ("Popularity", "nothing learned: the more purchases the better"),
     "cosine": ("Cosine", "nothing learned: likeness to what the shopper bought"),
 }
-# Training purchases of the held-out product; the first two classes are those of the stratified AUC.
-WARMTH = (0, 1, 2, 3, 5, 10, 20, 50, 100)
-FEWEST = 10  # held-out products in a bin of its own
 
 
 def figures(report: Mapping[str, Any]) -> dict[str, Any]:
@@ -52,7 +49,7 @@ def models(subject: Subject) -> list[dict[str, Any]]:
             "sees": SEES.get(one.model.name, ""),
             "best": n == subject.best,
             "beside": False,
-            **figures(one.report),
+            **figures(subject.comparison["models"][n]),
         }
         for n, one in enumerate(subject.judged)
     ]
@@ -60,50 +57,29 @@ def models(subject: Subject) -> list[dict[str, Any]]:
 
 def baselines(subject: Subject) -> list[dict[str, Any]]:
     """The same of what needs no learning, which stands beside the models."""
-    cold = subject.data.train_counts[subject.asked.targets] < COLD_BELOW
     rows = []
-    for name, counts in subject.baselines.items():
-        # Popularity ties whole shelves of products: half a point for a tie is what drawing lots would give.
-        ties = "half" if name == "inverse_popularity" else "strict"
-        found = all_and_cold(counts, cold, ties)
-        found["stratified"] = summary(*counts.auc(ties, stratified=True))
-        label, sees = UNLEARNED[name]
-        rows.append(
-            {"name": name, "label": label, "sees": sees, "best": False, "beside": True, **figures(found)}
-        )
+    for found in subject.comparison["models"]:
+        if found["baseline"]:
+            label, sees = UNLEARNED[found["model"]]
+            names = {"name": found["model"], "label": label, "sees": sees}
+            rows.append({**names, "best": False, "beside": True, **figures(found)})
     return rows
 
 
 def differences(subject: Subject) -> list[dict[str, Any]]:
-    """The page's model minus each other one, over the same shoppers: ``label``, and by setting the figures.
+    """The page's model minus each other one, shopper by shopper: ``label``, and by setting the figures.
 
-    A figure is ``mean stderr ci95 users`` of the differences between the two AUCs of each shopper.
+    A figure is ``difference stderr ci95 users``, see `questions.comparing`.
     """
-    cold = subject.data.train_counts[subject.asked.targets] < COLD_BELOW
-    rows = []
-    for n, other in enumerate(subject.judged):
-        if n == subject.best:
-            continue
-        plain, strata = (
-            subject.first.counts.auc(stratified=way)[0] - other.counts.auc(stratified=way)[0]
-            for way in (False, True)
-        )
-        rows.append(
-            {"label": other.label, "all": _paired(plain), "cold": _paired(plain[cold])}
-            | {"stratified": _paired(strata)}
-        )
-    return rows
-
-
-def _paired(values: np.ndarray) -> dict[str, Any]:
-    values = values[np.isfinite(values)]
-    n = len(values)
-    mean = float(values.mean()) if n else None
-    error = float(values.std(ddof=1) / np.sqrt(n)) if n > 1 else None
-    interval = None
-    if mean is not None and error is not None:
-        interval = [mean - 1.96 * error, mean + 1.96 * error]
-    return {"mean": mean, "stderr": error, "ci95": interval, "users": n}
+    first = subject.first.label
+    return [
+        {
+            "label": one.label,
+            **{name: subject.comparison.difference(first, one.label, name) for name in SETTINGS},
+        }
+        for one in subject.judged
+        if one is not subject.first
+    ]
 
 
 def warmth(subject: Subject) -> dict[str, Any]:
@@ -112,43 +88,25 @@ def warmth(subject: Subject) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``bins`` (``label users``) and ``lines`` (``label kind points``), a point being ``auc ci95``
-        of a bin; inverse popularity is the last line. Bins with too few held-out products join the next.
+        ``bins`` (``label users``) and ``lines`` (``label kind points``), a point being ``auc ci95`` of a bin;
+        inverse popularity is the last line.
     """
-    bought = subject.data.train_counts[subject.asked.targets]
-    spans = _spans(bought)
-    inside = [(bought >= low) & (bought < end) for low, end in spans]
-    counted = [
-        (one.label, "best" if n == subject.best else "model", one.counts.auc())
-        for n, one in enumerate(subject.judged)
-    ]
-    counted.append(("Inverse popularity", "beside", subject.baselines["inverse_popularity"].auc("half")))
+    settings = [name for name in subject.comparison["settings"] if name.startswith(BINS)]
+    found = subject.comparison["models"]
+    shown = [row for row in found if not row["baseline"]]
+    shown += [row for row in found if row["baseline"] and row["model"] == "inverse_popularity"]
     lines = []
-    for label, kind, parts in counted:
-        found = [summary(*(part[chosen] for part in parts)) for chosen in inside]
-        points = [{key: one[key] for key in ("auc", "ci95")} for one in found]
+    for n, row in enumerate(shown):
+        label = UNLEARNED[row["model"]][0] if row["baseline"] else row["model"]
+        kind = "best" if n == subject.best else "beside" if row["baseline"] else "model"
+        points = [{key: row[name][key] for key in ("auc", "ci95")} for name in settings]
         lines.append({"label": label, "kind": kind, "points": points})
+    masks = subject.comparison.per_user.settings
     bins = [
-        {"label": str(low) if end == low + 1 else f"{low}–{end - 1}", "users": int(chosen.sum())}
-        for (low, end), chosen in zip(spans, inside)
+        {"label": name.removeprefix(BINS).replace("-", "–"), "users": int(masks[name].sum())}
+        for name in settings
     ]
     return {"bins": bins, "lines": lines}
-
-
-def _spans(bought: np.ndarray) -> list[tuple[int, int]]:
-    """First number of training purchases of each bin, and the first after it."""
-    most = int(bought.max())
-    starts = [edge for edge in WARMTH if edge <= most]
-    found: list[tuple[int, int]] = []
-    low = 0
-    for end in [*starts[1:], most + 1]:
-        if ((bought >= low) & (bought < end)).sum() >= FEWEST:
-            found.append((low, end))
-            low = end
-    if low <= most:  # too few are left for a bin of their own
-        low = found.pop()[0] if found else low
-        found.append((low, most + 1))
-    return found
 
 
 def curves(subject: Subject) -> list[dict[str, Any]]:
@@ -172,11 +130,11 @@ def _curve(label: str, model: Model) -> dict[str, Any]:
     }
 
 
-def classes(data: Dataset, targets: np.ndarray) -> list[dict[str, Any]]:
+def classes(subject: Subject) -> list[dict[str, Any]]:
     """How many products, and how many held-out ones, have no, few or many training purchases."""
-    own = item_classes(data.train_counts)
+    own = item_classes(subject.data.train_counts)
     items = np.bincount(own, minlength=len(CLASSES))
-    tests = np.bincount(own[targets], minlength=len(CLASSES))
+    tests = np.bincount(own[subject.comparison.per_user.items], minlength=len(CLASSES))
     return [
         {
             "what": what,

@@ -15,7 +15,7 @@ from ivbpr_numba.questions.planted import agreement
 from ivbpr_numba.report.cards import cards
 from ivbpr_numba.report.change import changed
 from ivbpr_numba.report.explained import explained
-from ivbpr_numba.report.item_pictures import pictures
+from ivbpr_numba.report.item_pictures import open_pictures
 from ivbpr_numba.report.photos import photos
 from ivbpr_numba.report.standing import figures
 from ivbpr_numba.report.subject import subject_of
@@ -103,7 +103,8 @@ def tell(outcome: Outcome) -> dict[str, Any]:
     in_time = outcome.models.get("i-tvbpr")
     seen = photos(outcome.world, outcome.data, outcome.attributes, outcome.network)
     shopper = explained(outcome.world.truth, outcome.models["i-vbpr"], outcome.attributes)
-    story = tell_models(subject, pictures=lambda items: pictures(items, outcome.images))
+    pictures = open_pictures(outcome.images)
+    story = tell_models(subject, pictures=pictures.many)
     rows = [
         {**row, "sees": SEES.get(row["name"], row["sees"]), "of_the_way": _way(row, truth)}
         for row in story["models"]
@@ -148,7 +149,7 @@ def tell(outcome: Outcome) -> dict[str, Any]:
             "points": np.column_stack([found.planted, found.learned])[found.of_pair < 250].tolist(),
         },
         "change": change,
-        "cards": story["cards"] | cards(outcome.data, None, pictures(items, outcome.images), items),
+        "cards": story["cards"] | cards(outcome.data, None, pictures.many(items), items),
         "fits": story["fits"] | {"digests": dict(outcome.digests), "versions": _versions(outcome.world.seed)},
     }
 

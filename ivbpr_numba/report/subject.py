@@ -4,32 +4,28 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from ivbpr_numba.errors import DataError, UsageError
+from ivbpr_numba.models import load
 from ivbpr_numba.parameters import TemporalParameters, VisualParameters
-from ivbpr_numba.questions.auc import auc, cosine_scorer, popularity_scorer
-from ivbpr_numba.ranking import Counts, Questions, Scorer, count, item_classes, questions
+from ivbpr_numba.questions.comparing import compare
 
 if TYPE_CHECKING:
     from ivbpr_numba.datasets.dataset import Dataset
     from ivbpr_numba.features.features import Features
     from ivbpr_numba.models.base import Model
+    from ivbpr_numba.questions.results import Comparison
 
 __all__ = ["Judged", "Subject", "subject_of"]
-
-SPLIT = "test"
 
 
 @dataclass(frozen=True)
 class Judged:
-    """One model and how well it ranks.
+    """One model.
 
     Attributes
     ----------
@@ -40,23 +36,12 @@ class Judged:
     model : Model
     features : Features or None
         Those of its fit.
-    report : dict
-        See `questions.auc.auc`.
-    counts : Counts
-        Its ranking of every held-out item.
     """
 
     label: str
     file: str
     model: Model
     features: Features | None
-    report: dict[str, Any]
-    counts: Counts
-
-    @cached_property
-    def each(self) -> np.ndarray:
-        """AUC of every question, (n,), NaN without a candidate."""
-        return self.counts.auc()[0]
 
     @property
     def in_time(self) -> bool:
@@ -80,46 +65,29 @@ class Subject:
     best : int
         Number of the one that the page speaks of.
     data : Dataset
-        Of the fit; with ``source`` where it is known how the data were prepared.
-    asked : Questions
+        Of the fits; with ``source`` where it is known how the data were prepared.
+    comparison : Comparison
+        Of all of them, by label, and of what needs no learning.
     """
 
     judged: tuple[Judged, ...]
     best: int
     data: Dataset
-    asked: Questions
+    comparison: Comparison
 
     @property
     def first(self) -> Judged:
         """The model that the page speaks of."""
         return self.judged[self.best]
 
-    @cached_property
-    def baselines(self) -> dict[str, Counts]:
-        """What needs no learning: ``inverse_popularity``, ``pop`` where no model is it, ``cosine``."""
-        classes = item_classes(self.data.train_counts)
-        scorers: dict[str, Scorer] = {"inverse_popularity": popularity_scorer(self.data, inverse=True)}
-        if all(one.model.name != "pop" for one in self.judged):
-            scorers["pop"] = popularity_scorer(self.data)
-        features = self.features_of_cosine
-        if features is not None:
-            scorers["cosine"] = cosine_scorer(self.data, features)
-        return {name: count(scorer, self.asked, classes) for name, scorer in scorers.items()}
-
-    @property
-    def features_of_cosine(self) -> Features | None:
-        """The page's model's, else the first that any model has."""
-        every = [self.first, *self.judged]
-        return next((one.features for one in every if one.features is not None), None)
-
 
 def subject_of(
     models: Sequence[Model | str | os.PathLike[str]],
     data: Dataset | None = None,
-    features: Iterable[Features] = (),
+    features: Sequence[Features] = (),
     best: int = 0,
 ) -> Subject:
-    """Judge models by the same questions.
+    """Judge models by the same questions, beside what needs no learning.
 
     Parameters
     ----------
@@ -127,7 +95,7 @@ def subject_of(
         Fitted ones, or files of such.
     data : Dataset, optional
         The dataset of the fits, which knows how it was prepared; a model file does not.
-    features : iterable of Features
+    features : sequence of Features
         Where they aren't at the places that the models remember; each model takes its own.
     best : int
         Number of the one that the page speaks of.
@@ -137,30 +105,33 @@ def subject_of(
     UsageError
         No model; features that aren't found.
     DataError
-        Models of different splits; features that belong to none of them.
+        Models of different splits; features that belong to none of them; nothing to judge by.
     """
-    from ivbpr_numba.models import load
-
     if isinstance(models, str | os.PathLike) or not isinstance(models, Sequence):
         raise UsageError("A report is about a list of models, not about one.", "Put it in brackets: [model].")
     if not models:
         raise UsageError("There is no model to report on.", "Name at least one.")
     files = [Path(one).name if isinstance(one, str | os.PathLike) else "" for one in models]
     fitted = [load(one) if isinstance(one, str | os.PathLike) else one for one in models]
-    known = data if data is not None else fitted[0].views.fitted.data
-    for n, one in enumerate(fitted):
-        _refuse_another_split(one, files[n], known, files[0] if data is None else "the dataset")
-    given = list(features)
-    _refuse_strangers(fitted, given)
-    asked, classes = questions(known, SPLIT), item_classes(known.train_counts)
-    if not len(asked.users):
+    _refuse_strangers(fitted, features)
+    labels = _labels(fitted, files)
+    judged = tuple(
+        Judged(label, file, one, _features_of(one, features))
+        for label, file, one in zip(labels, files, fitted)
+    )
+    # What is unlearned and already a model is not there twice.
+    baselines = ["inverse_popularity", *(["pop"] if all(one.name != "pop" for one in fitted) else [])]
+    found = [one.features for one in (judged[best], *judged) if one.features is not None]
+    comparison = compare(
+        {one.label: one.model for one in judged},
+        data,
+        features=found,
+        baselines=[*baselines, *(["cosine"] if found else [])],
+    )
+    if not comparison["models"][0]["all"]["users"]:
         raise DataError("No shopper has a held-out purchase to judge by.", "Prepare data with a test part.")
-    judged = []
-    for one, file, label in zip(fitted, files, _labels(fitted, files)):
-        own = _features_of(one, given)
-        report = auc(one, features=own)
-        judged.append(Judged(label, file, one, own, report, count(one.scorer(own), asked, classes)))
-    return Subject(tuple(judged), best, known, asked)
+    known = data if data is not None else fitted[0].views.fitted.data
+    return Subject(judged, best, known, comparison)
 
 
 def _labels(models: Sequence[Model], files: Sequence[str]) -> list[str]:
@@ -177,17 +148,6 @@ def _labels(models: Sequence[Model], files: Sequence[str]) -> list[str]:
     return labels
 
 
-def _refuse_another_split(model: Model, file: str, data: Dataset, other: str) -> None:
-    own, wanted = model.views.fitted.data.objects(), data.objects()
-    for path in own:
-        if path.startswith(("/ids/", "/split/")) and not np.array_equal(own[path], wanted[path]):
-            raise DataError(
-                f"{file or model.name} and {other or 'the first model'} are not of one split: "
-                f"{path.lstrip('/')} differs, so their figures can't stand side by side.",
-                "Report on models that were fitted to the same dataset.",
-            )
-
-
 def _refuse_strangers(models: Sequence[Model], features: Sequence[Features]) -> None:
     wanted = {one.features_.sha256 for one in models if one.features_ is not None}
     for one in features:
@@ -195,7 +155,7 @@ def _refuse_strangers(models: Sequence[Model], features: Sequence[Features]) -> 
             raise DataError(
                 f"The features {one.path or '(in memory)'} ({one.payload_sha256[:12]}…) are those of none of "
                 "the models.",
-                "Name the features that a model was fitted to.",
+                "Name those of the fits, or leave them out: models know where theirs are.",
             )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ivbpr_numba.questions.overlaps import overlapping
 from ivbpr_numba.questions.trends import measure
 from ivbpr_numba.report import standing
 from ivbpr_numba.report.cards import cards
@@ -71,7 +72,7 @@ def tell_models(
         "best": rows[subject.best],
         "baselines": standing.baselines(subject),
         "differences": standing.differences(subject),
-        "classes": standing.classes(subject.data, subject.asked.targets),
+        "classes": standing.classes(subject),
         "truth": None,
         "timeless": None,
         "curves": standing.curves(subject),
@@ -119,13 +120,20 @@ def _reasons(subject: Subject) -> dict[str, Any]:
 
 
 def _trends(subject: Subject) -> dict[str, Any] | None:
-    """The drawing of ``ivbpr trends`` for the attributes that change most; None where none may be chosen."""
-    found = measure(subject.first.model, top=TRENDS, bootstrap=0)
+    """The drawing of ``ivbpr trends`` for the attributes that change most, for screens and for phones.
+
+    None where no attribute may be chosen, or there is one epoch only.
+    """
+    first = subject.first
+    assert first.features is not None
+    overlaps = overlapping(first.features, subject.data.items)
+    found = measure(first.model, top=TRENDS, fits=0, overlaps=overlaps)
     if not found.features or len(found.events) < 2:
         return None
-    svg = trend_figure(found).svg()
-    return {
-        "features": found.features,
-        "epochs": len(found.events),
-        "svg": svg.replace(' xmlns="http://www.w3.org/2000/svg"', "", 1),  # part of a page
+    drawn = {
+        name: trend_figure(found, source=first.file, narrow=narrow).svg()
+        for name, narrow in (("wide", False), ("narrow", True))
     }
+    # Parts of a page need no namespace of their own.
+    parts = {name: svg.replace(' xmlns="http://www.w3.org/2000/svg"', "", 1) for name, svg in drawn.items()}
+    return {"features": found.features, "epochs": len(found.events), **parts}

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ivbpr_numba.errors import UsageError
-from ivbpr_numba.report.item_pictures import pictures
+from ivbpr_numba.report.item_pictures import open_pictures
 from ivbpr_numba.report.page import write_page
 from ivbpr_numba.report.subject import subject_of
 from ivbpr_numba.report.telling import tell_models
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from ivbpr_numba.datasets.dataset import Dataset
     from ivbpr_numba.features.features import Features
     from ivbpr_numba.models.base import Model
+    from ivbpr_numba.report.item_pictures import ItemPictures
 
 __all__ = ["MOST_MODELS", "MOST_USERS", "write_report"]
 
@@ -47,7 +47,8 @@ def write_report(
     features : iterable of Features
         Where they aren't at the places that the models remember.
     images : path, optional
-        Photos of the products, ``ITEM.jpg`` or so; without one a product is a card with its attributes.
+        Photos of the products, ``ITEM.jpg`` or so, in a folder, zip or tar; a product without one is a card
+        with its attributes.
     users : sequence of str
         Shoppers to explain beside those that are chosen; at most 20.
     title : str, optional
@@ -56,7 +57,8 @@ def write_report(
     Returns
     -------
     dict
-        ``out models sections users photos bytes``; of `models` the labels, of `users` those explained.
+        ``out models sections users photos products bytes notes``: the labels of the models, those explained
+        of the users, how many of the products shown have a photo, and what is odd about photos.
 
     Raises
     ------
@@ -71,9 +73,9 @@ def write_report(
         raise UsageError(f"{len(models)} models are too many for one page.", f"Name at most {MOST_MODELS}.")
     if len(users) > MOST_USERS:
         raise UsageError(f"{len(users)} users are too many for one page.", f"Name at most {MOST_USERS}.")
-    subject = subject_of(models, data, features)
-    look = None if images is None else (lambda items: pictures(items, Path(images)))
-    story = tell_models(subject, users, title, look)
+    subject = subject_of(models, data, list(features))
+    photos = None if images is None else open_pictures(images)
+    story = tell_models(subject, users, title, None if photos is None else photos.many)
     write_page(story, out)
     explained = [story["why"], *story["shoppers"]]
     return {
@@ -83,5 +85,17 @@ def write_report(
         "users": [{"user": one["user"], "why": one["why"]} for one in explained],
         "photos": sum("jpeg" in (card or {}) for card in story["cards"].values()),
         "products": len(story["cards"]),
+        "notes": [] if photos is None else _notes(photos),
         "bytes": os.path.getsize(out),
     }
+
+
+def _notes(photos: ItemPictures) -> list[str]:
+    notes = list(photos.notes)
+    if photos.broken:
+        item = min(photos.broken)
+        notes.append(
+            f"{len(photos.broken):,} photos in {photos.path} can't be used, the first is that of '{item}': "
+            f"{photos.broken[item]}."
+        )
+    return notes

@@ -10,6 +10,7 @@ import atexit
 import contextlib
 import errno
 import fcntl
+import itertools
 import os
 import re
 import stat
@@ -18,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ivbpr_numba.errors import EnvironmentProblem, IvbprError, UsageError
+from ivbpr_numba.store.kinds import refuse_unlike
 
 __all__ = [
     "Lock",
@@ -292,6 +294,8 @@ def _sync_folder(folder: Path) -> None:
 def write_bytes(path: PathLike, data: bytes | Iterable[bytes], keep_lock: Lock | None = None) -> None:
     """Write a file atomically: it holds all of `data` or stays what it was.
 
+    A file of another kind, by its content, is not replaced; see `kinds.refuse_unlike`.
+
     Parameters
     ----------
     path : path
@@ -304,13 +308,17 @@ def write_bytes(path: PathLike, data: bytes | Iterable[bytes], keep_lock: Lock |
     Raises
     ------
     UsageError
-        The folder does not exist, the target is no regular file, or another process writes it.
+        The folder does not exist, the target is no regular file or one of another kind, or another process
+        writes it.
     EnvironmentProblem
         No space or no permission.
     """
+    pieces = iter((data,) if isinstance(data, bytes) else data)
+    first = next(pieces, b"")
     with replacing(path, keep_lock) as temporary:
+        refuse_unlike(path, first)
         written = 0
-        for piece in (data,) if isinstance(data, bytes) else data:
+        for piece in itertools.chain((first,), pieces):
             temporary.write(piece, written)
             temporary.check(piece, written)
             written += len(piece)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from ivbpr_numba.errors import DataError, parameter
+from ivbpr_numba.errors import DataError, IvbprError, parameter
 from ivbpr_numba.store.atomic import Lock, PathLike, replacing
 from ivbpr_numba.store.digest import Digested, Entry, digest_objects
 from ivbpr_numba.store.hdf5 import image_of, opened, read_attributes, read_entries
+from ivbpr_numba.store.kinds import refuse_name, refuse_other
 from ivbpr_numba.store.tree import FORMAT_VERSION, Tree, Value, as_bytes, as_canonical, as_text, entries_of
 from ivbpr_numba.store.writers import unreadable
 from ivbpr_numba.wording import first_of
@@ -19,6 +21,7 @@ from ivbpr_numba.wording import first_of
 __all__ = [
     "Sealed",
     "check_format",
+    "check_target",
     "compare_digests",
     "read_sealed",
     "read_tree",
@@ -111,10 +114,12 @@ def write_tree(path: PathLike, tree: Tree, *, payload: Payload, keep_lock: Lock 
     Raises
     ------
     UsageError
-        The folder does not exist, the target is not a regular file, or another process writes it.
+        The folder does not exist, the target is not a regular file or one of another kind (see
+        `check_target`), or another process writes it.
     EnvironmentProblem
         No space or no permission; the old file is intact.
     """
+    check_target(path, tree.format)
     objects, attrs = seal(tree, payload)
     image = image_of(objects, attrs)
     with replacing(path, keep_lock) as temporary:
@@ -124,6 +129,33 @@ def write_tree(path: PathLike, tree: Tree, *, payload: Payload, keep_lock: Lock 
         with opened(temporary.path) as file:
             check_format(read_attributes(file, path), path, tree.format)
     return str(attrs["payload_sha256"])
+
+
+def check_target(path: PathLike, format: str) -> None:
+    """Refuse a target that a file of `format` must not replace, or that is named as something else.
+
+    Raises
+    ------
+    UsageError
+        There is a file of another format, of another program, or a damaged one; it stays.
+    """
+    refuse_name(path, _noun(format))
+    target = Path(path)
+    if not target.is_file() or target.stat().st_size == 0:
+        return
+    try:
+        with opened(path) as file:
+            found = str(read_attributes(file, path).get("format", ""))
+    except IvbprError:
+        found = ""
+    if found != format:
+        ours = found.startswith("ivbpr-")
+        old = f"an ivbpr {_noun(found)}" if ours else "what is no file of ivbpr, or a damaged one"
+        raise refuse_other(path, old)
+
+
+def _noun(format: str) -> str:
+    return format.removeprefix("ivbpr-")
 
 
 @dataclass

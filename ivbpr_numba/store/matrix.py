@@ -19,7 +19,7 @@ import numpy as np
 from ivbpr_numba.errors import DataError
 from ivbpr_numba.store.atomic import Lock, PathLike, Temporary, replacing
 from ivbpr_numba.store.digest import Digested, Entry
-from ivbpr_numba.store.files import Attributes, Sealed, check_format, compare_digests, seal
+from ivbpr_numba.store.files import Attributes, Sealed, check_format, check_target, compare_digests, seal
 from ivbpr_numba.store.hdf5 import (
     LIBVER,
     SparseFile,
@@ -171,6 +171,7 @@ def writing_matrix(
     UsageError, EnvironmentProblem
         As for `files.write_tree`. A full disk shows before the first row is asked for.
     """
+    check_target(path, tree.format)
     placeholder = np.full(block_count(shape, dtype), b"0" * 64, dtype="S64")
     _, offset = _layout(*_sealed(tree, payload, shape, dtype, placeholder), shape, dtype)
     with replacing(path, keep_lock) as temporary:

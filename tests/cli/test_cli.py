@@ -338,7 +338,7 @@ class TestFeatureFiles:
             row["path"]: row for row in json.loads(ivbpr("inspect", file, "--format", "json").out)["objects"]
         }
         assert objects["/matrix"]["shape"] == [3, 2]
-        assert "/ids/items" in ivbpr("inspect", file).out
+        assert "/ids/items" in ivbpr("inspect", file, "--full").out
         assert ivbpr("verify", file).code == 0
         image = bytearray(file.read_bytes())
         at = image.rindex(np.array([2.0], dtype="<f2").tobytes())

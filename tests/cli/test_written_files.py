@@ -230,7 +230,7 @@ def test_an_old_log_outlives_a_fit_that_is_refused(ivbpr: Run, shop: Path, fault
     few = DATA.items.texts()[3:]
     Features.from_arrays(few, ONE_HOT[3:], NAMES, kind="attributes").write("few.h5")
     Features.from_arrays(DATA.items, ONE_HOT).write("dense.h5")
-    (shop / "run.jsonl").write_text('{"an": "older run"}\n')
+    (shop / "run.jsonl").write_text('{"config": "of an older run"}\n')
     command = ["fit", "d.h5", "--model", "i-vbpr", "-o", "new.h5", "--log", "run.jsonl", "--features"]
     if fault == "unfinished":
         (shop / "new.partial.h5").write_text("a state")

@@ -202,11 +202,11 @@ def test_ids_that_do_not_meet(
 def test_ids_of_something_else(purchases: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=f"have '{ITEMS[0]}', f.h5 has 'elsewhere'") as caught:
         prepare(purchases, features=feature_file(tmp_path / "f.h5", ["elsewhere"]))
-    assert "blanks" in caught.value.hint and "--min-interactions" not in str(caught.value)
+    assert "blanks" in caught.value.hint and "min_interactions=" not in str(caught.value)
     few = feature_file(tmp_path / "few.h5", ITEMS[:2])
     with pytest.raises(DataError, match=r"'features few\.h5' dropped") as caught:
         prepare(purchases, features=few)
-    assert "--min-interactions" not in str(caught.value)
+    assert "min_interactions=" not in str(caught.value)
     some = prepare(purchases, features=feature_file(tmp_path / "some.h5", ITEMS[:38]))
     why = step_of(some, "features")["why"]
     assert why == f"2 items without a row in some.h5, which has 38 ('{ITEMS[38]}', '{ITEMS[39]}')"

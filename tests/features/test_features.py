@@ -545,7 +545,7 @@ def test_columns_that_a_type_would_lose_are_refused(
         DataError, match=f"x.npy': {dtype} keeps next to nothing of {lost} of 3 col"
     ) as caught:
         import_features(**arguments, dtype=dtype, out=tmp_path / "f.h5")
-    assert "--divide-by" in caught.value.hint
+    assert "divide_by=" in caught.value.hint
     assert not (tmp_path / "f.h5").exists()
 
 
@@ -974,7 +974,7 @@ def test_one_value_is_no_list(tmp_path: Path, cell: Any, kind: str, said: str) -
         said = said.replace("row 2", "row 1")
     with pytest.raises(DataError, match=said) as caught:
         build_feature_table(path, id_column="id", columns=["t"], out=tmp_path / "a.h5")
-    assert ("--tags" in caught.value.hint) == ("a list" in said)
+    assert ("tags=" in caught.value.hint) == ("a list" in said)
 
 
 def test_brackets_of_a_value_stay(tmp_path: Path) -> None:

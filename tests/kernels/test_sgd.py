@@ -473,7 +473,7 @@ def test_automatic_blocks_follow_features_and_users(rate, hot):
     assert learner.block == expected
     assert bool(done.warning) == too_high
     if done.warning:
-        assert f"{rate:g}" in done.warning and "--learning-rate" in done.warning
+        assert f"{rate:g}" in done.warning and "lower it" in done.warning
     theta = float(np.mean((arrays(learner)["user_visual"] ** 2).sum(1)))
     learner.iterate(2)
     assert learner.block == naive.block_size(rate, naive.feature_spread(f), theta)[0]

@@ -354,7 +354,7 @@ def test_several_models_at_once(ivbpr: Run, files: Path) -> None:
     assert [row["file"] for row in rows][::9] == [str(path) for path in paths] and len(rows) == 27
     assert [row["scorer"] for row in rows][::3][:3] == ["pop", "pop (baseline)", "inverse_popularity"]
     shown = ivbpr(*line)
-    assert all(shown.out.count(str(path)) == 9 + 6 for path in paths)
+    assert all(shown.out.count(f"\n{path.name}") == 9 + 6 for path in paths)
     assert f"{paths[0]}: " in shown.err and "ties" in shown.err
 
 

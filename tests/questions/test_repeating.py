@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from small_models import ATTRIBUTES, DATA, DENSE, FEATURES, fitted, made
 
-from ivbpr_numba import DataError, Dataset, UsageError, auc, load
+from ivbpr_numba import DataError, Dataset, UsageError, auc, compare, load
 from ivbpr_numba.datasets.resplit import split_again
 from ivbpr_numba.errors import Interrupted
 from ivbpr_numba.questions.repeating import cost, repeat
@@ -131,6 +131,46 @@ def test_a_split_that_is_not_drawn_stays(tmp_path: Path) -> None:
     again = made("bpr-mf", seed=1).fit(data)
     assert found["runs"][1]["payload_sha256"] == again.payload_sha256_
     assert found["runs"][1]["all"] == auc(again)["all"]
+
+
+def test_models_compared_again_by_hand(ivbpr: Run, tmp_path: Path) -> None:
+    """Every run is `compare` of models fitted by hand to that split with that seed; the means are theirs."""
+    DATA.write(tmp_path / "d.h5")
+    paths = {name: tmp_path / f"{name}.h5" for name in ("bpr-mf", "i-vbpr", "pop")}
+    for name, path in paths.items():
+        fitted(name, **({} if name == "pop" else {"seed": 3})).save(path)
+    features = {"i-vbpr": ATTRIBUTES}
+    by_hand = []
+    for k in range(2):
+        data = split_again(DATA, 5 + k)
+        models = {n: made(n, **({} if n == "pop" else {"seed": 3 + k})) for n in paths}
+        by_hand.append(compare([m.fit(data, features.get(n)) for n, m in models.items()], cold_below=8))
+    ATTRIBUTES.write(tmp_path / "f.h5")
+    line = ("compare", *paths.values(), "--data", tmp_path / "d.h5", "--features", tmp_path / "f.h5")
+    line = (*line, "--repeat", "2", "--cold-below", "8")
+    done = ivbpr(*line, "--format", "json")
+    assert done.code == 0 and "bpr-mf, i-vbpr, pop 2 times" in done.err
+    document = json.loads(done.out)
+    assert document["differences"] == json.loads(json.dumps(by_hand[0]["differences"]))
+    found = document["repeat"]
+    assert [run["split_seed"] for run in found["runs"]] == [5, 6]
+    for run, one in zip(found["runs"], by_hand, strict=True):
+        assert run["differences"] == one["differences"]
+    assert len(found["mean"]) == 9
+    for row in found["mean"]:
+        own = [one.difference(row["a"], row["b"], row["setting"]) for one in by_hand]
+        a, b = (one["difference"] for one in own)
+        assert row["difference"] == pytest.approx((a + b) / 2, abs=1e-15)
+        assert row["stderr_runs"] == pytest.approx(abs(a - b) / 2, abs=1e-15)
+        assert row["stderr"] == pytest.approx(sum(one["stderr"] for one in own) / 2, abs=1e-15)
+    shown = ivbpr(*line).out.split("2 runs")[1]
+    assert f"{found['mean'][0]['difference']:+.4f}" in shown
+    lines = list(csv.DictReader(ivbpr(*line, "--format", "csv").out.splitlines()))
+    assert [float(r["difference"]) for r in lines if r["run"] == "mean"] == [
+        row["difference"] for row in found["mean"]
+    ]
+    assert ivbpr(*line[:4], "--repeat", "2").code == 2
+    assert ivbpr(*line[:6], "--repeat", "0").code == 2
 
 
 def test_observers_and_cost() -> None:

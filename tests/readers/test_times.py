@@ -115,7 +115,7 @@ def test_dates_that_tell_nothing_or_disagree(put: Callable) -> None:
         path = put(table(times))
         with pytest.raises(DataError, match=words) as caught:
             prepare(path)
-        assert "--time-format" in caught.value.hint
+        assert "time_format=" in caught.value.hint
         by_day = prepare(path, time_format="%d/%m/%Y")
         assert all_times(by_day)[0] == START + 86_400 and "%d/%m/%Y" in by_day.source["report"][0]["why"]
         assert all_times(prepare(path, time_format="%m/%d/%Y"))[-1] > START + 300 * 86_400
@@ -132,7 +132,7 @@ def test_a_form_of_times(put: Callable) -> None:
     path = put(table(written("%d.%m.%y %H h")))
     with pytest.raises(DataError, match="holds no times, but") as caught:
         prepare(path)
-    assert "--time-format" in caught.value.hint
+    assert "time_format=" in caught.value.hint
     assert all_times(prepare(path, time_format="%d.%m.%y %H h")) == DAYS
     with pytest.raises(DataError, match=r"no times of the form '%d\.%m\.%Y', but 01\.01\.20"):
         prepare(path, time_format="%d.%m.%Y")

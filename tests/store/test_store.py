@@ -276,6 +276,7 @@ def test_missing_other_and_newer_files(tmp_path: Path) -> None:
         file["x"] = 1
     with pytest.raises(DataError, match="no ivbpr format"):
         read_tree(path, "ivbpr-model")
+    path.unlink()
     write_tree(path, sample(), payload=PAYLOAD)
     with pytest.raises(DataError, match="ivbpr-model file; this needs an ivbpr-dataset"):
         read_tree(path, "ivbpr-dataset")
@@ -490,7 +491,7 @@ def test_a_disk_that_really_is_full(tmp_path: Path) -> None:
             target = sys.argv[1]
             for write in (
                 lambda: write_tree(target, Tree("ivbpr-model", {"/x": np.zeros(200_000)}), payload=["/x"]),
-                lambda: Features.from_arrays(range(2000), np.zeros((2000, 100))).write(target),
+                lambda: Features.from_arrays(range(2000), np.zeros((2000, 100))).write(target.replace("m.h5", "f.h5")),
             ):
                 try:
                     write()
@@ -520,26 +521,26 @@ def test_places_that_cannot_be_written(tmp_path: Path) -> None:
 
 def test_links_and_permissions_of_the_target_stay(tmp_path: Path) -> None:
     real, link = tmp_path / "real.csv", tmp_path / "link.csv"
-    real.write_bytes(b"old")
+    real.write_bytes(b"text\nold")
     real.chmod(0o640)
     link.symlink_to(real)
-    write_bytes(link, [b"new ", b"content"])
+    write_bytes(link, [b"text\nnew ", b"content"])
     assert link.is_symlink()
-    assert real.read_bytes() == b"new content"
+    assert real.read_bytes() == b"text\nnew content"
     assert stat.S_IMODE(real.stat().st_mode) == 0o640
 
 
 def test_an_exception_while_content_is_made_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
-    path.write_bytes(b"old")
+    path.write_bytes(b"text\nold")
 
     def content():
-        yield b"half"
+        yield b"text\nhalf"
         raise FileNotFoundError(errno.ENOENT, "the input, not the output")
 
     with pytest.raises(FileNotFoundError):
         write_bytes(path, content())
-    assert path.read_bytes() == b"old"
+    assert path.read_bytes() == b"text\nold"
     assert [p.name for p in tmp_path.iterdir()] == ["x.csv"]
 
 
@@ -643,7 +644,7 @@ def test_an_interruption_between_any_two_steps_leaves_no_litter(
                 return at
             sys.settrace(at)
             try:
-                atomic.write_bytes(target, b"new")
+                atomic.write_bytes(target, b"x\\nnew")
             except (KeyboardInterrupt, UsageError):
                 pass
             sys.settrace(None)
@@ -651,7 +652,7 @@ def test_an_interruption_between_any_two_steps_leaves_no_litter(
         last = 0
         while True:
             last += step
-            target.write_bytes(b"old")
+            target.write_bytes(b"x\\nold")
             child = os.fork()
             if not child:
                 left = attempt(last)
@@ -662,9 +663,9 @@ def test_an_interruption_between_any_two_steps_leaves_no_litter(
             assert names == (["x", "x.lock"] if held else ["x"]), (last, names)
             if held:
                 assert (folder / "x.lock").stat().st_ino == inode
-                assert target.read_bytes() == b"old"
+                assert target.read_bytes() == b"x\\nold"
             else:
-                assert target.read_bytes() in ((b"new",) if complete else (b"old", b"new")), last
+                assert target.read_bytes() in ((b"x\\nnew",) if complete else (b"x\\nold", b"x\\nnew")), last
             if complete:
                 break
         print(last)

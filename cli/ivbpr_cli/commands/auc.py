@@ -11,9 +11,7 @@ from ivbpr_cli.paths import input_file, output_file, spare_features
 from ivbpr_numba.errors import CheckFailed, UsageError
 
 if TYPE_CHECKING:
-    from ivbpr_numba.datasets.dataset import Dataset
-    from ivbpr_numba.models.base import Model
-    from ivbpr_numba.questions.results import AucReport, Repeats
+    from ivbpr_numba.questions.results import AucReport
 
 __all__ = ["auc"]
 
@@ -25,7 +23,10 @@ def auc(
     models: Annotated[list[Path] | None, argument("Files written by 'ivbpr fit'.")] = None,
     scores: Annotated[Path | None, option("Instead of a model: scores of any program, .npy or .csv.")] = None,
     data: Annotated[Path | None, option("The dataset: for scores; or the models', to be compared.")] = None,
-    features: Annotated[Path | None, option("Feature file, if it is not where the model says.")] = None,
+    features: Annotated[
+        list[Path] | None,
+        option("Feature file, if it is not where its model says; repeatable, each model takes its own."),
+    ] = None,
     setting: Annotated[Texts, option("all or cold; repeatable; both where not given.")] = None,
     split: Annotated[str, option("test or valid.")] = "test",
     cold_below: Annotated[int, option("Items with fewer training pairs are cold.")] = 5,
@@ -59,22 +60,24 @@ def auc(
         raise UsageError(f"--repeat {repeat} is below 1.", "Give a positive number.")
     if len(set(files)) < len(files):
         raise UsageError("A model is named twice.", "Name each once.")
-    named = (*((file, "model") for file in files), (scores, "scores"), (data, "dataset"))
-    for path, what in (*named, (features, "feature file")):
+    named = [*((file, "model") for file in files), (scores, "scores"), (data, "dataset")]
+    named += [(path, "feature file") for path in features or ()]
+    for path, what in named:
         if path is not None:
             input_file(path, what)
     if per_user is not None:
-        output_file(per_user, *(path for path, _ in named), features, flag="--per-user")
+        output_file(per_user, *(path for path, _ in named), flag="--per-user")
 
-    from ivbpr_cli.commands.judged import auc_tables, repeat_tables
+    from ivbpr_cli.commands.judged import auc_tables, repeat_tables, say_cost, short_names
     from ivbpr_numba.datasets.dataset import Dataset
     from ivbpr_numba.documents import models as documents
     from ivbpr_numba.features.features import Features
     from ivbpr_numba.models import load
     from ivbpr_numba.questions import auc as evaluation
+    from ivbpr_numba.questions import repeating
+    from ivbpr_numba.questions.own_features import own_features
 
     options: dict[str, Any] = {
-        "features": Features.read(features) if features is not None else None,
         "settings": tuple(setting) if setting else ("all", "cold"),
         "split": split,
         "cold_below": cold_below,
@@ -83,16 +86,23 @@ def auc(
         "baselines": tuple(baseline or ()),
     }
     dataset = Dataset.read(data) if data is not None else None
+    given = [Features.read(path) for path in features or ()]
+    fitted = [load(file) for file in files]
+    own = own_features(fitted, given, spare=not any(model.uses_features for model in fitted))
     reports, repeats = {}, {}
-    for file in files:
-        fitted = load(file)
+    for file, model, its in zip(files, fitted, own):
         if per_user is not None:
-            spare_features(per_user, fitted, "--per-user")
-        reports[str(file)] = evaluation.auc(fitted, dataset, **options, per_user=per_user)
+            spare_features(per_user, model, "--per-user")
+        options["features"] = its if model.uses_features else next(iter(given), None)
+        reports[str(file)] = evaluation.auc(model, dataset, **options, per_user=per_user)
         if repeat is not None:
-            repeats[str(file)] = _repeat(screen, fitted, repeat, dataset, options)
+            say_cost(screen, [model], repeat)
+            with screen.progress(model.name) as observer:
+                again = repeating.repeat(model, repeat, dataset, observers=[observer], **options)
+            repeats[str(file)] = again
     if scores is not None:
         assert dataset is not None
+        options["features"] = next(iter(given), None)
         reports[str(scores)] = evaluation.auc_of_scores(scores, dataset, **options, per_user=per_user)
     several = len(reports) > 1
     for name, report in reports.items():
@@ -101,25 +111,12 @@ def auc(
     each = {name: documents.auc(report, repeats.get(name)) for name, report in reports.items()}
     document = documents.auc_of_several(each) if several else next(iter(each.values()))
     tables = auc_tables(reports, f"{split} items, ties {ties}")
-    for name, found in repeats.items():
-        tables += repeat_tables(found, name, baseline or ())
+    for name, short in short_names(list(repeats)).items():
+        tables += repeat_tables(repeats[name], short, baseline or ())
     screen.show(Answer.of(document, tables))
     if fail_under is not None:
         only_cold = bool(setting) and set(setting or ()) == {"cold"}
         _check(reports, "cold" if only_cold else "all", fail_under)
-
-
-def _repeat(
-    screen: Screen, fitted: Model, runs: int, data: Dataset | None, options: dict[str, Any]
-) -> Repeats:
-    """Fit again and again, after saying what it costs."""
-    from ivbpr_numba.questions import repeating
-
-    seconds = repeating.cost(fitted, runs)["seconds"]
-    takes = f"about {seconds:,.0f} s" if seconds >= 1 else "less than a second"
-    screen.note(f"Fitting {fitted.name} {runs} times: {takes} of computing, by its own record.")
-    with screen.progress(fitted.name) as observer:
-        return repeating.repeat(fitted, runs, data, observers=[observer], **options)
 
 
 def _check(reports: dict[str, AucReport], setting: str, least: float) -> None:

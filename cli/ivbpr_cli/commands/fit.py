@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from ivbpr_cli.commands.options import argument, option, out
 from ivbpr_cli.output import Answer, Screen, facts
-from ivbpr_cli.paths import input_file, output_file
+from ivbpr_cli.paths import input_file, output_file, plot_file
+from ivbpr_numba.errors import UsageError
+
+if TYPE_CHECKING:
+    from ivbpr_numba.models.base import Model
 
 __all__ = ["fit"]
 
@@ -64,9 +68,15 @@ def fit(
     threads: Annotated[Whole, option("All of the machine where not given.", RUN)] = None,
     device: Annotated[Text, option("cpu, cuda or auto; cpu where not given.", RUN)] = None,
     log: Annotated[Path | None, option("Training log, one JSON object a line.", RUN)] = None,
+    plot: Annotated[
+        Path | None,
+        option("Draw its learning curve: .svg, or .png with the extra 'plot'.", RUN, metavar="FILE"),
+    ] = None,
     checkpoint_every: Annotated[Whole, option("Iterations from one checkpoint to the next.", RUN)] = None,
     resume: Annotated[bool, option("Go on from OUT.partial.h5.", RUN)] = False,
-    overwrite: Annotated[bool, option("Throw OUT.partial.h5 away and start anew.", RUN)] = False,
+    overwrite: Annotated[
+        bool, option("Replace another finished model, throw OUT.partial.h5 away.", RUN)
+    ] = False,
 ) -> None:
     """Train a model; the parameters of the best validation AUC are kept."""
     given = locals()
@@ -75,8 +85,15 @@ def fit(
     if features is not None:
         input_file(features, "feature file")
     from ivbpr_numba.models.checkpoint import partial_path
+    from ivbpr_numba.store.atomic import companions
 
     output_file(out, dataset, features, states=[partial_path(out)], log=log)
+    if plot is not None:
+        if model in UNLEARNED:
+            raise UsageError(
+                f"{model} learns nothing step by step: it has no learning curve.", "Drop --plot."
+            )
+        plot_file(plot, dataset, features, *companions(out, partial_path(out)), log)
 
     from ivbpr_numba.datasets.dataset import Dataset
     from ivbpr_numba.documents import models as documents
@@ -92,6 +109,7 @@ def fit(
         elif event["event"] == "warning":
             screen.warn(event["message"])
 
+    screen.compiling_takes = COMPILING.get(model, 12.0)
     with screen.progress(model) as observer:
         learner.fit(
             Dataset.read(dataset),
@@ -103,9 +121,33 @@ def fit(
             checkpoint_every=checkpoint_every,
             log=log,
         )
+    if plot is not None:
+        _draw(screen, learner, plot)
     document = documents.fit(model, out, end)
     screen.show(Answer.of(document, [facts(document.content)]))
 
+
+def _draw(screen: Screen, learner: Model, plot: Path) -> None:
+    from ivbpr_numba.report.learning_figure import learning_figure
+    from ivbpr_numba.store.atomic import write_bytes
+
+    config = learner.config_
+    drawing = learning_figure(learner.history_, learner.name, config["iterations"], config["patience"])
+    if drawing is None:
+        screen.warn(f"{plot} was not drawn: no user has a validation item, so nothing was evaluated.")
+        return
+    write_bytes(plot, drawing.encoded(plot.suffix))
+    screen.note(f"The learning curve is in {plot}.")
+
+
+UNLEARNED = ("rand", "pop")
+
+# About how many seconds each kind of model waits for its kernels where none is compiled, on a core of 2024.
+COMPILING = {
+    **dict.fromkeys(("rand", "pop"), 5.0),
+    **dict.fromkeys(("vbpr", "i-vbpr"), 25.0),
+    **dict.fromkeys(("tvbpr", "i-tvbpr"), 30.0),
+}
 
 # What goes to the model; the rest concerns this run only.
 OPTIONS = (

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from ivbpr_cli.commands.options import argument, option, out
 from ivbpr_cli.output import Answer, Screen, Table
-from ivbpr_cli.paths import input_file, input_folder, output_file
+from ivbpr_cli.paths import input_file, input_images, output_file
 
 __all__ = ["report"]
 
@@ -24,7 +24,7 @@ def report(
     ],
     out: Annotated[Path, out("The page to write, for example report.html.")],
     images: Annotated[
-        Path | None, option("Photos of the products, ITEM.jpg or so, in a folder.", metavar="DIR")
+        Path | None, option("Folder, zip or tar of photos of the products, ITEM.jpg or so.")
     ] = None,
     data: Annotated[
         Path | None, option("The dataset of the fits: the page then says what prepare dropped.")
@@ -48,7 +48,7 @@ def report(
     for path, what in given:
         input_file(path, what)
     if images is not None:
-        input_folder(images, "folder of images")
+        input_images(images)
     output_file(out, *(path for path, _ in given))
 
     from ivbpr_numba.datasets.dataset import Dataset
@@ -65,6 +65,8 @@ def report(
         users=user or (),
         title=title,
     )
+    for text in found["notes"]:
+        screen.note(text)
     facts: dict[str, Any] = {
         "page": found["out"],
         "models": ", ".join(found["models"]),
