@@ -91,7 +91,7 @@ def reasons_of(
 
 @dataclass(frozen=True)
 class Present:
-    """The attributes that some items have, ascending within an item: few of one-hot columns, all probabilities.
+    """The attributes that some items have, ascending within an item: few of one-hot columns.
 
     Attributes
     ----------
