@@ -58,6 +58,7 @@ def evaluate(
         raise UsageError("--narrow is for the plot.", "Name its file with --plot.")
     if plot is not None:
         plot_file(plot, network, labels, features, items, images)
+    from ivbpr_numba.documents import networks as documents
     from ivbpr_numba.features.features import Features
     from ivbpr_numba.judging.evaluating import evaluate as judge
     from ivbpr_numba.network.file import Network
@@ -85,19 +86,10 @@ def evaluate(
     found = judged.assessment()
     if plot is not None:
         _draw(screen, network, found, judged.facts, plot, narrow)
-    document = {
-        "network": str(network),
-        **{key: judged.facts[key] for key in ("split", "items", "images")},
-        **{key: value for key, value in judged.facts.items() if key not in ("split", "items", "images")},
-        "mean_accuracy": found["mean_accuracy"],
-        "mean_ap": found["mean_ap"],
-        "mean_ap_of_values": found["mean_ap_of_values"],
-        "groups": found["groups"],
-        "plot": str(plot) if plot else None,
-    }
+    document = documents.evaluate(network, judged.facts, found, plot)
     title = f"{network.name}: {_counted(judged.facts['items'], 'labelled item')}, {split}"
     tables = [Table(_summary(found), title), *unused_photos(judged.facts["bad"], judged.facts["others"])]
-    screen.show(Answer("network-evaluate", document, _rows(found), tables, _notes(found, judged.facts)))
+    screen.show(Answer.of(document, tables, _notes(found, judged.facts)))
 
 
 def _draw(
@@ -117,11 +109,10 @@ def _draw(
     screen.note(f"The figure is in {plot}.")
 
 
-SHARES = ("accuracy", "majority", "mean_ap", "calibration_error", "log_loss")
-
-
 def _summary(found: dict[str, Any]) -> list[dict[str, Any]]:
     """A row a group, and their means below."""
+    from ivbpr_numba.documents.networks import SHARES
+
     rows = [
         {"group": name, "images": group["images"], **{key: group[key] for key in SHARES}}
         for name, group in found["groups"].items()
@@ -129,20 +120,6 @@ def _summary(found: dict[str, Any]) -> list[dict[str, Any]]:
     if len(rows) > 1:
         means = {"accuracy": found["mean_accuracy"], "mean_ap": found["mean_ap"]}
         rows.append({"group": "mean", "images": found["images"], **dict.fromkeys(SHARES), **means})
-    return rows
-
-
-def _rows(found: dict[str, Any]) -> list[dict[str, Any]]:
-    """Flat: each group, its average precision being the mean one, and then each of its values."""
-    rows = []
-    for name, group in found["groups"].items():
-        empty = dict.fromkeys(("positives", "predicted", "precision", "recall"))
-        own = {key: group[key] for key in SHARES if key != "mean_ap"}
-        row = {"group": name, "value": None, "images": group["images"], **empty}
-        rows.append(row | {"average_precision": group["mean_ap"], **own})
-        for value in group["values"]:
-            rows.append({"group": name, "value": value["value"], "images": group["images"], **value})
-            rows[-1] |= dict.fromkeys(own)
     return rows
 
 

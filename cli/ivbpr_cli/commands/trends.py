@@ -233,7 +233,7 @@ def _notes(found: Trends, told: Seasons) -> list[str]:
     )
     said += f" {found.spread}"
     if found.spread.fits and len(found.events) <= WIDEST:
-        said += " Spread: half of the widest band. *: the band leaves out 0."
+        said += " Spread: half of the widest band of a row. *: the band of that epoch leaves out 0."
     if found.spread.fits:
         said += f" They took {found.spread.seconds:.1f} s, {found.spread.iterations:,} iterations."
     if told.told:
