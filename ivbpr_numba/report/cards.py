@@ -66,7 +66,7 @@ def cards(
 
 
 def _drawn(features: Features, data: Dataset, item: str) -> dict[str, Any]:
-    """The first attributes of an item as words, below the first colour that any of them names, if one does."""
+    """The first attributes of an item as words, and the first colour that any of them names, if one does."""
     place = features.items.find(data.items.values[[data.items.row(item)]])
     values = features.values(place)[0]
     names = []
