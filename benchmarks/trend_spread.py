@@ -145,7 +145,8 @@ def halving(
         one, other = values["change"]
         if way == "halves":  # 1.41 were the law of a mean
             apart = changes(draws)[0::2] - changes(draws)[1::2]
-            row["halves: difference of halves over A - B"] = rms(apart[:, :, common]) / rms((one - other)[:, common])
+            of_samples = rms((one - other)[:, common])
+            row["halves: difference of halves over A - B"] = rms(apart[:, :, common]) / of_samples
         certain, alike = np.abs(one) > width, np.sign(one) == np.sign(other)
         row[f"{way}: certain of the top"] = certain[:, top].mean()
         row[f"{way}: signs B shares"] = alike[:, top].mean()
