@@ -8,8 +8,8 @@ does, and by nothing that they have in common. The split is repeated with other 
 
 Customers drawn with replacement would give as many as the model has. But a third of them are missing and the
 others stand there several times, and what regularised fits say of such samples varies too little: their
-bands hold the value of independent customers in 82 to 85 of 100 cases (benchmarks/TRENDS.md). Refits that go on
-from the model instead of from a random start vary less still: 58 to 63 of 100.
+bands hold the value of independent customers in 82 to 85 of 100 cases (benchmarks/TRENDS.md). Refits that go
+on from the model instead of from a random start vary less still: 58 to 63 of 100.
 """
 
 from __future__ import annotations
