@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ivbpr_cli.tables import Table, facts, lay_out, percent, screen_width
 from ivbpr_numba.documents.document import Document, Row
 from ivbpr_numba.events import Observer
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, ConsoleOptions, RenderResult
 
 __all__ = [
     "Answer",
@@ -233,9 +233,20 @@ def _write_markdown(text: str) -> None:
     if not sys.stdout.isatty():
         sys.stdout.write(text)
         return
-    from rich.markdown import Markdown
+    from rich.markdown import CodeBlock, Markdown
+    from rich.text import Text
 
-    _console(sys.stdout).print(Markdown(text, hyperlinks=False), soft_wrap=False)
+    class Whole(CodeBlock):
+        """Lines of code stay whole, so that a command can be copied."""
+
+        def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+            lines = [f"  {line}".rstrip() for line in str(self.text).splitlines()]
+            yield Text("\n".join(lines), "markdown.code", no_wrap=True, overflow="ignore")
+
+    class Guide(Markdown):
+        elements: ClassVar = {**Markdown.elements, "fence": Whole, "code_block": Whole}
+
+    _console(sys.stdout).print(Guide(text, hyperlinks=False), soft_wrap=False, crop=False)
 
 
 def _print_table(console: Console, table: Table, width: int | None, complete: str) -> None:

@@ -15,7 +15,7 @@ __all__ = ["reference"]
 HEAD = """\
 # Commands: every option, default and environment name
 
-Every command with its options, their defaults and environment names, and what each preset sets.
+Every option with its default, and what each preset sets.
 
 This page is made from the program itself. A command with `--help` behind it shows the same on a screen.
 
