@@ -111,7 +111,7 @@ def trends(
     told = seasons(found)
     if plot is not None:
         _draw(screen, fitted, found, plot, images, features, z_score, model.name, narrow)
-    document = documents.trends(found, users, plot, told)
+    document = documents.trends(found, users, plot)
     screen.show(Answer.of(document, _tables(found, told), _notes(found, told)))
 
 
