@@ -2,13 +2,13 @@
 
     python benchmarks/trend_spread.py DATA --data-set hm --halvings 20
 
-Many times over the customers are split at random into halves A and B that share nobody. I-TVBPR is fitted to A,
-bands come from refits of A alone, and B is fitted on its own, with another seed and the epochs of A: how often
-does the value of B lie in the band? Beside the refits of the library (on halves of A) stand refits on customers
-of A drawn with replacement, from a random start and going on from A for 40 iterations.
+Many times over the customers are split at random into halves A and B that share nobody. I-TVBPR is fitted to
+A, bands come from refits of A alone, and B is fitted on its own, with another seed and the epochs of A: how
+often does the value of B lie in the band? Beside the refits of the library (on halves of A) stand refits on
+customers of A drawn with replacement, from a random start and going on from A for 40 iterations.
 
-DATA is laid out as CONTRIBUTING.md says; the data set ``drift`` is a generated world and needs none. There the
-planted change of each feature is looked for in the bands, too. Halvings can be shared among processes:
+DATA is laid out as CONTRIBUTING.md says; the data set ``drift`` is a generated world and needs none. There
+the planted change of each feature is looked for in the bands, too. Halvings can be shared among processes:
 ``--first 10 --halvings 10 --out rows.jsonl``, then ``--read *.jsonl`` makes the table of all.
 """
 

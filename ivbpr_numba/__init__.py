@@ -14,6 +14,7 @@ from ivbpr_numba.errors import (
     EnvironmentProblem,
     Interrupted,
     IvbprError,
+    NotFittedError,
     UsageError,
 )
 
@@ -61,6 +62,7 @@ __all__ = [
     "Interrupted",
     "IvbprError",
     "Model",
+    "NotFittedError",
     "Popularity",
     "Random",
     "UsageError",

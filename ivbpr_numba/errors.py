@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from typing import Any, NamedTuple
@@ -22,8 +23,10 @@ __all__ = [
     "Interrupted",
     "IvbprError",
     "Mention",
+    "NotFittedError",
     "UsageError",
     "did_you_mean",
+    "not_fitted",
     "parameter",
     "shown",
 ]
@@ -141,6 +144,28 @@ class UsageError(IvbprError, ValueError):
     """Unknown option, model or value; a missing input or output folder; options that contradict."""
 
     exit_code = 2
+
+
+class NotFittedError(UsageError, AttributeError):
+    """A model was asked before it was fitted.
+
+    Where scikit-learn is loaded, what is raised is one of its ``NotFittedError`` too; see `not_fitted`.
+    """
+
+
+def not_fitted(model: object) -> NotFittedError:
+    """The error about a model that is asked before its fit, for ``except`` clauses of both libraries."""
+    return _not_fitted(type(model).__name__)
+
+
+def _not_fitted(name: str) -> NotFittedError:
+    kind = NotFittedError
+    theirs = getattr(sys.modules.get("sklearn.exceptions"), "NotFittedError", None)
+    if theirs is not None:  # nobody can catch it who has not imported it
+        kind = type(
+            "NotFittedError", (NotFittedError, theirs), {"__reduce__": lambda _: (_not_fitted, (name,))}
+        )
+    return kind(f"This {name} is not fitted.", "Call fit first, or load a model file.")
 
 
 class DataError(IvbprError, ValueError):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, overload
 
 import numpy as np
 
@@ -72,8 +73,11 @@ def _encoded(value: object, position: int) -> bytes:
         raise DataError(f"The id at position {position} is no valid text.", "Give ids as text.") from None
 
 
-class Ids:
-    """A sorted set of ids and the way between ids and row numbers.
+class Ids(Sequence[str]):
+    """A sorted set of ids and the way between ids and row numbers; to the outside a sequence of texts.
+
+    ``ids[:3]`` and ``ids[rows]`` are lists, ``"17" in ids`` and ``list(ids)`` do what they say, and NumPy and
+    pandas take it as it is.
 
     Parameters
     ----------
@@ -102,12 +106,52 @@ class Ids:
     def __len__(self) -> int:
         return len(self.values)
 
-    def __getitem__(self, row: int) -> str:
+    @overload
+    def __getitem__(self, row: int) -> str: ...
+
+    @overload
+    def __getitem__(self, row: slice | Sequence[int] | np.ndarray) -> list[str]: ...
+
+    def __getitem__(self, row: int | slice | Sequence[int] | np.ndarray) -> str | list[str]:
+        if isinstance(row, slice | list) or (isinstance(row, np.ndarray) and row.ndim):
+            return [value.decode() for value in self.values[row].tolist()]
         return self.values[row].decode()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.texts())
+
+    def __contains__(self, identifier: object) -> bool:
+        try:
+            return int(self.find([identifier])[0]) >= 0
+        except DataError:  # what can't be an id is none
+            return False
+
+    def __eq__(self, other: object) -> bool:
+        """The same ids in the same order, whatever they are ids of; a list of texts may be compared too."""
+        if isinstance(other, list):
+            return self.texts() == other
+        if not isinstance(other, Ids):
+            return NotImplemented
+        return len(self) == len(other) and bool(np.all(self.values == other.values))
+
+    def __hash__(self) -> int:
+        return hash((len(self), self.values.tobytes()))
+
+    def __repr__(self) -> str:
+        begin = ", ".join(repr(text if len(text) <= 40 else f"{text[:40]}…") for text in self[:3])
+        return f"Ids({len(self):,} {self.what}s: {begin}{', …' if len(self) > 3 else ''})"
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """The texts, as NumPy and pandas ask for them."""
+        return np.array(self.texts(), dtype=object if dtype is None else dtype)
 
     def texts(self) -> list[str]:
         """All ids as text, by row."""
         return [v.decode() for v in self.values.tolist()]
+
+    def tolist(self) -> list[str]:
+        """All ids as text, by row: `texts` by the name that NumPy and pandas have for it."""
+        return self.texts()
 
     def find(self, ids: np.ndarray | Iterable[object]) -> np.ndarray:
         """Row numbers (int64) of `ids`, −1 where unknown."""
@@ -120,6 +164,8 @@ class Ids:
 
     def row(self, identifier: object) -> int:
         """Row number of one id.
+
+        ``index`` of a list, with an error that helps.
 
         Raises
         ------

@@ -26,8 +26,8 @@ or after the name of any command:
 
 """
 
-SETTINGS = """\
- **Settings from elsewhere.** A flag is stronger than an environment variable, and that is stronger than the
+SETTINGS = """
+**Settings from elsewhere.** A flag is stronger than an environment variable, and that is stronger than the
 file of `--config`. Each option has two environment names: one of its command, written beside it below, and
 a shorter one for all commands, without the command's name: `IVBPR_FIT_SEED` is stronger than `IVBPR_SEED`.
 A configuration is TOML, with a table a command:
@@ -53,7 +53,8 @@ being saved where the command can go on; 1 a bug. An error is one paragraph: wha
 to mend it.
 
 `ivbpr --install-completion` teaches your shell to complete commands and options; `ivbpr --version` tells
-the version."""
+the version.
+"""
 
 PRESETS_HEAD = """
 ## Presets
@@ -62,14 +63,15 @@ What `ivbpr fit` uses for an option that is not given. `default` learns well on 
 `paper` repeats the settings of the paper; `mymedialite` those of that program's two models of matrix
 factorization. Two values with a stroke between them: the first for labels of a catalogue, the second for
 probabilities of a network. `off` switches a thing off; – means that the model has no such option. `rand`
-has only a seed, `pop` nothing at all."""
+has only a seed, `pop` nothing at all.
+"""
 
 _WORDS = {int: "N", float: "X", Path: "FILE"}
 
 
 def reference(root: Any) -> str:
     """The guide as Markdown, from the command tree that `app.build` makes."""
-    shared = [p for p in root.params if getattr(p, "rich_help_panel", None) == PANEL]
+    shared = [p for p in root.params if p.rich_help_panel == PANEL]
     parts = [HEAD, *map(_item, shared), SETTINGS]
     parts += [_command(name, command) for name, command in _leaves(root)]
     parts.append(PRESETS_HEAD)
@@ -87,14 +89,14 @@ def _leaves(command: Any, name: str = "ivbpr") -> Iterator[tuple[str, Any]]:
 
 def _command(name: str, command: Any) -> str:
     """The chapter of one command: what it does, then its options by panel."""
-    own = [p for p in command.params if getattr(p, "rich_help_panel", None) != PANEL and p.name != "help"]
+    own = [p for p in command.params if not (p.hidden or p.name == "help" or p.rich_help_panel == PANEL)]
     arguments = [p for p in own if p.param_type_name == "argument"]
     usage = " ".join([name, *(_value(p) for p in arguments), "[OPTIONS]"])
     text = "\n\n".join(" ".join(one.split()) for one in (command.help or "").split("\n\n"))
     parts = [f"\n## {name}\n\n{text}\n\nUsage: `{usage}`\n"]
     panels: dict[str, list[Any]] = {}
     for parameter in own:
-        panels.setdefault(getattr(parameter, "rich_help_panel", None) or "", []).append(parameter)
+        panels.setdefault(parameter.rich_help_panel or "", []).append(parameter)
     for panel, parameters in panels.items():
         parts.append(f"\n*{panel}*\n\n" if panel else "\n")
         parts += map(_item, parameters)

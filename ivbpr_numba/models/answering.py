@@ -14,6 +14,8 @@ from ivbpr_numba.errors import UsageError
 from ivbpr_numba.ranking import RowScorer, Scorer, scores, scores_of_pairs
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from ivbpr_numba.features.features import Features
 
 __all__ = ["Answering", "Vectors"]
@@ -30,6 +32,16 @@ class Vectors(NamedTuple):
 
     ids: list[str]
     vectors: np.ndarray
+
+    def __repr__(self) -> str:
+        rows, columns = self.vectors.shape
+        return f"Vectors({rows:,} ids × {columns:,} columns, {self.vectors.dtype})"
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row for each id."""
+        import pandas as pd
+
+        return pd.DataFrame(self.vectors, index=pd.Index(self.ids, name="id"))
 
 
 class Answering:

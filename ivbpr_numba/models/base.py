@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ivbpr_numba.answers.views import Views
-from ivbpr_numba.errors import UsageError
+from ivbpr_numba.errors import UsageError, not_fitted
 from ivbpr_numba.events import Observer
 from ivbpr_numba.fitted.files import FORMAT, identity, refuse_finished, write_fitted
 from ivbpr_numba.fitted.fitted import Fitted, learning_options
@@ -85,6 +85,15 @@ class Model(Answering):
     def _repr_html_(self) -> str:
         return facts_as_html(type(self).__name__, at_a_glance(self))
 
+    def __sklearn_is_fitted__(self) -> bool:
+        return "fitted_" in self.__dict__
+
+    def __sklearn_tags__(self) -> Any:
+        """What scikit-learn's helpers ask of an estimator; called by nobody else."""
+        from sklearn.utils import Tags, TargetTags
+
+        return Tags(estimator_type=None, target_tags=TargetTags(required=False))
+
     # --- what the fit found ---
 
     def __getattr__(self, name: str) -> Any:
@@ -97,6 +106,9 @@ class Model(Answering):
             arrays = fitted.parameters.arrays()
             if part in arrays:
                 return arrays[part]
+        # Also for `views`, whose own error is an AttributeError and leads here.
+        if fitted is None and (name == "views" or name in _learned_names(type(self))):
+            raise not_fitted(self)
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     def __dir__(self) -> list[str]:
@@ -238,7 +250,7 @@ class Model(Answering):
     def views(self) -> Views:
         """The fitted model at its moments, for `answers`."""
         if "fitted_" not in self.__dict__:
-            raise UsageError(f"This {type(self).__name__} is not fitted.", "Call fit or load a model file.")
+            raise not_fitted(self)
         return self._views
 
     # --- file ---
@@ -270,6 +282,12 @@ class Model(Answering):
 
 
 _PARTS = tuple(part.name for part in dataclasses.fields(Fitted) if part.name != "name")
+
+
+def _learned_names(estimator: type[Model]) -> set[str]:
+    """Attributes that a fitted model of the class may have."""
+    arrays = {field.name for one in estimator.specifications for field in dataclasses.fields(one.parameters)}
+    return {"fitted_", *(f"{name}_" for name in {*_PARTS, *arrays})}
 
 
 def _refuse_strangers(data: object, features: object) -> None:

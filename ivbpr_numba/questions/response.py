@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ivbpr_numba.errors import UsageError
+from ivbpr_numba.errors import UsageError, not_fitted
 from ivbpr_numba.models.epochs import epoch_of
 from ivbpr_numba.parameters import TemporalParameters
 
@@ -28,7 +28,7 @@ def in_time(model: Model) -> tuple[TemporalParameters, FeatureRecord]:
     """
     parameters = getattr(model, "parameters_", None)
     if parameters is None:
-        raise UsageError(f"This {type(model).__name__} is not fitted.", "Call fit or load a model file.")
+        raise not_fitted(model)
     if not isinstance(parameters, TemporalParameters) or model.features_ is None:
         raise UsageError(
             f"{model.name} knows no time, so it has no trends.", "Fit tvbpr or i-tvbpr, and ask that model."

@@ -74,6 +74,8 @@ class Trends:
         was not told.
     spread : Spread
         What the bands are made of.
+    draws : (n, N, k) float64
+        The responses of the refits.
     """
 
     model: str
@@ -92,6 +94,7 @@ class Trends:
     change_high: np.ndarray
     also: list[list[str]] | None = None
     spread: Spread = field(default_factory=Spread)
+    draws: np.ndarray = field(default_factory=lambda: np.empty((0, 0, 0)))
 
     @property
     def certain(self) -> np.ndarray:
@@ -285,6 +288,7 @@ def measure(
         change + half_change,
         None if overlaps is None else [[record.names[other] for other in overlaps[k]] for k in columns],
         spread,
+        draws,
     )
 
 

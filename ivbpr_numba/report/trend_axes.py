@@ -86,12 +86,14 @@ def axes(
     low, high = float(known.min(initial=0.0)), float(known.max(initial=0.0))
     if low == high:
         low, high = -1.0, 1.0
+    room = 0.04 * (high - low)
+    low, high = low - room, high + room
     ticks = round_ticks(low, high, about)
-    up = Scale(min(ticks[0], low), max(ticks[-1], high), bottom, top)
+    digits = max(0, -int(np.floor(np.log10(ticks[1] - ticks[0]) + 1e-9)))
+    up = Scale(low, high, bottom, top)
     for begin, stop, colour in season_bands(found.edges):
         parts.append(_box(across(begin), across(stop), top, bottom, colour, 1.0))
-    digits = max(0, -int(np.floor(np.log10(ticks[1] - ticks[0]) + 1e-9)))
-    for tick in ticks:
+    for tick in (tick for tick in ticks if low <= tick <= high):
         y = up(tick)
         parts.append(Line([(left, y), (right, y)], MUTED if tick == 0 else RULE, 1))
         parts.append(Words(left - 6, y + 4, signed(tick, digits), MUTED, 11, "end"))

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import copy
 import inspect
+import pickle
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+import sklearn.exceptions
 from sklearn.base import clone
 from sklearn.utils import estimator_checks
+from sklearn.utils.validation import check_is_fitted
 from small_models import DATA, FEATURES, fitted, made
 
 import ivbpr_numba
 from ivbpr_numba import BPRMF, MMMF, TVBPR, VBPR, Popularity, Random, UsageError
+from ivbpr_numba.errors import not_fitted
 from ivbpr_numba.models.base import Model
 from ivbpr_numba.models.specifications import MODELS
 
@@ -178,3 +184,53 @@ def test_a_model_in_a_notebook() -> None:
 def test_what_a_model_was_given_is_escaped() -> None:
     shown = BPRMF(init="<script>alert('&')</script>")._repr_html_()
     assert "<script>" not in shown and "&lt;script&gt;" in shown and "&amp;" in shown
+
+
+# --- before the fit ------------------------------------------------------------------------------------------
+
+QUESTIONS: dict[str, Callable[[Any], object]] = {
+    "recommend": lambda model: model.recommend("u001"),
+    "explain": lambda model: model.explain("u001", "i001"),
+    "scores": lambda model: model.scores(["u001"]),
+    "user_vectors": lambda model: model.user_vectors(),
+    "save": lambda model: model.save("x.h5"),
+    "views": lambda model: model.views,
+    "item_bias_": lambda model: model.item_bias_,
+    "metrics_": lambda model: model.metrics_,
+    "auc": lambda model: ivbpr_numba.auc(model),
+    "trends": lambda model: ivbpr_numba.trends(model),
+}
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_what_is_not_fitted_says_so_in_both_libraries(question: str) -> None:
+    for expected in (
+        ivbpr_numba.NotFittedError,
+        sklearn.exceptions.NotFittedError,
+        UsageError,
+        AttributeError,
+    ):
+        with pytest.raises(expected, match=r"This TVBPR is not fitted\. Call fit"):
+            QUESTIONS[question](ivbpr_numba.TVBPR())
+
+
+def test_scikit_learn_knows_what_is_fitted() -> None:
+    model = made("bpr-mf")
+    with pytest.raises(sklearn.exceptions.NotFittedError):
+        check_is_fitted(model)
+    assert not hasattr(model, "item_bias_") and not hasattr(model, "views")
+    check_is_fitted(model.fit(DATA))
+    with pytest.raises(AttributeError, match="no attribute 'item_bias'"):
+        model.item_bias  # noqa: B018
+    problem = pickle.loads(pickle.dumps(not_fitted(model)))
+    assert isinstance(problem, sklearn.exceptions.NotFittedError) and problem.exit_code == 2
+
+
+def test_without_scikit_learn_the_error_is_our_own() -> None:
+    code = (
+        "import sys, ivbpr_numba\n"
+        "try: ivbpr_numba.BPRMF().recommend('a')\n"
+        "except ivbpr_numba.NotFittedError as e: print(type(e).__mro__[1].__name__, 'sklearn' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["UsageError", "False"]

@@ -19,8 +19,10 @@ from ivbpr_numba import DataError, Dataset, UsageError, auc, write_report
 from ivbpr_numba.answers.explaining import sensitivities
 from ivbpr_numba.models.base import Model
 from ivbpr_numba.report import charts, page, render, tell_models
+from ivbpr_numba.report.cards import COLOURS
 from ivbpr_numba.report.numbers import figure3, signed
 from ivbpr_numba.report.shoppers import chosen, history
+from ivbpr_numba.report.standing import UNLEARNED
 from ivbpr_numba.report.subject import subject_of
 
 NAMES = ("rand", "pop", "mm-mf", "bpr-mf", "vbpr", "i-vbpr", "tvbpr", "i-tvbpr")
@@ -106,6 +108,18 @@ def test_the_tables_hold_what_auc_says(models: dict[str, Model]) -> None:
     means = [auc(model)["all"]["auc"] for model in several]
     shown = [row.all("td")[0].words()[:6] for row in differences.all("tr")[1:]]
     assert shown == [signed(means[0] - other, 3) for other in means[1:]]
+
+
+def test_the_best_of_what_needs_no_learning_is_named(models: dict[str, Model]) -> None:
+    """Also where popularity is one of the models and so no baseline."""
+    for several in ([models["i-vbpr"]], [models["i-vbpr"], models["pop"]]):
+        story = story_of(*several)
+        unlearned = [row for row in (*story["models"], *story["baselines"]) if row["name"] in UNLEARNED]
+        assert {row["name"] for row in unlearned} == set(UNLEARNED)
+        most = max(unlearned, key=lambda row: row["all"]["auc"])
+        said = tree(render(story)).all("p", "lede")[0].words()
+        assert f"{most['label'].lower()}, the best of what needs no learning" in said.lower()
+        assert f"{100 * most['all']['auc']:.1f}" in said
 
 
 def test_warmth_is_the_mean_over_the_held_out_products_of_a_bin(models: dict[str, Model]) -> None:
@@ -216,6 +230,7 @@ def test_products_have_their_photo_or_a_drawn_card(models: dict[str, Model], tmp
             name for name, has in zip(ATTRIBUTES.names, ATTRIBUTES.matrix[row]) if has and "hue" in name
         )
         assert hue.removeprefix("hue=") in card.words()
+        assert card.all("i")[0].attributes["style"] == f"background: {COLOURS[hue.removeprefix('hue=')]}"
     plain = write_report([models["bpr-mf"]], tmp_path / "p.html")
     page = tree((tmp_path / "p.html").read_text())
     assert plain["photos"] == 0 and not page.all("img") and not page.all("span", "swatch")

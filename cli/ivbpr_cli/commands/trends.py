@@ -111,7 +111,7 @@ def trends(
     told = seasons(found)
     if plot is not None:
         _draw(screen, fitted, found, plot, images, features, z_score, model.name, narrow)
-    document = documents.trends(found, users, plot, told)
+    document = documents.trends(found, users, plot)
     screen.show(Answer.of(document, _tables(found, told), _notes(found, told)))
 
 
@@ -235,13 +235,14 @@ def _notes(found: Trends, told: Seasons) -> list[str]:
     )
     said += f" {found.spread}"
     if found.spread.fits and len(found.events) <= WIDEST:
-        said += " Spread: half of the widest band. *: the band leaves out 0."
+        said += " Spread: half of the widest band of a row. *: the band of that epoch leaves out 0."
     if found.spread.fits:
         said += f" They took {found.spread.seconds:.1f} s, {found.spread.iterations:,} iterations."
     if told.told:
         seasonal = (
             "Trend and season: a straight line and a yearly wave fitted together, with standard errors. "
-            "A feature shows what noise would do in fewer than 5 of 100 cases; of two, one twice as large. "
+            "A feature shows what noise would do in fewer than 5 of 100 cases and what is beyond the band of "
+            "refits; of two, one twice as large. "
             "Year on year: the last twelve months minus the twelve before."
         )
     else:
