@@ -195,7 +195,9 @@ def _tables(found: Trends, told: Seasons) -> list[Table]:
     tables = [Table(epochs, "Epochs; events are training and validation pairs")]
     if n_epochs <= WIDEST:
         title = f"Response minus its mean over the epochs, {found.model}, {found.speakers}"
-        tables.append(Table(changes, title))
+        # The first and the last epoch, and the spread, stay longest.
+        inner = [*range(1, n_epochs - 1, 2), *range(2, n_epochs - 1, 2)]
+        tables.append(Table(changes, title, drop=("group", *(f"epoch {n}" for n in inner))))
     if told.told:
         title = f"Trend and season, {found.model}, {found.speakers}"
         tables.append(Table([_season(row) for row in told.rows()], title))
