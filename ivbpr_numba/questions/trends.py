@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ivbpr_numba import expected
 from ivbpr_numba.errors import UsageError, did_you_mean, not_fitted, parameter
 from ivbpr_numba.features.layout import Columns
 from ivbpr_numba.models.epochs import epoch_of
@@ -253,6 +254,7 @@ def measure(
 
 
 def _in_time(model: Model) -> tuple[TemporalParameters, FeatureRecord]:
+    expected.model(model, "trends")
     parameters = getattr(model, "parameters_", None)
     if parameters is None:
         raise not_fitted(model)
