@@ -57,7 +57,7 @@ def area(high: np.ndarray, low: np.ndarray) -> float:
 
 def judged(world: World, data: Dataset, features: Features, epochs: int, seed: int) -> dict[str, Any]:
     model = TVBPR(epochs=epochs, seed=seed).fit(data, features)
-    found = measure(model, bootstrap=0)
+    found = measure(model, fits=0)
     told, learned = told_anyway(found.edges, found.events, found.response)
     styles = PlantedTaste(world.truth, features, data.items).styles()
     planted = decompose(world.truth.epoch_edges, world.truth.volume, styles)

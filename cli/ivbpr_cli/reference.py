@@ -17,21 +17,20 @@ HEAD = """\
 
 Every command with its options, their defaults and environment names, and what each preset sets.
 
-This page is made from the program itself. `ivbpr COMMAND --help` shows the same for one command.
+This page is made from the program itself. A command with `--help` behind it shows the same on a screen.
 
 ## What all commands share
 
-Data goes to stdout, messages and progress to stderr, so a command can be piped. These options stand before or after
-the name of any command:
+Data goes to stdout, messages and progress to stderr, so a command can be piped. These options stand before
+or after the name of any command:
 
 """
 
-SETTINGS = """\
-
-**Settings from elsewhere.** A flag is stronger than an environment variable, and that is stronger than the file of
-`--config`. Each option has two environment names: one of its command, written beside it below, and a shorter one
-for all commands, without the command's name: `IVBPR_FIT_SEED` is stronger than `IVBPR_SEED`. A configuration is TOML,
-with a table a command:
+SETTINGS = """
+**Settings from elsewhere.** A flag is stronger than an environment variable, and that is stronger than the
+file of `--config`. Each option has two environment names: one of its command, written beside it below, and
+a shorter one for all commands, without the command's name: `IVBPR_FIT_SEED` is stronger than `IVBPR_SEED`.
+A configuration is TOML, with a table a command:
 
 ```toml run.toml
 seed = 7                # of every command that has --seed
@@ -48,20 +47,23 @@ id = "article_id"
 $ ivbpr fit dataset.h5 --config run.toml --features attributes.h5 -o seven.h5
 ```
 
-**Exit codes.** 0 done; 2 wrong usage; 3 the data can't be used; 4 the machine can't do it (a missing package,
-permission, space); 5 a check that was asked for is not met; 130 and 143 interrupted, the state being saved where the
-command can go on; 1 a bug. An error is one paragraph: what is wrong, where, and how to mend it.
+**Exit codes.** 0 done; 2 wrong usage; 3 the data can't be used; 4 the machine can't do it (a missing
+package, permission, space); 5 a check that was asked for is not met; 130 and 143 interrupted, the state
+being saved where the command can go on; 1 a bug. An error is one paragraph: what is wrong, where, and how
+to mend it.
 
-`ivbpr --install-completion` teaches your shell to complete commands and options; `ivbpr --version` tells the version.
+`ivbpr --install-completion` teaches your shell to complete commands and options; `ivbpr --version` tells
+the version.
 """
 
 PRESETS_HEAD = """
 ## Presets
 
-What `ivbpr fit` uses for an option that is not given. `default` learns well on purchases of clothes; `paper` repeats
-the settings of the paper; `mymedialite` those of that program's two models of matrix factorization. Two values with a
-stroke between them: the first for labels of a catalogue, the second for probabilities of a network. `off` switches a
-thing off; – means that the model has no such option. `rand` has only a seed, `pop` nothing at all.
+What `ivbpr fit` uses for an option that is not given. `default` learns well on purchases of clothes;
+`paper` repeats the settings of the paper; `mymedialite` those of that program's two models of matrix
+factorization. Two values with a stroke between them: the first for labels of a catalogue, the second for
+probabilities of a network. `off` switches a thing off; – means that the model has no such option. `rand`
+has only a seed, `pop` nothing at all.
 """
 
 _WORDS = {int: "N", float: "X", Path: "FILE"}
@@ -69,7 +71,7 @@ _WORDS = {int: "N", float: "X", Path: "FILE"}
 
 def reference(root: Any) -> str:
     """The guide as Markdown, from the command tree that `app.build` makes."""
-    shared = [p for p in root.params if getattr(p, "rich_help_panel", None) == PANEL]
+    shared = [p for p in root.params if p.rich_help_panel == PANEL]
     parts = [HEAD, *map(_item, shared), SETTINGS]
     parts += [_command(name, command) for name, command in _leaves(root)]
     parts.append(PRESETS_HEAD)
@@ -87,14 +89,14 @@ def _leaves(command: Any, name: str = "ivbpr") -> Iterator[tuple[str, Any]]:
 
 def _command(name: str, command: Any) -> str:
     """The chapter of one command: what it does, then its options by panel."""
-    own = [p for p in command.params if getattr(p, "rich_help_panel", None) != PANEL and p.name != "help"]
+    own = [p for p in command.params if not (p.hidden or p.name == "help" or p.rich_help_panel == PANEL)]
     arguments = [p for p in own if p.param_type_name == "argument"]
     usage = " ".join([name, *(_value(p) for p in arguments), "[OPTIONS]"])
     text = "\n\n".join(" ".join(one.split()) for one in (command.help or "").split("\n\n"))
     parts = [f"\n## {name}\n\n{text}\n\nUsage: `{usage}`\n"]
     panels: dict[str, list[Any]] = {}
     for parameter in own:
-        panels.setdefault(getattr(parameter, "rich_help_panel", None) or "", []).append(parameter)
+        panels.setdefault(parameter.rich_help_panel or "", []).append(parameter)
     for panel, parameters in panels.items():
         parts.append(f"\n*{panel}*\n\n" if panel else "\n")
         parts += map(_item, parameters)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ivbpr_numba.answers.explaining import sensitivities
+from ivbpr_numba.answers.explaining import Centred, by_taste
 from ivbpr_numba.errors import DataError, parameter
 from ivbpr_numba.features.writing import row_blocks
 from ivbpr_numba.parameters import VisualParameters
@@ -73,7 +73,8 @@ class Because:
         """
         parameters, record = view.parameters, view.fitted.features
         assert isinstance(parameters, VisualParameters) and record is not None
-        weight = sensitivities(parameters, record, shoppers.visual(view)).centred[:, self.column]
+        centred = Centred.of(parameters, record)
+        weight = by_taste(shoppers.visual(view), centred.taste[:, self.column]) + centred.common[self.column]
         items: list[list[np.ndarray]] = [[] for _ in weight]
         scores: list[list[np.ndarray]] = [[] for _ in weight]
         for sign in (1, 0, -1):

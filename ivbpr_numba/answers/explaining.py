@@ -17,7 +17,7 @@ from ivbpr_numba.parameters import FactorParameters, Parameters, PopularityParam
 if TYPE_CHECKING:
     from ivbpr_numba.features.record import FeatureRecord
 
-__all__ = ["Sensitivities", "sensitivities", "terms_of"]
+__all__ = ["Centred", "Sensitivities", "by_taste", "sensitivities", "terms_of"]
 
 
 ALL = 1e-3  # an item's share in a complete group is within this of 1
@@ -25,61 +25,101 @@ ALL = 1e-3  # an item's share in a complete group is within this of 1
 
 @dataclass(frozen=True)
 class Sensitivities:
-    """How the scores of one user, or of m, answer to the stored values v of an item, all float64.
+    """How one user's score answers to the stored values v of an item, all float64.
 
     Attributes
     ----------
-    you : (F,) or (m, F)
-        Centred parts by θ_u.
-    everyone : (F,)
-        Centred parts by β; the sum of both is s̃.
-    level : (G,) or (m, G)
+    you, everyone : (F,)
+        Centred parts by θ_u and by β; their sum is s̃.
+    level : (G,)
         c_g of each exclusive group, 0 for the others.
-    offset : () or (m,)
+    offset : float
         −Σ_k s_k shift_k: the same for every item.
     """
 
     you: np.ndarray
     everyone: np.ndarray
     level: np.ndarray
-    offset: np.ndarray | float
+    offset: float
 
     @property
     def centred(self) -> np.ndarray:
-        """s̃, (F,) or (m, F)."""
+        """s̃ (F,)."""
         return self.you + self.everyone
 
 
+@dataclass(frozen=True)
+class Centred:
+    """What E and β say of each column, centred within exclusive groups: s̃ is linear in θ_u, all float64.
+
+    Attributes
+    ----------
+    taste : (D, F)
+        What meets θ_u.
+    common : (F,)
+        By β.
+    level_taste, level_common : (D, G), (G,)
+        What was taken out of the columns of each exclusive group, 0 for the others.
+    offset_taste, offset_common : (D,), float
+        −Σ_k s_k shift_k.
+    """
+
+    taste: np.ndarray
+    common: np.ndarray
+    level_taste: np.ndarray
+    level_common: np.ndarray
+    offset_taste: np.ndarray
+    offset_common: float
+
+    @classmethod
+    def of(cls, parameters: VisualParameters, record: FeatureRecord) -> Centred:
+        """Centre the sensitivities s_k = (θ_u · E_k + β_k) · multiplier_k of all users."""
+        scaling = record.scaling
+        multiplier, mean = scaling.multiplier.astype(np.float64), scaling.mean.astype(np.float64)
+        taste = parameters.embedding.astype(np.float64) * multiplier
+        common = parameters.visual_bias.astype(np.float64) * multiplier
+        shift = scaling.shift.astype(np.float64)
+        offset_taste, offset_common = -(taste * shift).sum(axis=1), -float((common * shift).sum())
+        level_taste, level_common = np.zeros((len(taste), len(record.groups))), np.zeros(len(record.groups))
+        for g, group in enumerate(record.groups):
+            part = slice(group.offset, group.offset + group.size)
+            weight = mean[part].sum()
+            if group.exclusive and weight > 0:
+                for values, level in ((taste, level_taste), (common, level_common)):
+                    level[..., g] = (values[..., part] * mean[part]).sum(axis=-1) / weight
+                    values[..., part] -= level[..., g, None]
+        return cls(taste, common, level_taste, level_common, offset_taste, offset_common)
+
+    def of_user(self, theta: np.ndarray) -> Sensitivities:
+        """s̃ of the user θ_u (D,), stored or steered."""
+        you = by_taste(theta, self.taste)
+        level = by_taste(theta, self.level_taste) + self.level_common
+        offset = float(by_taste(theta, self.offset_taste)) + self.offset_common
+        return Sensitivities(you, self.common, level, offset)
+
+
+def by_taste(theta: np.ndarray, taste: np.ndarray) -> np.ndarray:
+    """Σ_d θ_d taste_d, for θ (…, D) and taste (D, …) whose entries meet.
+
+    Summed by row, without BLAS: the same bits for any number of threads, users and columns.
+    """
+    found: np.ndarray = np.zeros(np.broadcast_shapes(theta[..., 0].shape, taste[0].shape))
+    for d, row in enumerate(taste):
+        found += theta[..., d].astype(np.float64) * row
+    return found
+
+
 def sensitivities(parameters: VisualParameters, record: FeatureRecord, theta: np.ndarray) -> Sensitivities:
-    """s̃ of users: s_k = (θ_u · E_k + β_k) · multiplier_k, centred within exclusive groups.
+    """s̃ of a user: s_k = (θ_u · E_k + β_k) · multiplier_k, centred within exclusive groups.
 
     Parameters
     ----------
     parameters : VisualParameters
     record : FeatureRecord
-    theta : (D,) or (m, D)
-        θ_u, stored or steered, of one user or of several; the bits of each are the same.
+    theta : (D,)
+        θ_u, stored or steered.
     """
-    multiplier = record.scaling.multiplier.astype(np.float64)
-    theta = theta.astype(np.float64)
-    # Summed by row, without BLAS: the same bits for any number of threads and of users.
-    you = np.zeros((*theta.shape[:-1], len(multiplier)))
-    for d, row in enumerate(parameters.embedding.astype(np.float64)):
-        you += theta[..., d, None] * row
-    you *= multiplier
-    everyone = parameters.visual_bias.astype(np.float64) * multiplier
-    offset = -((you + everyone) * record.scaling.shift.astype(np.float64)).sum(axis=-1)
-    level = np.zeros((*theta.shape[:-1], len(record.groups)))
-    mean = record.scaling.mean.astype(np.float64)
-    for g, group in enumerate(record.groups):
-        part = slice(group.offset, group.offset + group.size)
-        weight = mean[part].sum()
-        if group.exclusive and weight > 0:
-            for values in (you, everyone):
-                centre = (mean[part] * values[..., part]).sum(axis=-1) / weight
-                values[..., part] -= centre[..., None]
-                level[..., g] += centre
-    return Sensitivities(you, everyone, level, offset)
+    return Centred.of(parameters, record).of_user(theta)
 
 
 def terms_of(
@@ -132,7 +172,7 @@ def terms_of(
             complete = bool(abs(mean[part].sum() - 1) < ALL)
             terms.append({**_term(group.name, "level", level * share), "every_item": complete})
     if felt.offset:
-        terms.append({**_term("offset", "level", float(felt.offset)), "every_item": True})
+        terms.append({**_term("offset", "level", felt.offset), "every_item": True})
     return terms
 
 

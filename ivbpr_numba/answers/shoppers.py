@@ -73,16 +73,15 @@ class Shoppers:
         return self.rows
 
 
-def users_to_try(data: Dataset, where: object = "MODEL") -> str:
-    """A hint that names users of the data; `where` is the file that `ivbpr inspect` is to list."""
+def users_to_try(data: Dataset) -> str:
+    """A hint that names users of the data."""
     count = len(data.users)
     rows = dict.fromkeys((count // 4, count // 2, 3 * count // 4))
-    named = ", ".join(f"'{data.users[row]}'" for row in rows)
-    return f"Users to try: {named}; more with 'ivbpr inspect {where} --users 5'."
+    return f"Users to try: {', '.join(repr(data.users[row]) for row in rows)}."
 
 
-def row_of_user(data: Dataset, user: object, where: object = "MODEL") -> int:
-    """Row of a user by id; `where` as for `users_to_try`.
+def row_of_user(data: Dataset, user: object) -> int:
+    """Row of a user by id.
 
     Raises
     ------
@@ -92,8 +91,7 @@ def row_of_user(data: Dataset, user: object, where: object = "MODEL") -> int:
     try:
         return data.users.row(user)
     except DataError as problem:
-        hints = (problem.hint, users_to_try(data, where))
-        raise DataError(problem.message, " ".join(filter(None, hints))) from None
+        raise DataError(problem.message, f"{problem.hint} {users_to_try(data)}".strip()) from None
 
 
 def stored(view: View, rows: np.ndarray, exclude: Sequence[str] = PARTS) -> Shoppers:

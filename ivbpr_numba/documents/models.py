@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from ivbpr_numba.documents.document import Document
 from ivbpr_numba.questions.results import AucReport, Comparison, Repeats, TrendRows, flat
+from ivbpr_numba.questions.seasons import seasons
 from ivbpr_numba.store.atomic import PathLike
 
 if TYPE_CHECKING:
-    from ivbpr_numba.questions.seasons import Seasons
     from ivbpr_numba.questions.trends import Trends
 
 __all__ = ["auc", "auc_of_several", "compare", "fit", "report", "trends"]
@@ -91,9 +91,7 @@ def _without_warnings(found: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in found.items() if key != "warnings"}
 
 
-def trends(
-    found: Trends, users: str = "all", plot: PathLike | None = None, told: Seasons | None = None
-) -> Document:
+def trends(found: Trends, users: str = "all", plot: PathLike | None = None) -> Document:
     """What `questions.trends.measure` found, and `questions.seasons.seasons` told of it.
 
     Parameters
@@ -103,16 +101,19 @@ def trends(
         Whom the response is a mean of: ``all`` or ``active``.
     plot : path, optional
         The figure that was drawn of it.
-    told : Seasons, optional
-        Of the same features.
     """
+    told = seasons(found)
+    also = [None] * len(found.features) if found.also is None else found.also
     rows = TrendRows(found.rows())
     content = {
         "model": found.model,
         "users": users,
         "plot": None if plot is None else str(plot),
-        "seasons": None if told is None else told.facts(),
-        "features": _about_features(found, told),
+        "fits": found.spread.fits,
+        "iterations": found.spread.iterations,
+        "seconds": found.spread.seconds,
+        "seasons": told.facts(),
+        "features": [{**row, "also": others} for row, others in zip(told.rows(), also)],
         "rows": rows,
     }
     return Document("trends", content, rows, columns=TrendRows.COLUMNS)
@@ -123,10 +124,3 @@ def report(found: Mapping[str, Any]) -> Document:
     row = {**found, **{name: "; ".join(found[name]) for name in ("models", "sections", "notes")}}
     row["users"] = "; ".join(one["user"] for one in found["users"])
     return Document("report", dict(found), [row])
-
-
-def _about_features(found: Trends, told: Seasons | None) -> list[dict[str, Any]]:
-    """A row a feature: what overlaps with it (None where that isn't known), its trend and its season."""
-    names = zip(found.features, found.groups)
-    rows = [{"feature": feature, "group": group} for feature, group in names] if told is None else told.rows()
-    return [{**row, "also": None if found.also is None else found.also[k]} for k, row in enumerate(rows)]

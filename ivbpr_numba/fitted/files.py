@@ -107,6 +107,10 @@ def identity(name: str, config: dict[str, Any], provenance: dict[str, Any]) -> d
     if provenance.get("epochs_tried"):
         options["epochs"] = "auto"
     inputs = {key: provenance.get(f"{key}_sha256") for key in ("dataset", "features")}
+    if provenance.get("start_sha256"):
+        inputs["start"] = provenance["start_sha256"]
+    if provenance.get("start_sha256"):  # it began at other models
+        inputs["start"] = provenance["start_sha256"]
     return {"model": name, **options, **inputs}
 
 

@@ -17,11 +17,12 @@ from ivbpr_numba.fitted.fitted import Fitted, learning_options
 from ivbpr_numba.kernels.compilation import compile_seconds, computing_clock
 from ivbpr_numba.models.answering import Answering
 from ivbpr_numba.models.checkpoint import partial_path
-from ivbpr_numba.models.fitting import Run, Target, check_run, start
+from ivbpr_numba.models.fitting import Run, Target, begin, check_run
 from ivbpr_numba.models.learned import Learned, metrics_of
 from ivbpr_numba.models.presets import refuse_option, resolve
 from ivbpr_numba.models.showing import at_a_glance
 from ivbpr_numba.models.specifications import Specification
+from ivbpr_numba.models.start import Start
 from ivbpr_numba.notebook import facts_as_html
 from ivbpr_numba.store.atomic import Lock, PathLike
 from ivbpr_numba.store.files import check_target
@@ -149,6 +150,7 @@ class Model(Answering):
         overwrite: bool = False,
         checkpoint_every: int | None = None,
         log: PathLike | None = None,
+        start: Start | None = None,
     ) -> Self:
         """Learn from the training pairs; the parameters of the best validation AUC are kept.
 
@@ -172,6 +174,9 @@ class Model(Answering):
             Iterations between two checkpoints; `eval_every` by default.
         log : path, optional
             Training log: JSON lines, the configuration first, then one object per evaluation.
+        start : Start, optional
+            An earlier fit to go on from, or epochs that stay where they are; otherwise everything begins at
+            random and is learned.
 
         Returns
         -------
@@ -198,11 +203,14 @@ class Model(Answering):
         name, used = self._specified(features).name, features if self.uses_features else None
         inputs = {"dataset": data.payload_sha256, "features": used.payload_sha256 if used else None}
         wanted = {"model": name, **learning_options(options), **inputs}
+        if start is not None:
+            inputs["start"] = wanted["start"] = start.digest()
         if out is not None:
             check_target(out, FORMAT)
             if not overwrite and not (resume and partial_path(out).exists()):
                 refuse_finished(out, wanted)
-        with start(options, wanted, told, target) as run:
+        with begin(options, wanted, told, target) as run:
+            run.start = start
             facts = {**run.facts, **{f"{key}_sha256": digest for key, digest in inputs.items()}}
             heading = {"model": name, "config": options, **facts}
             run.heading.append(heading)

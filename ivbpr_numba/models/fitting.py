@@ -15,9 +15,10 @@ from ivbpr_numba.errors import UsageError, parameter
 from ivbpr_numba.events import Event, JsonLines, Observer
 from ivbpr_numba.kernels.compilation import compile_seconds, computing_clock
 from ivbpr_numba.models.checkpoint import Checkpoint, partial_path
+from ivbpr_numba.models.start import Start
 from ivbpr_numba.store.atomic import Lock, PathLike, companions, lock
 
-__all__ = ["Run", "Target", "check_run", "start"]
+__all__ = ["Run", "Target", "begin", "check_run"]
 
 CHECKPOINT_EVERY = 10  # iterations, for a fit without evaluations
 LOG_KEYS = (
@@ -56,6 +57,8 @@ class Run:
         of an earlier fit as it was.
     trial : dict
         What is added to every event; see `of_trial`.
+    start : Start or None
+        What it goes on from.
     begun : float
         Clock of the computing at the start, in seconds.
     compiled : float
@@ -70,6 +73,7 @@ class Run:
     log: JsonLines | None = None
     heading: list[dict[str, Any]] = field(default_factory=list)
     trial: dict[str, Any] = field(default_factory=dict)
+    start: Start | None = None
     begun: float = field(default_factory=computing_clock)
     compiled: float = field(default_factory=compile_seconds)
 
@@ -125,7 +129,7 @@ def check_run(observers: Any, target: Target) -> None:
 
 
 @contextmanager
-def start(
+def begin(
     options: dict[str, Any], identity: dict[str, Any], observers: Sequence[Observer], target: Target
 ) -> Iterator[Run]:
     """Take threads and lock, refuse what stands in the way, open the log.

@@ -24,6 +24,7 @@ from ivbpr_numba.kernels.arguments import (
     VisualTables,
 )
 from ivbpr_numba.kernels.scalar.random import INIT, mix64
+from ivbpr_numba.models.start import Start
 from ivbpr_numba.models.triples import Triples, TripleSampler
 from ivbpr_numba.parameters import FactorParameters, Parameters, TemporalParameters, VisualParameters
 from ivbpr_numba.ranking import ItemSide, Scorer, VectorScorer, scorer_of
@@ -63,6 +64,8 @@ class Learner(Protocol):
     tables: Tables
     kernels: backends.Kernels
 
+    def begin(self, start: Start) -> None: ...
+
     def compile(self) -> None: ...
 
     def iterate(self, iteration: int) -> Iteration: ...
@@ -78,6 +81,11 @@ def draw_initial(options: dict[str, Any], group: str, shape: tuple[int, ...]) ->
     if options["init"] == "normal":
         return generator.normal(0.0, NORMAL_SD, shape).astype(np.float32)
     return generator.random(shape).astype(np.float32)
+
+
+def copied(named: Tables) -> Tables:
+    """Arrays of their own, for a model to keep."""
+    return {name: array.copy() for name, array in named.items()}
 
 
 def block_size(rate: float, load: float) -> int:
@@ -126,6 +134,15 @@ class _Sampled:
     """Learners that draw triples and apply them."""
 
     sampler: TripleSampler
+    tables: Tables
+
+    def named(self, tables: Tables) -> Tables:
+        """The learned arrays by name, as views of `tables`."""
+        raise NotImplementedError
+
+    def begin(self, start: Start) -> None:
+        """Take over what `start` knows, before the first iteration."""
+        start.take_over(self.named(self.tables))
 
     def compile(self) -> None:
         """Compile what `iterate` needs, so that it is not counted as computing."""
@@ -183,12 +200,14 @@ class FactorLearner(_Sampled):
         )
         return Iteration(len(drawn.users), loss, drawn.fallbacks)
 
+    def named(self, tables: Tables) -> Tables:
+        """The learned arrays by name, as views of `tables`."""
+        k, users, items = self.size, tables["users"], tables["items"]
+        return {"item_bias": items[:, k], "user_factors": users[:, :k], "item_factors": items[:, :k]}
+
     def parameters(self, tables: Tables) -> FactorParameters:
         """Unpack."""
-        k = self.size
-        return FactorParameters(
-            tables["items"][:, k].copy(), tables["users"][:, :k].copy(), tables["items"][:, :k].copy()
-        )
+        return FactorParameters(**copied(self.named(tables)))
 
     def scorer(self, tables: Tables) -> VectorScorer:
         """Rank by β_i + γ_u · γ_i."""
@@ -289,17 +308,21 @@ class VisualLearner(_Sampled):
             loss = self.kernels.visual_epoch(*given)
         return Iteration(len(drawn.users), loss, drawn.fallbacks, warning)
 
+    def named(self, tables: Tables) -> Tables:
+        """The learned arrays by name, as views of `tables`."""
+        k, d, f = self.latent, self.visual, self.columns
+        return {
+            "item_bias": tables["items"][:, k],
+            "user_factors": tables["users"][:, :k],
+            "item_factors": tables["items"][:, :k],
+            "user_visual": tables["visual"][:, :d],
+            "embedding": tables["embedding"][:d, :f],
+            "visual_bias": tables["embedding"][d, :f],
+        }
+
     def parameters(self, tables: Tables) -> VisualParameters:
         """Unpack."""
-        k, d, f = self.latent, self.visual, self.columns
-        return VisualParameters(
-            tables["items"][:, k].copy(),
-            tables["users"][:, :k].copy(),
-            tables["items"][:, :k].copy(),
-            tables["visual"][:, :d].copy(),
-            tables["embedding"][:d, :f].copy(),
-            tables["embedding"][d, :f].copy(),
-        )
+        return VisualParameters(**copied(self.named(tables)))
 
     def scorer(self, tables: Tables) -> Scorer:
         """Rank by equation (1); in time by equation (2), every event at its own epoch."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from ivbpr_numba import backends
 from ivbpr_numba.datasets.categories import category_codes
+from ivbpr_numba.errors import UsageError
 from ivbpr_numba.features.alignment import FeatureInput, Scaling, project_style
 from ivbpr_numba.kernels.arguments import (
     RUN_BLOCKS,
@@ -21,7 +22,8 @@ from ivbpr_numba.kernels.arguments import (
 )
 from ivbpr_numba.kernels.scalar.random import SAMPLE, mix64
 from ivbpr_numba.models.epochs import bin_edges, bins_of, epoch_edges, epoch_of, segment, start_ends
-from ivbpr_numba.models.learners import Iteration, Tables, VisualLearner, draw_initial
+from ivbpr_numba.models.learners import Iteration, Tables, VisualLearner, copied, draw_initial
+from ivbpr_numba.models.start import Start
 from ivbpr_numba.models.triples import Triples
 from ivbpr_numba.parameters import TemporalParameters
 
@@ -60,6 +62,7 @@ class TemporalLearner(VisualLearner):
         n_epochs, d = options["epochs"], self.visual
         known = np.concatenate([data.train.times, data.valid.times])
         self.edges = bin_edges(known, options["bins"], options["bin_type"])
+        self.segmenting = True
         self.times = data.train.times
         self.events = _events(options, data)
         e_table = self.tables["embedding"]
@@ -81,10 +84,23 @@ class TemporalLearner(VisualLearner):
         self.tables["item_drift"] = np.zeros((drifting, len(data.items)), np.float32)
         self.tables["category_drift"] = np.zeros((drifting, n_categories), np.float32)
 
+    def begin(self, start: Start) -> None:
+        """Take over what `start` knows; epochs that stay are bins of their own, and nothing is cut anew."""
+        super().begin(start)
+        if start.epoch_edges is not None:
+            n_epochs = len(self.tables["ends"])
+            if start.epoch_edges.shape != (n_epochs + 1,):
+                raise UsageError(
+                    f"The start has {len(start.epoch_edges) - 1} epochs, this fit {n_epochs}.",
+                    "Give both as many.",
+                )
+            self.edges, self.segmenting = start.epoch_edges, False
+            self.tables["ends"][:] = np.arange(n_epochs)
+
     def iterate(self, iteration: int) -> Iteration:
         """Apply the triples of one iteration, then segment if it is time."""
         done = super().iterate(iteration)
-        if iteration % self.options["segment_every"] == 0:
+        if self.segmenting and iteration % self.options["segment_every"] == 0:
             self.tables["ends"][:] = segment(self.likelihoods(iteration))
         return done
 
@@ -161,26 +177,29 @@ class TemporalLearner(VisualLearner):
         np.add.at(table, bins_of(times, self.edges), values)  # in the order of the events
         return table
 
+    def named(self, tables: Tables) -> Tables:
+        """The learned arrays by name, as views of `tables`."""
+        d, f, drift = self.visual, self.columns, tables["drift"]
+        named = {
+            **super().named(tables),
+            "weight": tables["weight"],
+            "drift": drift[:, :d, :f],
+            "bias_weight": tables["bias_weight"][:, :f],
+            "bias_drift": drift[:, d, :f],
+        }
+        if self.options["item_drift"]:
+            named |= {"item_bias_drift": tables["item_drift"], "category_bias": tables["category_drift"]}
+        return named
+
     def parameters(self, tables: Tables) -> TemporalParameters:
         """Unpack."""
-        visual = super().parameters(tables)
-        d, f = self.visual, self.columns
-        drifting: dict[str, np.ndarray] = {}
+        own = copied(self.named(tables))
         if self.options["item_drift"]:
-            visual.item_bias[:] = 0  # scratch space of the kernel
-            drifting = {
-                "item_bias_drift": tables["item_drift"].copy(),
-                "category_bias": tables["category_drift"].copy(),
-                "category": self.category,
-            }
+            own["item_bias"][:] = 0  # scratch space of the kernel
         return TemporalParameters(
-            **visual.arrays(),
+            **own,
             epoch_edges=epoch_edges(tables["ends"], self.edges),
-            weight=tables["weight"].copy(),
-            drift=tables["drift"][:, :d, :f].copy(),
-            bias_weight=tables["bias_weight"][:, :f].copy(),
-            bias_drift=tables["drift"][:, d, :f].copy(),
-            **drifting,
+            category=self.category if self.options["item_drift"] else None,
         )
 
 

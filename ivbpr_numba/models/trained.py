@@ -34,6 +34,8 @@ class Trained(Model):
         asked = questions(data, "valid")
         if not len(asked.users):
             run.warn("No user has a validation item: all iterations are done and the last one is kept.")
+        if run.start is not None:
+            learner.begin(run.start)
         state = TrainingState(raw=learner.tables)
         if run.checkpoint is not None and run.checkpoint.there():
             state = run.checkpoint.read(learner.tables)

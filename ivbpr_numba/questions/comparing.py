@@ -14,7 +14,6 @@ and hard questions are the same for both.
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -26,6 +25,7 @@ import numpy as np
 
 from ivbpr_numba.errors import DataError, UsageError
 from ivbpr_numba.features.features import Features
+from ivbpr_numba.kernels.compilation import computing_clock
 from ivbpr_numba.models.registry import load
 from ivbpr_numba.questions.baselines import baseline_scorer, check_baselines, rule_of
 from ivbpr_numba.questions.own_features import own_features
@@ -109,7 +109,7 @@ def compare(
     if "cosine" in named and content is None:
         content = next((one.find() for one in contenders if one.find is not None), None)
     check_baselines(named, content)
-    begun = time.perf_counter()
+    begun = computing_clock()
     protocol = Protocol.of(data, split, ties, cold_below)
     judged = [_Judged(one.name, one.file, False, ties, one.scorer) for one in contenders]
     for name in named:
@@ -135,7 +135,7 @@ def compare(
     report["differences"] = [
         report.difference(a.name, b.name, setting) for a, b in combinations(judged, 2) for setting in masks
     ]
-    report["seconds"] = round(time.perf_counter() - begun, 3)
+    report["seconds"] = round(computing_clock() - begun, 3)
     report["warnings"] = warnings
     return report
 

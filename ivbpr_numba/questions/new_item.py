@@ -231,7 +231,9 @@ def check_question(model: Model, user: object, n: int) -> None:
         An unknown user.
     """
     if n < 1:
-        raise UsageError(f"-n {n}: at least one user must be asked for.", "Give a positive number.")
+        raise UsageError(
+            f"{parameter('n', n)}: at least one user must be asked for.", "Give a positive number."
+        )
     record_of(model)
     if user is not None:
         row_of_user(model.data_, user)

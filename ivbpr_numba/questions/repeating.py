@@ -14,7 +14,6 @@ their purchases, so ``stderr_runs`` is about splits and starts only.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +22,7 @@ import numpy as np
 from ivbpr_numba.datasets.resplit import is_random, split_again
 from ivbpr_numba.errors import Interrupted, UsageError
 from ivbpr_numba.events import Observer
+from ivbpr_numba.kernels.compilation import computing_clock
 from ivbpr_numba.models.registry import create
 from ivbpr_numba.questions.auc import auc, refuse_other_data
 from ivbpr_numba.questions.comparing import compare, listed_features, named_models
@@ -95,7 +95,7 @@ def repeat(
     Interrupted
         After SIGINT or SIGTERM; nothing was written.
     """
-    begun = time.perf_counter()
+    begun = computing_clock()
     refuse_other_data(model, data)
     used = [model.find_features(features) if model.uses_features else None]
     found = Repeats(model=model.name, varies=_varies(data or model.views.fitted.data), runs=[])
@@ -105,7 +105,7 @@ def repeat(
         seed = again.views.fitted.config.get("seed")
         found["runs"].append({**run, "fit_seed": seed, "payload_sha256": again.payload_sha256_, **judged})
     found["mean"] = _means(found)
-    found["seconds"] = round(time.perf_counter() - begun, 3)
+    found["seconds"] = round(computing_clock() - begun, 3)
     return found
 
 

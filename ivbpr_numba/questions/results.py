@@ -209,11 +209,13 @@ class TrendRows(list[dict[str, Any]]):
     COLUMNS: ClassVar[tuple[str, ...]] = (
         *("epoch", "from", "to", "events", "feature", "group"),
         *("influence", "response", "low", "high"),
+        *("change", "change_low", "change_high", "certain"),
     )
+    NUMBERS: ClassVar[tuple[str, ...]] = COLUMNS[6:-1]
 
     def to_frame(self) -> pd.DataFrame:
         """The rows as a data frame of pandas: a feature and epoch each, NaN where there is no value."""
         import pandas as pd
 
-        numbers = dict.fromkeys(self.COLUMNS[-4:], "float64")
+        numbers = dict.fromkeys(self.NUMBERS, "float64")
         return pd.DataFrame(self, columns=list(self.COLUMNS)).astype(numbers)

@@ -5,27 +5,32 @@ Two figures speak about feature k in epoch t. The *influence* is equation (8), T
 The *response* is the mean over users of the sensitivity s_k(u, t), compared with the average item of the
 catalogue within exclusive groups; of it the changes over time mean something.
 
+Its spread comes from refits on random halves of the customers (see `questions.refits`): other customers, as
+many, would put the value inside the band in about 95 of 100 cases, fitted on their own with the same epochs.
+
 The room is not named after its function `trends`: importing it would put the module in the function's place.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ivbpr_numba import expected
-from ivbpr_numba.errors import UsageError, did_you_mean, not_fitted, parameter
+from ivbpr_numba.errors import UsageError, did_you_mean, parameter
+from ivbpr_numba.events import Observer
 from ivbpr_numba.features.layout import Columns
-from ivbpr_numba.models.epochs import epoch_of
-from ivbpr_numba.parameters import TemporalParameters
+from ivbpr_numba.questions.refits import Spread, default_fits, half_band, refits, why_no_fits
+from ivbpr_numba.questions.response import changes, epochs_of_events, in_time, influence, response
 from ivbpr_numba.questions.results import TrendRows
 
 if TYPE_CHECKING:
+    from ivbpr_numba.features.features import Features
     from ivbpr_numba.features.record import FeatureRecord
     from ivbpr_numba.models.base import Model
 
@@ -33,7 +38,6 @@ __all__ = ["Trends", "measure", "trends"]
 
 USERS = ("all", "active")
 MIN_SHARE, MIN_ITEMS = 0.01, 5  # of the items must have a feature that `top` may choose
-INTERVAL = (0.025, 0.975)
 DAY = 86_400
 
 
@@ -59,15 +63,19 @@ class Trends:
     response : (N, k) float64
         In units of the score.
     low, high : (N, k) float64
-        The middle 95 % of the response over resamples of the users; NaN without a bootstrap. This is the
-        spread of a mean under one fit. How much another fit would differ it does not say.
+        The band of the response: where as many other customers, fitted on their own with these epochs, would
+        put it in about 95 of 100 cases; NaN without refits. See `questions.refits.half_band`.
     change : (N, k) float64
         Response minus its mean over the epochs: what is identified.
     change_low, change_high : (N, k) float64
-        As `low` and `high`, of the change; every resample is compared with its own mean.
+        As `low` and `high`, of the change; every refit is compared with its own mean.
     also : list of list of str, or None
         Of each feature those that overlap with it highly (see `questions.overlaps`); None where `measure`
         was not told.
+    spread : Spread
+        What the bands are made of.
+    draws : (n, N, k) float64
+        The responses of the refits.
     """
 
     model: str
@@ -85,6 +93,13 @@ class Trends:
     change_low: np.ndarray
     change_high: np.ndarray
     also: list[list[str]] | None = None
+    spread: Spread = field(default_factory=Spread)
+    draws: np.ndarray = field(default_factory=lambda: np.empty((0, 0, 0)))
+
+    @property
+    def certain(self) -> np.ndarray:
+        """Changes whose band leaves out 0: another sample would likely show the same sign, (N, k) bool."""
+        return (self.change_low > 0) | (self.change_high < 0)
 
     @property
     def dates(self) -> list[tuple[str, str]]:
@@ -139,6 +154,10 @@ class Trends:
                     "response": _number(self.response[n, k]),
                     "low": _number(self.low[n, k]),
                     "high": _number(self.high[n, k]),
+                    "change": _number(self.change[n, k]),
+                    "change_low": _number(self.change_low[n, k]),
+                    "change_high": _number(self.change_high[n, k]),
+                    "certain": bool(self.certain[n, k]) if np.isfinite(self.change_low[n, k]) else None,
                 }
 
 
@@ -148,15 +167,17 @@ def trends(
     *,
     top: int | None = None,
     users: str = "all",
-    bootstrap: int = 200,
+    fits: int | None = None,
     seed: int = 0,
+    fitted_on: Features | None = None,
+    observers: Sequence[Observer] = (),
 ) -> TrendRows:
     """How the liking of features changed from epoch to epoch of a model in time (specification 8).
 
     Parameters
     ----------
     model : Model
-        A fitted TVBPR or I-TVBPR; its feature file is not needed.
+        A fitted TVBPR or I-TVBPR. For refits its features must be at hand.
     features : sequence of str, optional
         Full names, or values that are unique ("leather"). Without them and without `top`: every feature.
     top : int, optional
@@ -166,26 +187,57 @@ def trends(
     users : str
         Whom the response is a mean of: ``all``, or those ``active`` (with a training or validation event)
         in the epoch.
-    bootstrap : int
-        Resamples of the users for `low` and `high`; 0: none.
+    fits : int, optional
+        Refits on halves of the customers for the bands: an even number, or 0 for none. By default 8 with 20
+        users or more and up to 50,000 training pairs, else none. Each takes about as long as the fit of the
+        model did, or less.
     seed : int
-        Of the resamples.
+        Of the halves and refits.
+    fitted_on : Features, optional
+        The features of the fit, where they aren't at the recorded path.
+    observers : sequence of callables
+        Called with ``{"event": "refit", …}`` after every refit; see `questions.refits.refits`.
 
     Returns
     -------
     TrendRows
         A list with one dictionary per feature and epoch: ``epoch`` (from 0), ``from`` and ``to`` (ISO
         dates), ``events`` (training and validation), ``feature``, ``group``, ``influence`` (equation 8,
-        within this fit only), ``response`` (score units, centred within exclusive groups; its changes over
-        time mean something), ``low`` and ``high`` (95 % of the bootstrap over users: the spread of the mean
-        under this one fit, not the uncertainty of the fit). Its method `to_frame` makes a data frame of it.
+        within this fit only), ``response`` (score units, centred within exclusive groups), ``low`` and
+        ``high`` (its band), ``change`` (the response minus its mean over the epochs: this is what means
+        something), ``change_low`` and ``change_high`` (its band), ``certain`` (whether that band leaves out
+        0). Bands are None without refits. Its method `to_frame` makes a data frame of it.
 
     Raises
     ------
     UsageError
-        A model without time or not fitted; an unknown feature or option.
+        A model without time or not fitted; an unknown feature or option; refits are asked for and the
+        features of the fit aren't found.
+    Interrupted
+        After SIGINT or SIGTERM during a refit.
+
+    Notes
+    -----
+    A band is the value ± t √(Σ d²/m). d is the difference between fits on two halves of the customers that
+    have nobody in common, over m random splits (two refits each); t is the 97.5 % quantile of Student's
+    distribution with m degrees of freedom. So it is no confidence interval of a truth: it is where as many
+    other customers of the same shop, fitted on their own, would put the value for the same epochs and
+    catalogue, chance of the fit included. It leans to the wide side, because fits on half as many customers
+    differ more. A feature picked because it changes most has changed by luck too: expect less of it from
+    others, the more so where the band holds 0.
     """
-    found = measure(model, features, top=top, users=users, bootstrap=bootstrap, seed=seed)
+    found = measure(
+        model,
+        features,
+        top=top,
+        users=users,
+        fits=fits,
+        seed=seed,
+        fitted_on=fitted_on,
+        observers=observers,
+    )
+    if found.spread.why_none and fits is None:
+        warnings.warn(str(found.spread), stacklevel=2)
     return TrendRows(found.rows())
 
 
@@ -195,144 +247,90 @@ def measure(
     *,
     top: int | None = None,
     users: str = "all",
-    bootstrap: int = 200,
+    fits: int | None = None,
     seed: int = 0,
+    fitted_on: Features | None = None,
+    observers: Sequence[Observer] = (),
     overlaps: Sequence[Sequence[int]] | None = None,
     each: bool = False,
 ) -> Trends:
-    """What `trends` returns, as arrays.
+    """What `trends` returns, as arrays; it warns of nothing, `Trends.spread` says why there are no bands.
 
     With `overlaps`, what `questions.overlaps.overlapping` found, `top` passes over a feature that overlaps
     highly with one already chosen, unless `each` is asked for.
     """
-    parameters, record = _in_time(model)
-    _check(users, top, bootstrap)
+    parameters, record = in_time(model)
+    _check(users, top, fits)
     edges = parameters.epoch_edges
-    parts = (model.data_.train, model.data_.valid)
-    epochs = [epoch_of(part.times, edges) for part in parts]
-    events = np.bincount(np.concatenate(epochs), minlength=len(edges) - 1)
-    active = None
-    if users == "active":
-        who = np.concatenate([part.users for part in parts])
-        active = [np.unique(who[np.concatenate(epochs) == n]) for n in range(len(events))]
-    theta = parameters.user_visual.astype(np.float64)
-    by_taste, common = _centred(parameters, record)
-    response = _respond(_means(theta, active), by_taste, common)
+    events = np.bincount(epochs_of_events(model.data_, edges)[1], minlength=len(edges) - 1)
+    found = response(model, users)
     aside = None if each else overlaps
-    columns = _choose(record, features, top, response, events, len(model.data_.items), aside)
-    by_taste, common, response = by_taste[:, :, columns], common[:, columns], response[:, columns]
-    draws = np.full((max(bootstrap, 1), *response.shape), np.nan)
-    for n in range(bootstrap):
-        # Each resample keeps its users over all epochs, so what they have in common drops out of a change.
-        drawn = np.random.Generator(np.random.PCG64([seed, n])).integers(0, len(theta), len(theta))
-        weights = np.bincount(drawn, minlength=len(theta)).astype(np.float64)
-        draws[n] = _respond(_means(theta, active, weights), by_taste, common)
-    low, high = _interval(draws)
-    change_low, change_high = _interval(draws - _mean(draws, axis=1)[:, None])
+    columns = _choose(record, features, top, found, events, len(model.data_.items), aside)
     owner = np.repeat([group.name for group in record.groups], [group.size for group in record.groups])
-    weight = parameters.weight.astype(np.float64)
-    of_columns = parameters.embedding[:, columns].astype(np.float64)
-    # Equation (8): T = W E, summed over the D visual factors; times the multiplier it speaks of values.
-    influence = _product(weight, of_columns) * record.scaling.multiplier[columns]
+    draws, spread = _refitted(model, users, fits, seed, fitted_on, observers, columns)
+    found = found[:, columns]
+    change = changes(found)
+    half, half_change = half_band(draws), half_band(changes(draws))
     return Trends(
         model.name,
         edges,
         events,
-        len(theta),
-        active is not None,
+        len(model.data_.users),
+        users == "active",
         [record.names[k] for k in columns],
         [str(name) for name in owner[columns]],
-        influence,
-        response,
-        low,
-        high,
-        response - _mean(response, axis=0),
-        change_low,
-        change_high,
+        influence(parameters, record)[:, columns],
+        found,
+        found - half,
+        found + half,
+        change,
+        change - half_change,
+        change + half_change,
         None if overlaps is None else [[record.names[other] for other in overlaps[k]] for k in columns],
+        spread,
+        draws,
     )
 
 
-def _in_time(model: Model) -> tuple[TemporalParameters, FeatureRecord]:
-    expected.model(model, "trends")
-    parameters = getattr(model, "parameters_", None)
-    if parameters is None:
-        raise not_fitted(model)
-    if not isinstance(parameters, TemporalParameters) or model.features_ is None:
-        raise UsageError(
-            f"{model.name} knows no time, so it has no trends.", "Fit tvbpr or i-tvbpr, and ask that model."
-        )
-    return parameters, model.features_
+def _refitted(
+    model: Model,
+    users: str,
+    fits: int | None,
+    seed: int,
+    fitted_on: Features | None,
+    observers: Sequence[Observer],
+    columns: list[int],
+) -> tuple[np.ndarray, Spread]:
+    """Responses (n, N, k) of the refits, and what they cost; none at all are (0, N, k)."""
+    none = np.empty((0, len(model.parameters_.epoch_edges) - 1, len(columns)))
+    wanted = default_fits(model) if fits is None else fits
+    if not wanted:
+        return none, Spread(why_none="none was asked for." if fits == 0 else why_no_fits(model))
+    try:
+        given = model.find_features(fitted_on)
+    except UsageError as problem:
+        if fits is not None or fitted_on is not None:
+            raise
+        return none, Spread(why_none=f"it comes from refits. {problem}")
+    last: dict[str, float] = {}
+    draws = []
+    for other in refits(model, given, wanted, seed, [last.update, *observers]):
+        draws.append(response(other, users)[:, columns])
+    return np.stack(draws), Spread(wanted, int(last["iterations_done"]), last["seconds"])
 
 
-def _check(users: str, top: int | None, bootstrap: int) -> None:
+def _check(users: str, top: int | None, fits: int | None) -> None:
     if users not in USERS:
         raise UsageError(f"Unknown users '{users}'.", did_you_mean(users, USERS) or "Use all or active.")
     if top is not None and top < 1:
         raise UsageError(
             f"{parameter('top', top)}: at least one feature must be asked for.", "Give a positive number."
         )
-    if bootstrap < 0:
-        raise UsageError(f"{parameter('bootstrap', bootstrap)} is negative.", "Give 0 or more resamples.")
-
-
-def _centred(parameters: TemporalParameters, record: FeatureRecord) -> tuple[np.ndarray, np.ndarray]:
-    """The parts of s̃_k(u, t) = θ_u · taste[t, :, k] + common[t, k]: (N, D, F) and (N, F) float64.
-
-    Centring within exclusive groups is linear, so it is done here, once for all users.
-    """
-    multiplier = record.scaling.multiplier.astype(np.float64)
-    now = [parameters.at(epoch) for epoch in range(len(parameters.weight))]
-    taste = np.stack([one.embedding for one in now]) * multiplier
-    common = np.stack([one.visual_bias for one in now]) * multiplier
-    mean = record.scaling.mean.astype(np.float64)
-    for group in record.groups:
-        part = slice(group.offset, group.offset + group.size)
-        weight = mean[part].sum()
-        if group.exclusive and weight > 0:
-            for values in (taste, common):
-                values[..., part] -= (values[..., part] * mean[part]).sum(axis=-1, keepdims=True) / weight
-    return taste, common
-
-
-def _means(
-    theta: np.ndarray, active: list[np.ndarray] | None, weights: np.ndarray | None = None
-) -> np.ndarray:
-    """Mean θ of each epoch's users, (N, D); (1, D) where all users speak in every epoch."""
-    means = []
-    for rows in [None] if active is None else active:
-        own = theta if rows is None else theta[rows]
-        heavy = np.ones(len(own)) if weights is None else weights if rows is None else weights[rows]
-        total = heavy.sum()
-        means.append((own * heavy[:, None]).sum(axis=0) / (total if total > 0 else np.nan))
-    return np.stack(means)
-
-
-def _respond(means: np.ndarray, taste: np.ndarray, common: np.ndarray) -> np.ndarray:
-    """Response (N, k) of users whose mean tastes are `means`; s̃ is linear in θ_u."""
-    return (means[:, :, None] * taste).sum(axis=1) + common
-
-
-def _product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Matrix product without BLAS: the same bits for any number of threads."""
-    return np.stack([(row[:, None] * right).sum(axis=0) for row in left])
-
-
-def _mean(values: np.ndarray, axis: int) -> np.ndarray:
-    """Mean over epochs that have a value; NaN where none has."""
-    known = np.isfinite(values)
-    count = known.sum(axis=axis)
-    total = np.where(known, values, 0.0).sum(axis=axis)
-    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
-
-
-def _interval(draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The middle 95 % of the resamples that have a value."""
-    if not draws.size:  # no feature at all, and NumPy gives one array for none
-        return np.full(draws.shape[1:], np.nan), np.full(draws.shape[1:], np.nan)
-    empty = ~np.isfinite(draws).any(axis=0)
-    low, high = np.nanquantile(np.where(empty, 0.0, draws), INTERVAL, axis=0)
-    return np.where(empty, np.nan, low), np.where(empty, np.nan, high)
+    if fits is not None and (fits < 0 or fits % 2):
+        raise UsageError(
+            f"{parameter('fits', fits)}: refits come in pairs, one for each half of the customers.",
+            "Give an even number, or 0 for no spread.",
+        )
 
 
 def _choose(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +21,6 @@ __all__ = ["cards"]
 
 LINES, LENGTH = 3, 16  # words on a drawn card
 SURE = 0.5  # from here on a network's attribute counts as the product's
-GREY = "#b9b4aa"
 # Colours that catalogues name, the longer names first: "dark blue" is not "blue".
 COLOURS = {
     "off white": "#f5f1e6", "dark blue": "#1f2f5c", "light blue": "#a8c8e4", "dark green": "#1f4a34",
@@ -35,6 +35,8 @@ COLOURS = {
     "gold": "#c9a648", "mole": "#8f8378", "lilac": "#b9a0d4", "teal": "#23787a", "rose": "#e79aae",
     "red": "#c22a30", "tan": "#c8a57c",
 }  # fmt: skip
+
+_NAMED = re.compile(rf"\b({'|'.join(COLOURS)})\b")  # whole words: nothing red about "embroidered"
 
 
 def cards(
@@ -64,7 +66,7 @@ def cards(
 
 
 def _drawn(features: Features, data: Dataset, item: str) -> dict[str, Any]:
-    """The first attributes of an item as words, on the first colour that any of them names."""
+    """The first attributes of an item as words, and the first colour that any of them names, if one does."""
     place = features.items.find(data.items.values[[data.items.row(item)]])
     values = features.values(place)[0]
     names = []
@@ -75,5 +77,6 @@ def _drawn(features: Features, data: Dataset, item: str) -> dict[str, Any]:
         else:
             columns = np.flatnonzero(own >= SURE).tolist()
         names += [named(features.names[group.offset + k])[0] for k in columns]
-    colour = next((COLOURS[c] for name in names for c in COLOURS if c in name.lower()), GREY)
+    met = (_NAMED.search(name.lower()) for name in names)
+    colour = next((COLOURS[found[0]] for found in met if found), None)
     return {"colour": colour, "words": [shortened(name, LENGTH) for name in names[:LINES]]}

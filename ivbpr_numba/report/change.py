@@ -45,7 +45,7 @@ def changed(truth: Truth, model: Model, features: Features) -> dict[str, Any]:
         intercept) of learned over planted differences, all features and bins; ``features`` (their number)
         and ``points`` (planted and learned, one for each feature and each stretch of time between cuts).
     """
-    found = measure(model, bootstrap=0)
+    found = measure(model, fits=0)
     planted_edges, learned_edges = truth.epoch_edges, found.edges
     bins = int(model.config_["bins"])
     width = float(planted_edges[-1] - planted_edges[0]) / bins

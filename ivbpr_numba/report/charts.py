@@ -23,6 +23,7 @@ WIDTH = 400.0
 PANEL_WIDTH = 320.0
 TEXT = 13.0
 LONGEST = 20  # letters of a label beside a drawing
+CROWD = 4  # lines; among more only the one of the page has its intervals
 Row = Mapping[str, Any]
 
 
@@ -157,7 +158,7 @@ def warm(warmth: Row, name: str, title: str) -> Markup:
     parts = [tag("line", x1=left, x2=right, y1=up(tick), y2=up(tick), class_="grid") for tick in ticks]
     parts += [words(left - 6, up(tick) + 4, f"{tick:.2g}", "tick", "end") for tick in ticks]
     parts.append(tag("line", x1=left, x2=right, y1=up(0.5), y2=up(0.5), class_="chance"))
-    longest = max(width_of(one["label"], 12.5) for one in bins) + 4
+    longest = max(width_of(one["label"], 12.5) for one in bins) + 12
     for n, one in enumerate(bins):
         x = left + room * (n + 0.5)
         # Labels that would touch stand on two levels in turn.
@@ -176,8 +177,9 @@ def warm(warmth: Row, name: str, title: str) -> Markup:
             if point["auc"] is None:
                 continue
             x, y = left + room * (at + 0.5) + shift, up(point["auc"])
-            low, high = (up(value) for value in _interval(point))
-            parts.append(upright(x, low, high, f"interval {kind}"))
+            if len(lines) <= CROWD or kind == "strong":
+                low, high = (up(value) for value in _interval(point))
+                parts.append(upright(x, low, high, f"interval {kind}"))
             parts.append(tag("circle", cx=x, cy=y, r=3, class_=f"dot {kind}"))
             points.append((x, y))
         parts.append(path(points, f"curve {kind}"))

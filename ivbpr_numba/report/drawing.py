@@ -58,7 +58,7 @@ class Area:
 
 @dataclass(frozen=True)
 class Words:
-    """A line of text with its baseline at `y`; `anchor` is start, middle or end."""
+    """A line of text with its baseline at `y`; `anchor` is start, middle or end, `angle` in degrees."""
 
     x: float
     y: float
@@ -67,6 +67,7 @@ class Words:
     size: float = 12.0
     anchor: str = "start"
     bold: bool = False
+    angle: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -161,6 +162,7 @@ class Drawing:
                         part.x, part.y, part.text, color=part.colour, fontsize=part.size * point,
                         ha={"start": "left", "middle": "center", "end": "right"}[part.anchor], va="baseline",
                         fontweight="bold" if part.bold else "normal", parse_math=False, zorder=order,
+                        rotation=-part.angle, rotation_mode="anchor",
                     )  # fmt: skip
                 else:
                     box = (part.x, part.x + part.width, part.y + part.height, part.y)
@@ -190,6 +192,7 @@ def _as_svg(part: Line | Area | Words | Picture) -> Markup:
             font_size=part.size,
             text_anchor=None if part.anchor == "start" else part.anchor,
             font_weight="bold" if part.bold else None,
+            transform=f"rotate({part.angle:g} {part.x:.2f} {part.y:.2f})" if part.angle else None,
         )
     if isinstance(part, Picture):
         return tag(

@@ -71,7 +71,7 @@ def _options(config: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _epochs(one: Judged) -> list[dict[str, Any]]:
-    found = measure(one.model, [], bootstrap=0)
+    found = measure(one.model, [], fits=0)
     return [
         {"from": first, "to": last, "events": int(events)}
         for (first, last), events in zip(found.dates, found.events.tolist())

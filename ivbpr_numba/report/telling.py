@@ -127,7 +127,7 @@ def _trends(subject: Subject) -> dict[str, Any] | None:
     first = subject.first
     assert first.features is not None
     overlaps = overlapping(first.features, subject.data.items)
-    found = measure(first.model, top=TRENDS, bootstrap=0, overlaps=overlaps)
+    found = measure(first.model, top=TRENDS, fits=0, overlaps=overlaps)
     if not found.features or len(found.events) < 2:
         return None
     drawn = {

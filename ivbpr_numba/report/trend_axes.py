@@ -28,7 +28,7 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#0
 INK, MUTED, RULE, EDGE, GREY = "#1d1c1a", "#66615a", "#e4e1db", "#c4bfb6", "#dcdcdc"
 # Months that a band is painted behind, with its colour: both faint, neither says which is summer.
 BANDS = (((12, 1, 2), "#edf3f9"), ((6, 7, 8), "#fbf3e2"))
-DATE_WIDTH = 40.0
+DATE_WIDTH = 44.0
 FEW_SHARE, FEW = 0.25, 50  # of an equal share of the events, and in any case so many
 A_YEAR, MOST_YEARS = 0.95 * 365.2425 * 86_400, 15  # seconds; more years would be a fence
 
@@ -86,12 +86,14 @@ def axes(
     low, high = float(known.min(initial=0.0)), float(known.max(initial=0.0))
     if low == high:
         low, high = -1.0, 1.0
+    room = 0.04 * (high - low)
+    low, high = low - room, high + room
     ticks = round_ticks(low, high, about)
-    up = Scale(min(ticks[0], low), max(ticks[-1], high), bottom, top)
+    digits = max(0, -int(np.floor(np.log10(ticks[1] - ticks[0]) + 1e-9)))
+    up = Scale(low, high, bottom, top)
     for begin, stop, colour in season_bands(found.edges):
         parts.append(_box(across(begin), across(stop), top, bottom, colour, 1.0))
-    digits = max(0, -int(np.floor(np.log10(ticks[1] - ticks[0]) + 1e-9)))
-    for tick in ticks:
+    for tick in (tick for tick in ticks if low <= tick <= high):
         y = up(tick)
         parts.append(Line([(left, y), (right, y)], MUTED if tick == 0 else RULE, 1))
         parts.append(Words(left - 6, y + 4, signed(tick, digits), MUTED, 11, "end"))

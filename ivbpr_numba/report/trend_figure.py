@@ -114,13 +114,13 @@ def trend_figure(
 def _notes(found: Trends, told: Seasons) -> list[str]:
     notes = ["Up: liked more than over the whole time; down: less. Numbers at the right end: the last epoch."]
     if np.isfinite(found.change_low).any():
-        notes.append("Bands: 95 % of resampled users, under this one fit, not the uncertainty of the fit.")
+        notes.append(str(found.spread))
     if season_bands(found.edges):
         notes.append("Faint blue: December to February; faint yellow: June to August.")
     if told.told:
         notes.append(
             "Trend and season: a straight line and a yearly wave, fitted together to the epochs; certain "
-            "where noise would do as much in less than 5 of 100 cases."
+            "where noise would do as much in less than 5 of 100 cases, and beyond the band of refits."
         )
     elif told.why is not None:
         notes.append(f"Seasons are not told from trends here: {told.why}.")
@@ -191,7 +191,7 @@ def _apart(
             _header(parts, found, told, k, x, y, room)
             kept = pictures.get(found.features[k], ())
             _pictures(parts, kept, x, y + header + (0 if narrow else (HEIGHT - tall) / 2), tall)
-            plot = axes(parts, found, x + beside + 36, x + room - 40, top, top + HEIGHT, 3)
+            plot = axes(parts, found, x + beside + 36, x + room - 40, top, top + HEIGHT, 4)
             curve(parts, found, k, plot, COLOURS[0], 3, 0.25)
             dim(parts, found, plot)
             value = end_value(found, k)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ivbpr_numba.datasets.dataset import Dataset
     from ivbpr_numba.features.features import Features
     from ivbpr_numba.models.base import Model
+    from ivbpr_numba.report.item_pictures import ItemPictures
 
 __all__ = ["MOST_MODELS", "MOST_USERS", "write_report"]
 
@@ -84,6 +85,17 @@ def write_report(
         "users": [{"user": one["user"], "why": one["why"]} for one in explained],
         "photos": sum("jpeg" in (card or {}) for card in story["cards"].values()),
         "products": len(story["cards"]),
-        "notes": [] if photos is None else photos.notes,
+        "notes": [] if photos is None else _notes(photos),
         "bytes": os.path.getsize(out),
     }
+
+
+def _notes(photos: ItemPictures) -> list[str]:
+    notes = list(photos.notes)
+    if photos.broken:
+        item = min(photos.broken)
+        notes.append(
+            f"{len(photos.broken):,} photos in {photos.path} can't be used, the first is that of '{item}': "
+            f"{photos.broken[item]}."
+        )
+    return notes

@@ -107,13 +107,16 @@ def test_the_guide_to_the_commands_names_every_option_and_default() -> None:
         chapter = chapter[: chapter.index("\n## ", 5)]
         assert " ".join(command.help.split("\n\n")[0].split()) in chapter
         for parameter in command.params:
-            if parameter.name == "help" or parameter.rich_help_panel == PANEL:
+            if parameter.hidden or parameter.name == "help" or parameter.rich_help_panel == PANEL:
                 continue
             (line,) = [x for x in chapter.splitlines() if x.startswith("- ") and names_of(parameter)(x)]
             assert " ".join(parameter.help.split()) in line
             assert ("Required." in line) == bool(parameter.required), line
             if isinstance(parameter.default, int | float | str) and not isinstance(parameter.default, bool):
-                assert f"Default: {parameter.default}." in line
+                shown = (
+                    f"{parameter.default:g}" if isinstance(parameter.default, float) else parameter.default
+                )
+                assert f"Default: {shown}." in line
             if parameter.envvar:
                 assert f"`{parameter.envvar[0]}`" in line
     presets = text[text.index("## Presets") :]

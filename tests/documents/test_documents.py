@@ -19,6 +19,7 @@ from ivbpr_cli.output import Answer, Format, Screen, Table
 from ivbpr_numba import Dataset, Features, auc, create, load, trends
 from ivbpr_numba.documents import datasets, items, models
 from ivbpr_numba.documents.document import Document, columns_of
+from ivbpr_numba.questions.overlaps import overlapping
 from ivbpr_numba.questions.trends import measure
 
 Run = Callable[..., Any]
@@ -52,12 +53,13 @@ def without_seconds(document: dict[str, Any]) -> dict[str, Any]:
 
 def test_commands_print_the_documents_of_the_library(ivbpr: Run, model_file: Path) -> None:
     model, user, item = load(model_file), DATA.users[4], DATA.items[2]
+    overlaps = overlapping(model.find_features(), DATA.items)
     wanted = {
         ("recommend", user, "-n", "4"): items.recommend(model, user, 4),
         ("similar", item): items.similar(model, item),
         ("explain", user, item): items.explain(model, user, item),
         ("auc", "--baseline", "pop"): models.auc(auc(model, baselines=["pop"])),
-        ("trends", "--feature", "red"): models.trends(measure(model, ["red"])),
+        ("trends", "--feature", "red"): models.trends(measure(model, ["red"], overlaps=overlaps)),
     }
     for (command, *arguments), document in wanted.items():
         done = ivbpr(command, model_file, *arguments, "--format", "json")
@@ -174,9 +176,9 @@ def test_trends_are_a_list_and_a_frame(model_file: Path) -> None:
     rows = trends(model, ["red", "left"])
     assert isinstance(rows, list) and json.loads(json.dumps(rows)) == rows
     frame = rows.to_frame()
-    assert frame.shape == (6, 10) and frame["response"].tolist() == [row["response"] for row in rows]
+    assert frame.shape == (6, 14) and frame["response"].tolist() == [row["response"] for row in rows]
     assert frame.loc[4, "feature"] == "side=left" and frame.loc[4, "epoch"] == 1
-    silent = trends(model, ["red"], bootstrap=0).to_frame()
+    silent = trends(model, ["red"], fits=0).to_frame()
     assert silent["low"].isna().all() and silent["low"].dtype == "float64"
     none = trends(model, [])  # also where no feature is common enough for `top`
     assert none == [] and [*none.to_frame().columns] == [*frame.columns]

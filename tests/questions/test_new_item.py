@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from ivbpr_numba.network.file import Network
 from ivbpr_numba.network.vocabulary import AttributeGroup, Vocabulary
 from ivbpr_numba.photos.preprocessing import Preprocessing
 from ivbpr_numba.questions.new_item import NewItem, Seen, judge, look_at, values_for
+from ivbpr_numba.questions.unbought import FEW, NewItems
 from ivbpr_numba.ranking import scores
 
 Run = Callable[..., Any]
@@ -238,4 +241,135 @@ def test_wrong_questions_are_answered_clearly(shop: Path, ivbpr: Run, tmp_path: 
     ]
     for words, code, said in cases:
         done = ivbpr(*words)
+        assert (done.code, said in done.err) == (code, True), (words, done.err)
+
+
+# --- many products -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [1, 3, FEW + 5])
+def test_many_products_are_as_each_alone(count: int) -> None:
+    """Ranks by comparing and by sorting agree, and the best users are those of a full sort."""
+    model = fitted("i-vbpr")
+    rng = np.random.default_rng(5)
+    values = rng.integers(0, 3, (count, len(model.features_.names))) / 2.0
+    together, users = NewItems(model, values), np.arange(len(DATA.users))
+    ranks, best = together.ranks(users), together.best_users(7)
+    for p in range(count):
+        alone = NewItem(model, values[p])
+        for key, own in alone.ranks(users).items():
+            assert ranks[key][:, p].tolist() == own.tolist()
+        order = sorted(users, key=lambda u: (-ranks["percentile"][u, p], -ranks["score"][u, p], u))[:7]
+        assert best["row"][:, p].tolist() == order
+        assert best["score"][:, p].tolist() == ranks["score"][order, p].tolist()
+
+
+def test_best_users_do_not_depend_on_the_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    products = NewItems(fitted("i-vbpr"), np.random.default_rng(5).random((4, 5)))
+    whole = products.best_users(9)
+    monkeypatch.setattr("ivbpr_numba.questions.unbought.SCORE_BYTES", 4 * len(DATA.items) * 7)
+    assert {key: own.tolist() for key, own in products.best_users(9).items()} == {
+        key: own.tolist() for key, own in whole.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def shelf(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of new products: one with two photos, one that is none, and a text."""
+    folder = tmp_path_factory.mktemp("shelf") / "new"
+    folder.mkdir()
+    for name in COLOURS:
+        (folder / f"new-{name}.png").write_bytes((shop / f"new-{name}.png").read_bytes())
+    (folder / "more").mkdir()
+    (folder / "more" / "new-red.png").write_bytes((shop / "new-blue.png").read_bytes())
+    (folder / "broken.jpg").write_bytes(b"no picture")
+    (folder / "notes.txt").write_text("of the buyer")
+    return folder
+
+
+def asked(shop: Path, *more: Any) -> list[Any]:
+    return ["score", shop / "model.h5", "--network", shop / "net.onnx", *more]
+
+
+def test_a_folder_of_new_products(shop: Path, shelf: Path, ivbpr: Run, tmp_path: Path) -> None:
+    if not (shop / "model.h5").exists():
+        test_a_new_red_product_is_for_those_who_like_red(shop, ivbpr)
+    single = {
+        name: json.loads(
+            ivbpr(*asked(shop, "--image", shop / f"new-{name}.png", "--user", "00", "--format", "json")).out
+        )
+        for name in COLOURS
+    }
+    done = ivbpr(*asked(shop, "--image", shelf, "--user", "00", "--format", "json"))
+    assert done.code == 0, done.err
+    found = json.loads(done.out)
+    assert found["schema"] == "ivbpr.score/1" and found["user"] == "00"
+    assert [p["item"] for p in found["products"]] == ["new-blue", "new-green", "new-red"]
+    assert found["products"][2]["images"] == ["more/new-red.png", "new-red.png"]
+    for product in found["products"][:2]:  # of one photo each: the very answer that the photo alone gets
+        alone = single[product["item"].removeprefix("new-")]
+        for key in ("score", "rank", "of", "percentile", "attributes"):
+            assert product[key] == alone[key]
+    assert [row["image"] for row in found["bad"]] == ["broken.jpg"] and found["left_out"] == ["broken"]
+    assert found["others"][0]["first"] == ["notes.txt"]
+    # The same from a zip, in another order and without the broken one, as files.
+    with zipfile.ZipFile(tmp_path / "new.zip", "w") as archive:
+        for path in sorted(shelf.rglob("*.png"), reverse=True):
+            archive.write(path, path.relative_to(shelf))
+    for form in ("csv", "jsonl"):
+        out = tmp_path / f"new.{form}"
+        done = ivbpr(
+            *asked(shop, "--image", tmp_path / "new.zip", "--user", "00", "-o", out, "--format", form)
+        )
+        assert done.code == 0, done.err
+        if form == "csv":
+            rows = list(csv.DictReader(out.read_text().splitlines()))
+            assert [*rows[0]] == ["item", "images", "attributes", "user", "score", "rank", "of", "percentile"]
+        else:
+            rows = [json.loads(line) for line in out.read_text().splitlines()]
+            assert [row["attributes"] for row in rows] == [p["attributes"] for p in found["products"]]
+        for key in ("item", "score", "rank", "percentile"):
+            assert [str(row[key]) for row in rows] == [str(p[key]) for p in found["products"]]
+    table = ivbpr(*asked(shop, "--image", shelf, "--user", "00")).out
+    share = found["products"][2]["percentile"]
+    assert f"{100 * share:.1f} %" in table and "broken.jpg" in table and "Nobody has bought them yet" in table
+
+
+def test_best_users_of_many_products(shop: Path, shelf: Path, ivbpr: Run, tmp_path: Path) -> None:
+    if not (shop / "model.h5").exists():
+        test_a_new_red_product_is_for_those_who_like_red(shop, ivbpr)
+    (tmp_path / "table.csv").write_text("sku,path\nA,new-green.png\nB,more/new-red.png\nB,gone.png\n")
+    listed = ("--items", tmp_path / "table.csv", "--id", "sku", "--file", "path")
+    done = ivbpr(*asked(shop, "--image", shelf, *listed, "-n", "4", "--format", "json"))
+    assert done.code == 0, done.err
+    found = json.loads(done.out)["products"]
+    assert [(p["item"], p["images"]) for p in found] == [
+        ("A", ["new-green.png"]),
+        ("B", ["more/new-red.png"]),
+    ]
+    one = ivbpr(*asked(shop, "--image", shop / "new-green.png", "-n", "4", "--format", "json"))
+    assert found[0]["users"] == json.loads(one.out)["users"]
+    out = tmp_path / "one.csv"
+    done = ivbpr(*asked(shop, "--image", shop / "new-green.png", "-n", "2", "-o", out))
+    (row,) = csv.DictReader(out.read_text().splitlines())
+    best = found[0]["users"][0]
+    assert row["item"] == "new-green" and row["users"].startswith(f"{best['user']} (100.0 %)")
+
+
+def test_wrong_questions_about_many_products(shop: Path, shelf: Path, ivbpr: Run, tmp_path: Path) -> None:
+    if not (shop / "model.h5").exists():
+        test_a_new_red_product_is_for_those_who_like_red(shop, ivbpr)
+    red = ("--image", shop / "new-red.png")
+    (tmp_path / "empty").mkdir()
+    cases = [
+        ((*red, "--image", shelf), 2, "holds many products"),
+        ((*red, "--items", shop / "purchases.csv", "--id", "user", "--file", "item"), 2, "folder or archive"),
+        (("--image", tmp_path / "empty"), 3, "no images"),
+        (("--image", shelf, "--user", "99"), 3, "Unknown user '99'"),
+        (("--image", shelf, "--id", "user"), 2, "--items"),
+        (("--image", shelf, "-o", shop / "model.h5"), 2, "also an input"),
+        (("--image", shelf, "-o", shop / "attributes.h5"), 2, "holds the features"),
+    ]
+    for words, code, said in cases:
+        done = ivbpr(*asked(shop, *words))
         assert (done.code, said in done.err) == (code, True), (words, done.err)

@@ -75,9 +75,9 @@ def model() -> TVBPR:
 
 def test_the_top_has_each_once_with_the_others_named(model: TVBPR) -> None:
     overlaps = overlapping(features(0), DATA.items)
-    every = measure(model, top=7, bootstrap=0)
-    once = measure(model, top=7, bootstrap=0, overlaps=overlaps)
-    each = measure(model, top=7, bootstrap=0, overlaps=overlaps, each=True)
+    every = measure(model, top=7, fits=0)
+    once = measure(model, top=7, fits=0, overlaps=overlaps)
+    each = measure(model, top=7, fits=0, overlaps=overlaps, each=True)
     assert every.also is None and each.features == every.features
     column = {name: k for k, name in enumerate(NAMES)}
     kept: list[str] = []
@@ -87,8 +87,8 @@ def test_the_top_has_each_once_with_the_others_named(model: TVBPR) -> None:
     assert once.features == kept and len(kept) < len(every.features)
     assert once.also == [[NAMES[other] for other in overlaps[column[name]]] for name in kept]
     # The number asked for is reached by others where there are some.
-    assert len(measure(model, top=3, bootstrap=0, overlaps=overlaps).features) == 3
-    named = measure(model, ["type=a", "group=a"], bootstrap=0, overlaps=overlaps)
+    assert len(measure(model, top=3, fits=0, overlaps=overlaps).features) == 3
+    named = measure(model, ["type=a", "group=a"], fits=0, overlaps=overlaps)
     assert named.features == ["type=a", "group=a"]  # what is asked for by name is shown
 
 

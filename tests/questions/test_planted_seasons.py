@@ -27,7 +27,7 @@ def test_planted_seasons_and_trends_are_told_apart(seed: int) -> None:
         kind="attributes",
     )
     model = TVBPR(epochs=12, seed=seed).fit(dataset_of(world), features)
-    found = measure(model, bootstrap=0)
+    found = measure(model, fits=0)
     assert found.features == table.names
     told = seasons(found)
     assert told.told

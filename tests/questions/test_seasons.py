@@ -164,3 +164,24 @@ def test_epochs_without_a_value_count_for_nothing() -> None:
     assert found.told and found.epochs_a_year == pytest.approx(14 / 2.5, rel=1e-3)
     np.testing.assert_allclose([found.trend[0], found.season[0]], [0.3, 0.7], atol=1e-5)
     assert np.isnan(found.year_over_year[0])
+
+
+def test_refits_take_back_what_other_customers_would_change() -> None:
+    """A trend and a season that are certain over the epochs, and refits whose halves disagree about them."""
+    edges = START + np.arange(25) * int(YEAR / 12)
+    first = float(edges[0]) / YEAR
+    rng = np.random.default_rng(1)
+    noise = rng.normal(0, 0.02, (24, 2))
+    response = np.column_stack([means_of(wave(0, t, s, 0.46, first), edges) for t, s in ((0.5, 0), (0, 0.5))])
+    names, events = (["a", "b"], ["g", "g"]), np.full(24, 100)
+    alone = decompose(edges, events, response + noise, *names)
+    assert np.isnan(alone.trend_half).all() and [alone.kind(0), alone.kind(1)] == ["trend", "season"]
+    for share, kinds in ((0.02, ["trend", "season"]), (0.9, ["neither", "neither"])):
+        # The two halves of a split lie at 1 + share and 1 - share of the planted curves.
+        draws = np.stack([(1 + share * sign) * response for sign in (1, -1) * 4])
+        found = decompose(edges, events, response + noise, *names, draws)
+        assert [found.kind(0), found.kind(1)] == kinds
+        t = 2.7764  # 97.5 % of Student's distribution with four degrees of freedom
+        np.testing.assert_allclose(found.trend_half[0], t * 2 * share * 0.5, rtol=1e-3)
+        np.testing.assert_allclose(found.season_half[1], t * 2 * share * 0.5, rtol=1e-2)
+        np.testing.assert_array_equal(found.trend, alone.trend)

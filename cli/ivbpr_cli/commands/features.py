@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from ivbpr_cli.commands.options import argument, names, option, out
 from ivbpr_cli.commands.photos_shown import SHOWN, unused_photos
-from ivbpr_cli.output import Answer, Screen, Table, facts
+from ivbpr_cli.output import Answer, Screen, Table, facts, percent
 from ivbpr_cli.paths import input_file, input_images, output_file
 from ivbpr_numba.wording import first_of
 
@@ -33,6 +33,7 @@ def table(
     """One-hot groups from the columns of a catalogue: features of kind 'attributes'."""
     input_file(catalogue, "catalogue")
     output_file(out, catalogue)
+    from ivbpr_numba.documents import features as documents
     from ivbpr_numba.features.tables import build_feature_table
 
     report = build_feature_table(
@@ -46,8 +47,8 @@ def table(
     )
     for text in _left_out(report):
         screen.note(text)
-    groups = [_flat(group) for group in report["groups"]]
-    screen.show(Answer("features-table", report, groups, [facts(report), Table(groups)]))
+    document = documents.table(report)
+    screen.show(Answer.of(document, [facts(report), Table(document.rows)]))
 
 
 def _left_out(report: dict[str, Any]) -> Iterator[str]:
@@ -111,6 +112,7 @@ def import_(
     if ids is not None:
         input_file(ids, "file of ids")
     output_file(out, matrix, ids)
+    from ivbpr_numba.documents import features as documents
     from ivbpr_numba.features.importing import import_features
 
     with screen.progress("importing") as observer:
@@ -119,7 +121,7 @@ def import_(
         )
     if report["dtype_why"]:
         screen.note(f"Stored as {report['dtype']}: {report['dtype_why']}.")
-    screen.show(Answer("features-import", report, [report], [facts(report)]))
+    screen.show(Answer.of(documents.importing(report), [facts(report)]))
 
 
 def extract(
@@ -158,6 +160,7 @@ def extract(
         input_file(items, "table of items")
     if preprocess is not None and Path(preprocess).exists():
         input_file(Path(preprocess), "preprocessing")
+    from ivbpr_numba.documents import features as documents
     from ivbpr_numba.network.extraction import extract as run
     from ivbpr_numba.network.journal import journal_path
 
@@ -192,16 +195,13 @@ def extract(
         screen.note(f"… and {len(converted) - SHOWN:,} more images were converted (--format json has all).")
     if left_out:
         screen.note(f"{len(left_out):,} items have no usable image and are left out: {first_of(left_out)}.")
-    screen.show(Answer("features-extract", report, [_flat(report)], tables))
-
-
-def _flat(report: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in report.items() if not isinstance(value, list)}
+    screen.show(Answer.of(documents.extract(report), tables))
 
 
 def info(screen: Screen, file: Annotated[Path, argument("A feature file.")]) -> None:
     """Shape, groups and sparsity of a feature file."""
     input_file(file, "feature file")
+    from ivbpr_numba.documents import features as documents
     from ivbpr_numba.features.describing import describe
     from ivbpr_numba.features.features import Features
 
@@ -212,7 +212,9 @@ def info(screen: Screen, file: Annotated[Path, argument("A feature file.")]) -> 
     ):
         if count:
             screen.note(_sentence(f"{count:,} {what}", first, count))
-    screen.show(Answer("features-info", found, found["groups"], [facts(found), Table(found["groups"])]))
+    shares = {"share_with_value": percent}
+    tables = [facts(found), Table(found["groups"], formats=shares)]
+    screen.show(Answer.of(documents.info(found), tables))
 
 
 def examples(
@@ -223,6 +225,7 @@ def examples(
 ) -> None:
     """The items with the highest value of a feature."""
     input_file(file, "feature file")
+    from ivbpr_numba.documents import features as documents
     from ivbpr_numba.features.describing import examples as find
     from ivbpr_numba.features.features import Features
 
@@ -232,4 +235,4 @@ def examples(
         screen.note(
             f"{len(found):,} of {len(features):,} items have '{feature}'; the others have none of it."
         )
-    screen.show(Answer("features-examples", {"items": found}, found))
+    screen.show(Answer.of(documents.examples(found), [Table(found, whole=("feature",))]))

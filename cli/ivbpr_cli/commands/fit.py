@@ -109,7 +109,7 @@ def fit(
         elif event["event"] == "warning":
             screen.warn(event["message"])
 
-    screen.compiling_takes = COMPILING.get(model, 15.0)
+    screen.compiling_takes = COMPILING.get(model, 12.0)
     with screen.progress(model) as observer:
         learner.fit(
             Dataset.read(dataset),
@@ -146,7 +146,7 @@ UNLEARNED = ("rand", "pop")
 COMPILING = {
     **dict.fromkeys(("rand", "pop"), 5.0),
     **dict.fromkeys(("vbpr", "i-vbpr"), 25.0),
-    **dict.fromkeys(("tvbpr", "i-tvbpr"), 40.0),
+    **dict.fromkeys(("tvbpr", "i-tvbpr"), 30.0),
 }
 
 # What goes to the model; the rest concerns this run only.

@@ -188,12 +188,12 @@ def export(
     """The best network so far of an unfinished training, or of one run with --keep-checkpoint."""
     input_file(checkpoint, "checkpoint")
     output_file(out, checkpoint)
+    from ivbpr_numba.documents import networks as documents
     from ivbpr_numba.training.whole.exporting import export_checkpoint
 
     found = export_checkpoint(checkpoint, out)
-    rows = [{"group": name, **figures} for name, figures in found["groups"].items()]
-    document = {"out": str(out), **found}
-    screen.show(Answer("network-export", document, rows, [Table(rows), facts(document)]))
+    document = documents.export(out, found)
+    screen.show(Answer.of(document, [Table(document.rows), facts(document.content)]))
 
 
 def _whole(
@@ -254,41 +254,21 @@ def _frozen(
 
 def _answer(out: Path, task: Task, found: dict[str, Any], problems: list[dict[str, str]]) -> Answer:
     """Groups, what was left out, parts, how good on the validation photos, how long it took."""
-    read = {row["group"]: row for row in task.report["labels"]["groups"]}
-    rows = [{**row, "dropped_values": len(read[row["group"]]["dropped"])} for row in found["groups"]]
-    dropped = [
-        {"group": row["group"], "value": value["value"], "images": value["images"]}
-        for row in read.values()
-        for value in row["dropped"]
-    ]
-    plain = {key: value for key, value in found.items() if not isinstance(value, dict | list)}
-    missing = [
-        {"image": picture.name, "item": picture.item, "reason": reason}
-        for picture, reason in task.pictures.missing
-    ]
-    bad = [*problems, *missing]
-    document = {
-        "out": str(out),
-        **plain,
-        "images": task.report["images_of_part"],
-        "bad_images": bad,
-        "others": task.pictures.others,
-        "groups": {row["group"]: row for row in rows},
-        "dropped": dropped,
-        "notes": [*task.pictures.notes, *found["notes"]],
-    }
-    single = {"out": str(out), **plain, "bad_images": len(bad)}
-    single |= {f"images to {name}": count for name, count in task.report["images_of_part"].items()}
-    tables = [Table(rows, "Attributes"), facts(single)]
-    if "levels" in found:
-        document["levels"] = found["levels"]
-        tables.insert(1, Table(found["levels"], "Layers of the frozen network"))
+    from ivbpr_numba.documents import networks as documents
+
+    document = documents.train(out, task, found, problems)
+    content = document.content
+    single = {key: value for key, value in content.items() if not isinstance(value, dict | list)}
+    single["bad_images"] = len(content["bad_images"])
+    single |= {f"images to {name}": count for name, count in content["images"].items()}
+    tables = [Table(document.rows, "Attributes"), facts(single)]
+    if "levels" in content:
+        tables.insert(1, Table(content["levels"], "Layers of the frozen network"))
+    dropped = [row for row in task.report["labels"]["groups"] if row["dropped"]]
     if dropped:
-        tables.append(
-            Table([_few(row) for row in read.values() if row["dropped"]], "Left out: too few images")
-        )
-    tables += unused_photos(bad, task.pictures.others)
-    return Answer("network-train", document, rows, tables, document["notes"])
+        tables.append(Table([_few(row) for row in dropped], "Left out: too few images"))
+    tables += unused_photos(content["bad_images"], content["others"])
+    return Answer.of(document, tables, content["notes"])
 
 
 def _few(row: dict[str, Any]) -> dict[str, Any]:

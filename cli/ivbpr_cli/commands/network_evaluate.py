@@ -39,6 +39,9 @@ def evaluate(
         Path | None,
         option("Draw reliability and confusions: .svg, or .png with the extra 'plot'.", metavar="FILE"),
     ] = None,
+    narrow: Annotated[
+        bool, option("Draw for a phone or a column of text, 390 wide.", flags=("--narrow",))
+    ] = False,
     device: Annotated[str, option("auto, cpu or cuda.")] = "auto",
     threads: Annotated[int | None, option("Threads of the CPU; all where not given.")] = None,
 ) -> None:
@@ -51,8 +54,11 @@ def evaluate(
         raise UsageError("--items is a table of images.", "Name them with --images.")
     if features is not None:
         input_file(features, "feature file")
+    if narrow and plot is None:
+        raise UsageError("--narrow is for the plot.", "Name its file with --plot.")
     if plot is not None:
         plot_file(plot, network, labels, features, items, images)
+    from ivbpr_numba.documents import networks as documents
     from ivbpr_numba.features.features import Features
     from ivbpr_numba.judging.evaluating import evaluate as judge
     from ivbpr_numba.network.file import Network
@@ -79,23 +85,16 @@ def evaluate(
         )
     found = judged.assessment()
     if plot is not None:
-        _draw(screen, network, found, judged.facts, plot)
-    document = {
-        "network": str(network),
-        **{key: judged.facts[key] for key in ("split", "items", "images")},
-        **{key: value for key, value in judged.facts.items() if key not in ("split", "items", "images")},
-        "mean_accuracy": found["mean_accuracy"],
-        "mean_ap": found["mean_ap"],
-        "mean_ap_of_values": found["mean_ap_of_values"],
-        "groups": found["groups"],
-        "plot": str(plot) if plot else None,
-    }
+        _draw(screen, network, found, judged.facts, plot, narrow)
+    document = documents.evaluate(network, judged.facts, found, plot)
     title = f"{network.name}: {_counted(judged.facts['items'], 'labelled item')}, {split}"
     tables = [Table(_summary(found), title), *unused_photos(judged.facts["bad"], judged.facts["others"])]
-    screen.show(Answer("network-evaluate", document, _rows(found), tables, _notes(found, judged.facts)))
+    screen.show(Answer.of(document, tables, _notes(found, judged.facts)))
 
 
-def _draw(screen: Screen, network: Path, found: dict[str, Any], facts: dict[str, Any], plot: Path) -> None:
+def _draw(
+    screen: Screen, network: Path, found: dict[str, Any], facts: dict[str, Any], plot: Path, narrow: bool
+) -> None:
     from ivbpr_numba.report.network_figure import network_figure
     from ivbpr_numba.store.atomic import write_bytes
 
@@ -105,16 +104,15 @@ def _draw(screen: Screen, network: Path, found: dict[str, Any], facts: dict[str,
         f"{_figure(found['mean_accuracy'])}, mean average precision "
         f"{_figure(found['mean_ap'])}."
     )
-    drawing = network_figure(found, f"What {network.name} sees", said)
+    drawing = network_figure(found, f"What {network.name} sees", said, narrow)
     write_bytes(plot, drawing.encoded(plot.suffix))
     screen.note(f"The figure is in {plot}.")
 
 
-SHARES = ("accuracy", "majority", "mean_ap", "calibration_error", "log_loss")
-
-
 def _summary(found: dict[str, Any]) -> list[dict[str, Any]]:
     """A row a group, and their means below."""
+    from ivbpr_numba.documents.networks import SHARES
+
     rows = [
         {"group": name, "images": group["images"], **{key: group[key] for key in SHARES}}
         for name, group in found["groups"].items()
@@ -122,20 +120,6 @@ def _summary(found: dict[str, Any]) -> list[dict[str, Any]]:
     if len(rows) > 1:
         means = {"accuracy": found["mean_accuracy"], "mean_ap": found["mean_ap"]}
         rows.append({"group": "mean", "images": found["images"], **dict.fromkeys(SHARES), **means})
-    return rows
-
-
-def _rows(found: dict[str, Any]) -> list[dict[str, Any]]:
-    """Flat: each group, its average precision being the mean one, and then each of its values."""
-    rows = []
-    for name, group in found["groups"].items():
-        empty = dict.fromkeys(("positives", "predicted", "precision", "recall"))
-        own = {key: group[key] for key in SHARES if key != "mean_ap"}
-        row = {"group": name, "value": None, "images": group["images"], **empty}
-        rows.append(row | {"average_precision": group["mean_ap"], **own})
-        for value in group["values"]:
-            rows.append({"group": name, "value": value["value"], "images": group["images"], **value})
-            rows[-1] |= dict.fromkeys(own)
     return rows
 
 

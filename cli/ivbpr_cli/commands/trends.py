@@ -40,11 +40,18 @@ def trends(
     ] = None,
     users: Annotated[str, option("Whose mean: all, or those active in the epoch.")] = "all",
     z_score: Annotated[bool, option("Plot in standard deviations of each feature over the epochs.")] = False,
-    bootstrap: Annotated[int, option("Resamples of the users; 0: no spread.")] = 200,
-    seed: Annotated[int, option("Of the resamples.")] = 0,
+    fits: Annotated[
+        int | None,
+        option(
+            "Refits on halves of the customers, for the spread: even, or 0 for none. Where not given: 8 with "
+            "20 users or more and up to 50,000 training pairs, else none.",
+            metavar="N",
+        ),
+    ] = None,
+    seed: Annotated[int, option("Of the refits.")] = 0,
     features: Annotated[
         Path | None,
-        option("Feature file, if it is not where the model says: tells overlaps, ranks --images."),
+        option("Feature file, if it is not where the model says: for refits, overlaps and --images."),
     ] = None,
     overlapping: Annotated[
         bool,
@@ -53,12 +60,21 @@ def trends(
     narrow: Annotated[
         bool, option("Draw for a phone or a column of text, 390 wide.", flags=("--narrow",))
     ] = False,
+    bootstrap: Annotated[int | None, option("Replaced by --fits.", hidden=True)] = None,
 ) -> None:
     """How the liking of features changed: equation 8 and the identified response in every epoch.
+
+    The spread is that of the model fitted again, with the same epochs, to random halves of the customers: as
+    many other customers would put a value inside the band in about 95 of 100 cases.
 
     Where data span two years or more, with three learned epochs a year or more, seasons are told from trends.
     Of attributes that overlap highly, which the feature file tells, --top shows the one that changes most.
     """
+    if bootstrap is not None:
+        raise UsageError(
+            "--bootstrap is no more: the spread of one fit read as certainty.",
+            "Use --fits N for refits on halves of the customers, or --fits 0 for no spread.",
+        )
     input_file(model, "model")
     if features is not None:
         input_file(features, "feature file")
@@ -69,6 +85,7 @@ def trends(
     if images is not None:
         input_images(images)
     from ivbpr_numba.documents import models as documents
+    from ivbpr_numba.features.features import Features
     from ivbpr_numba.models import load
     from ivbpr_numba.questions.seasons import seasons
     from ivbpr_numba.questions.trends import measure
@@ -77,21 +94,34 @@ def trends(
     if top is None and not feature:
         top = TOP
     overlaps = _overlaps(screen, fitted, features)
-    found = measure(
-        fitted,
-        feature,
-        top=top,
-        users=users,
-        bootstrap=bootstrap,
-        seed=seed,
-        overlaps=overlaps,
-        each=overlapping,
-    )
+    given = None if features is None else Features.read(features)
+    with screen.progress("refits") as observer:
+        found = measure(
+            fitted,
+            feature,
+            top=top,
+            users=users,
+            fits=fits,
+            seed=seed,
+            fitted_on=given,
+            observers=[lambda event: _say_cost(screen, event), observer],
+            overlaps=overlaps,
+            each=overlapping,
+        )
     told = seasons(found)
     if plot is not None:
         _draw(screen, fitted, found, plot, images, features, z_score, model.name, narrow)
-    document = documents.trends(found, users, plot, told)
+    document = documents.trends(found, users, plot)
     screen.show(Answer.of(document, _tables(found, told), _notes(found, told)))
+
+
+def _say_cost(screen: Screen, event: dict[str, Any]) -> None:
+    """What the refits will cost, before the first."""
+    if event["event"] == "start":
+        screen.note(
+            f"Fitting {event['fits']} times again, on halves of the customers, for the spread; one fit took "
+            f"{event['seconds_of_fit']:.1f} s. --fits 0 leaves it out."
+        )
 
 
 def _overlaps(screen: Screen, fitted: Model, features: Path | None) -> list[list[int]] | None:
@@ -157,10 +187,11 @@ def _tables(found: Trends, told: Seasons) -> list[Table]:
     changes: list[dict[str, Any]] = []
     for k, (feature, group) in enumerate(zip(found.features, found.groups)):
         known = half[np.isfinite(half[:, k]), k]
-        by_epoch = {f"epoch {n}": _signed(found.change[n, k]) for n in range(n_epochs)}
+        by_epoch = {f"epoch {n}": _signed(found.change[n, k], found.certain[n, k]) for n in range(n_epochs)}
         short = feature.removeprefix(f"{group}=")
         changes.append({"feature": short, "group": group, **by_epoch})
-        changes[-1]["spread"] = f"{known.max():.2f}" if len(known) else None
+        if found.spread.fits:
+            changes[-1]["spread"] = f"±{known.max():.2f}" if len(known) else None
     tables = [Table(epochs, "Epochs; events are training and validation pairs")]
     if n_epochs <= WIDEST:
         title = f"Response minus its mean over the epochs, {found.model}, {found.speakers}"
@@ -191,8 +222,8 @@ def _season(row: dict[str, Any]) -> dict[str, Any]:
     return shown
 
 
-def _signed(value: float) -> str | None:
-    return f"{value:+.2f}" if value == value else None
+def _signed(value: float, certain: bool = False) -> str | None:
+    return f"{value:+.2f}{'*' if certain else ''}" if value == value else None
 
 
 def _notes(found: Trends, told: Seasons) -> list[str]:
@@ -200,17 +231,16 @@ def _notes(found: Trends, told: Seasons) -> list[str]:
         "Response: the mean sensitivity of users, in units of the score, compared with the average item "
         "within exclusive groups; its changes mean something, its level does not."
     )
-    if len(found.events) <= WIDEST:
-        said += (
-            " Spread: half of the widest 95 % interval of resampled users under this one fit; "
-            "another fit may differ by more."
-        )
-    else:
-        said += " Low and high: 95 % of resampled users under this one fit; another fit may differ by more."
+    said += f" {found.spread}"
+    if found.spread.fits and len(found.events) <= WIDEST:
+        said += " Spread: half of the widest band of a row. *: the band of that epoch leaves out 0."
+    if found.spread.fits:
+        said += f" They took {found.spread.seconds:.1f} s, {found.spread.iterations:,} iterations."
     if told.told:
         seasonal = (
             "Trend and season: a straight line and a yearly wave fitted together, with standard errors. "
-            "A feature shows what noise would do in fewer than 5 of 100 cases; of two, one twice as large. "
+            "A feature shows what noise would do in fewer than 5 of 100 cases and what is beyond the band of "
+            "refits; of two, one twice as large. "
             "Year on year: the last twelve months minus the twelve before."
         )
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ivbpr_numba.errors import UsageError
+from ivbpr_numba.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from ivbpr_numba.models.base import Model
@@ -35,6 +35,12 @@ def known_user(model: Model, user: str | None, path: Path, instead: str = "") ->
     """
     from ivbpr_numba.answers.shoppers import row_of_user, users_to_try
 
+    more = f"More: 'ivbpr inspect {path} --users 5'."
     if user is None:
-        raise UsageError(f"Name a user{f' {instead}' if instead else ''}.", users_to_try(model.data_, path))
-    row_of_user(model.data_, user, path)
+        raise UsageError(
+            f"Name a user{f' {instead}' if instead else ''}.", f"{users_to_try(model.data_)} {more}"
+        )
+    try:
+        row_of_user(model.data_, user)
+    except DataError as problem:
+        raise DataError(problem.message, f"{problem.hint} {more}") from None

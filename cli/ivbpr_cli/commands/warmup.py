@@ -9,8 +9,9 @@ __all__ = ["warmup"]
 
 def warmup(screen: Screen) -> None:
     """Compile all kernels and keep them in the cache."""
+    from ivbpr_numba.documents import installation as documents
     from ivbpr_numba.models.warmup import warmup as compile_all
 
     with screen.progress("compiling") as observer:
         report = compile_all(observer)
-    screen.show(Answer("warmup", report, [report]))
+    screen.show(Answer.of(documents.warmup(report)))

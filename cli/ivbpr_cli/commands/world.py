@@ -27,9 +27,13 @@ def world(
 ) -> None:
     """Write a built-in world: purchases.csv, catalogue.csv and truth.h5 with what is behind them.
 
+    In 'drift' tastes change twice in two years. In 'seasons', three years long, eight attributes follow the
+    year and eight others rise or fall. In the others tastes stay; 'photos' has all values equally often.
+
     The truth file also holds the truth AUC: that of the utilities the shoppers chose by, on the test items of
     the split that 'ivbpr prepare' makes by default.
     """
+    from ivbpr_numba.documents import worlds as documents
     from ivbpr_numba.errors import UsageError, did_you_mean
     from ivbpr_numba.questions.auc import dataset_of, truth_auc
     from ivbpr_numba.worlds.world import SIZES, generate
@@ -57,15 +61,5 @@ def world(
             paths["images"] = write_pictures(
                 made, out / "images", lambda done, total: observer({"done": done, "total": total})
             )
-    document = {
-        "world": size,
-        "seed": seed,
-        "users": len(made.users),
-        "items": len(made.items),
-        "purchases": len(made.purchases.items),
-        "attributes": len(made.attributes.names),
-        **{f"truth_auc_{name.replace('/', '_')}": value for name, value in metrics.items()},
-        "out": str(out),
-    }
-    files = {name: path.name for name, path in paths.items()}
-    screen.show(Answer("world", {**document, "files": files}, [document], [facts(document)]))
+    document = documents.world(made, size, seed, metrics, paths, out)
+    screen.show(Answer.of(document, [facts(document.rows[0])]))
