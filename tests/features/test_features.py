@@ -328,7 +328,7 @@ def test_columns_by_full_name_or_by_unique_value() -> None:
     assert features.column("a=b") == 3
     with pytest.raises(UsageError, match="ambiguous") as caught:
         features.column("Black")
-    assert "'colour=Black', 'lining=Black'" in caught.value.hint
+    assert "'colour=Black' or 'lining=Black'" in caught.value.hint
     with pytest.raises(UsageError, match="Unknown feature 'leathr'") as caught:
         features.column("leathr")
     assert caught.value.hint == "Did you mean 'leather'?"
