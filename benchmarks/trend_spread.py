@@ -143,6 +143,10 @@ def halving(
             row[f"{way}: {what} of all inside"] = inside[:, common].mean()
             row[f"{way}: {what} band"] = rms(width[:, top])
         one, other = values["change"]
+        if way == "halves":  # 1.41 were the law of a mean
+            apart = changes(draws)[0::2] - changes(draws)[1::2]
+            of_samples = rms((one - other)[:, common])
+            row["halves: difference of halves over A - B"] = rms(apart[:, :, common]) / of_samples
         certain, alike = np.abs(one) > width, np.sign(one) == np.sign(other)
         row[f"{way}: certain of the top"] = certain[:, top].mean()
         row[f"{way}: signs B shares"] = alike[:, top].mean()

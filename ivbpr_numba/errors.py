@@ -159,13 +159,14 @@ def not_fitted(model: object) -> NotFittedError:
 
 
 def _not_fitted(name: str) -> NotFittedError:
-    kind = NotFittedError
+    kind: Any = NotFittedError
     theirs = getattr(sys.modules.get("sklearn.exceptions"), "NotFittedError", None)
     if theirs is not None:  # nobody can catch it who has not imported it
         kind = type(
             "NotFittedError", (NotFittedError, theirs), {"__reduce__": lambda _: (_not_fitted, (name,))}
         )
-    return kind(f"This {name} is not fitted.", "Call fit first, or load a model file.")
+    problem: NotFittedError = kind(f"This {name} is not fitted.", "Call fit first, or load a model file.")
+    return problem
 
 
 class DataError(IvbprError, ValueError):

@@ -115,7 +115,7 @@ class Ids(Sequence[str]):
     def __getitem__(self, row: int | slice | Sequence[int] | np.ndarray) -> str | list[str]:
         if isinstance(row, slice | list) or (isinstance(row, np.ndarray) and row.ndim):
             return [value.decode() for value in self.values[row].tolist()]
-        return self.values[row].decode()
+        return bytes(self.values[row]).decode()
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.texts())

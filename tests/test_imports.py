@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[1]
 # floors order the rooms inside a floor.
 FLOORS = {
     "ivbpr_numba.errors": 0.0,
+    "ivbpr_numba.expected": 0.1,
     "ivbpr_numba.ids": 0.1,
     "ivbpr_numba.signals": 0.1,
     "ivbpr_numba.notebook": 0.1,

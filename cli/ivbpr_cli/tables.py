@@ -3,8 +3,9 @@
 On a terminal a table is as wide as the terminal, elsewhere as wide as the variable ``COLUMNS`` says; where
 neither tells, each row is one line, whatever its length, so that it can be searched with grep. Where a table
 doesn't fit, its texts are wrapped or shortened a little, then the columns of `Table.drop` are left out, then
-texts are shortened more, then columns are left out from the right; the first column and ids stay. Numbers,
-headers and ids are never split or cut: a line of nothing but those may be too long.
+texts are shortened more, then columns are left out from the right; the first column and ids stay. Numbers
+(also signed ones, intervals and dates), headers and ids are never split or cut: a line of nothing but those
+may be too long.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ READABLE = (
 SHORTEST = 12  # the same at the end
 SPARED = ("tied_pairs", "pairs")
 IDS = frozenset({"user", "item", "id"})
-WRAPPED = frozenset({"value", "because", "first", "reason"})
+WRAPPED = frozenset({"value", "because", "first", "reason", "why", "step"})
+OF_NUMBERS = frozenset("0123456789 .,:+-\N{MINUS SIGN}±%*–/×()")
 
 
 @dataclass
@@ -85,6 +87,7 @@ class _Column:
     right: bool = False  # numbers
     rigid: bool = False
     wraps: bool = False
+    word: int = 0  # the longest word of one that wraps
     own: int = 0
     width: int = 0
 
@@ -180,27 +183,35 @@ def _column(table: Table, name: str) -> _Column:
     column = _Column(table.heads.get(name, str(name).replace("_", " ")), [write(value) for value in values])
     column.right = all(_is_number(value) for value in values)
     column.wraps = not column.right and (name in WRAPPED or name in table.wrap)
+    if column.wraps:
+        column.word = max((cell_len(w) for text in column.cells for w in text.split()), default=0)
     column.own = column.width = max(cell_len(text) for text in (column.head, *column.cells))
-    column.rigid = column.right or name in IDS or name in table.whole
+    figures = all(set(text.replace(" to ", " ")) <= OF_NUMBERS for text in column.cells)
+    column.rigid = column.right or figures or name in IDS or name in table.whole
     return column
 
 
 def _fit(columns: list[_Column], width: int, least: int) -> bool:
     """Narrow the widest texts until all columns fit; whether they do."""
-    from rich.cells import cell_len
-
     for one in columns:
         one.width = one.own
     room = width - len(GAP) * (len(columns) - 1)
     while (excess := sum(one.width for one in columns) - room) > 0:
-        soft = [one for one in columns if not one.rigid and one.width > max(least, cell_len(one.head))]
+        soft = [one for one in columns if not one.rigid and one.width > _lowest(one, least)]
         if not soft:
             return False
         widest = max(soft, key=lambda one: one.width)
         second = max((one.width for one in soft if one is not widest), default=0)
-        lowest = max(least, cell_len(widest.head))
-        widest.width = max(lowest, widest.width - excess, min(second, widest.width - 1))
+        widest.width = max(_lowest(widest, least), widest.width - excess, min(second, widest.width - 1))
     return True
+
+
+def _lowest(column: _Column, least: int) -> int:
+    """How narrow a text may become; while columns can be left out instead, its words stay in one line."""
+    from rich.cells import cell_len
+
+    word = column.word if least == READABLE else min(column.word, READABLE)
+    return max(least, cell_len(column.head), word)
 
 
 def _head(columns: list[_Column]) -> list[str]:

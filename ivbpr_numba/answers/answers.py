@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ivbpr_numba import expected
 from ivbpr_numba.answers.because import Because
 from ivbpr_numba.answers.explaining import sensitivities, terms_of
 from ivbpr_numba.answers.reasons import has_reasons, reasons_of
@@ -208,11 +209,8 @@ def _rows(data: Dataset, items: np.ndarray, scores: np.ndarray) -> list[dict[str
 
 
 def check_number(n: int) -> None:
-    """Refuse fewer items than one."""
-    if n < 1:
-        raise UsageError(
-            f"{parameter('n', n)}: at least one item must be asked for.", "Give a positive number."
-        )
+    """Refuse fewer items than one, and what is no whole number."""
+    expected.whole("n", n, 1)
 
 
 def _terms(

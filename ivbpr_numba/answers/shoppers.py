@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ivbpr_numba import expected
 from ivbpr_numba.answers.views import View
 from ivbpr_numba.errors import DataError, UsageError, did_you_mean
 from ivbpr_numba.parameters import VisualParameters
@@ -117,7 +118,7 @@ def stored(view: View, rows: np.ndarray, exclude: Sequence[str] = PARTS) -> Shop
 
 def owned_items(data: Dataset, rows: np.ndarray, parts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Items of some users in some parts of the split as CSR, ascending within a user."""
-    parts = [parts] if isinstance(parts, str) else parts
+    parts = expected.names("exclude", parts)
     for part in parts:
         if part not in PARTS:
             hint = did_you_mean(part, PARTS) or f"Known: {', '.join(PARTS)}."

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ivbpr_numba.datasets.dataset import Dataset
+from ivbpr_numba.datasets.item_cells import CELL_LIMIT, chosen_columns, column_of
 from ivbpr_numba.datasets.reporting import listed
 from ivbpr_numba.datasets.unlike import no_common_item, some_of
 from ivbpr_numba.errors import DataError, UsageError, parameter
@@ -16,18 +17,9 @@ from ivbpr_numba.readers.id_index import REASONS, IdIndex
 from ivbpr_numba.readers.tables import Table, cell_text, open_table
 from ivbpr_numba.store.atomic import PathLike
 
-__all__ = ["CELL_LIMIT", "Catalogue", "column_of"]
+__all__ = ["Catalogue"]
 
-# Characters of a title or kept cell. Every row of a fixed-length text column is as wide as its widest cell.
-CELL_LIMIT = 200
-TITLE = "title"
 NAMED = 3  # items without a row that the report names
-
-
-def column_of(texts: Sequence[str]) -> np.ndarray:
-    """Fixed-width UTF-8 of some texts, cut to `CELL_LIMIT` characters; NUL becomes a blank."""
-    cells = [text[:CELL_LIMIT].replace("\0", " ").encode("utf-8", "replace") for text in texts]
-    return np.array(cells, dtype=f"S{max(map(len, cells), default=0) or 1}")
 
 
 class Catalogue:
@@ -63,16 +55,7 @@ class Catalogue:
                     f"Give it with {parameter('catalogue')}.",
                 )
             return None
-        columns = ({TITLE: title} if title else {}) | {name: name for name in keep if name != title}
-        if title and TITLE in keep and title != TITLE:
-            raise UsageError(
-                "Two columns would be called 'title'.", f"Leave 'title' out of the kept ones, or '{title}'."
-            )
-        if not columns:
-            raise UsageError(
-                f"Nothing of '{path}' is wanted.",
-                f"Name columns with {parameter('title')} or {parameter('keep')}.",
-            )
+        columns = chosen_columns(title, keep, f"'{path}'")
         table = open_table(path)
         for name in columns.values():
             table.position(name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
 from urllib.parse import unquote
@@ -11,6 +11,7 @@ from urllib.parse import unquote
 import numpy as np
 
 from ivbpr_numba.datasets.interactions import Interactions, Parts
+from ivbpr_numba.datasets.item_cells import columns_of_frame
 from ivbpr_numba.datasets.memory import pairs_of, pairs_of_frame, pairs_of_matrix
 from ivbpr_numba.datasets.pairs import assemble
 from ivbpr_numba.datasets.showing import as_html
@@ -125,6 +126,12 @@ class Dataset:
             Unknown split, or one that needs times.
         DataError
             Ids that are missing or no ids, unreadable times, lengths that differ, nobody left.
+
+        Examples
+        --------
+        >>> from ivbpr_numba import Dataset
+        >>> Dataset.from_pairs(["ann", "ann", "ann", "bob", "bob", "bob"], [1, 2, 3, 1, 2, 4])
+        Dataset(2 users, 4 items, 2 / 2 / 2 interactions)
         """
         pairs = pairs_of(users, items, times, time_format)
         return cls.of(assemble(pairs, split=split, seed=seed, min_interactions=min_interactions))
@@ -157,6 +164,14 @@ class Dataset:
         ------
         UsageError, DataError
             As `from_pairs`, with the name of the column; or it has no such column.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from ivbpr_numba import Dataset
+        >>> frame = pd.DataFrame({"who": ["ann"] * 4, "what": [7, 8, 9, 9], "when": ["2024-01-05"] * 4})
+        >>> Dataset.from_frame(frame, user="who", item="what", time="when", split="last")
+        Dataset(1 users, 3 items, 1 / 1 / 1 interactions)
         """
         pairs = pairs_of_frame(frame, user, item, time, time_format)
         return cls.of(assemble(pairs, split=split, seed=seed, min_interactions=min_interactions))
@@ -192,6 +207,45 @@ class Dataset:
         """
         pairs = pairs_of_matrix(matrix, users, items, times)
         return cls.of(assemble(pairs, split=split, seed=seed, min_interactions=min_interactions))
+
+    def with_items(
+        self, frame: Any, *, id: str, title: str | None = None, keep: str | Sequence[str] = ()
+    ) -> Dataset:
+        """The same data, with what is known of the items: titles to show, columns for ``where=``.
+
+        Parameters
+        ----------
+        frame : DataFrame
+            One row an item; of several the first counts, and items without one get empty cells.
+        id, title : str
+            Its columns of item ids and of titles.
+        keep : str or sequence of str
+            Its columns to keep, as text of at most 200 characters.
+
+        Returns
+        -------
+        Dataset
+            A new one; item columns of this one stay where no new one has their name.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from ivbpr_numba import Dataset
+        >>> data = Dataset.from_pairs(["a", "a", "a"], ["x", "y", "z"])
+        >>> items = pd.DataFrame({"item": ["x", "y"], "name": ["Boots", "Coat"], "hue": ["red", "blue"]})
+        >>> data.with_items(items, id="item", title="name", keep="hue").item_columns["title"].tolist()
+        [b'Boots', b'Coat', b'']
+
+        Raises
+        ------
+        UsageError
+            No column was chosen.
+        DataError
+            The frame lacks a column, has a cell of several values, or no item of these data.
+        """
+        columns = columns_of_frame(self.items, frame, id, title, keep)
+        parts = (self.users, self.items, self.train, self.valid, self.test)
+        return Dataset(*parts, {**self.item_columns, **columns}, self.source)
 
     @classmethod
     def of(cls, parts: Parts) -> Dataset:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ivbpr_numba.datasets.pairs import Pairs
-from ivbpr_numba.errors import DataError, did_you_mean
+from ivbpr_numba.errors import DataError, UsageError, did_you_mean
 from ivbpr_numba.ids import encode_ids, id_text
 from ivbpr_numba.readers.time_column import TimeColumn, check_time_format
 from ivbpr_numba.readers.times import are_compact_dates
@@ -38,6 +38,11 @@ def pairs_of(
 
 def pairs_of_frame(frame: Any, user: str, item: str, time: str | None, time_format: str | None) -> Pairs:
     """Take interactions from the columns of a frame; see `Dataset.from_frame`."""
+    if not hasattr(frame, "columns"):
+        raise UsageError(
+            f"from_frame takes a data frame, not a {type(frame).__name__}.",
+            "Files go to prepare, matrices to Dataset.from_matrix, lists to Dataset.from_pairs.",
+        )
     columns = list(frame.columns)
     for name in (user, item) if time is None else (user, item, time):
         if columns.count(name) != 1:
@@ -85,6 +90,8 @@ def _entries(matrix: Any, what: str) -> tuple[np.ndarray, np.ndarray, np.ndarray
         found = matrix.tocoo()
         rows, columns, values = found.row, found.col, found.data
     else:
+        if np.ma.is_masked(matrix):
+            raise DataError(f"{what} has masked cells.", "Say what they are worth: matrix.filled(0).")
         dense = np.asarray(matrix)
         if dense.ndim != 2:
             raise DataError(f"{what} has {dense.ndim} dimensions.", "Give users × items.")

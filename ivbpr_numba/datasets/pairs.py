@@ -7,9 +7,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ivbpr_numba import expected
 from ivbpr_numba.datasets.interactions import Interactions, Parts
 from ivbpr_numba.datasets.split import DROPPED, MIN_ITEMS, TEST, TRAIN, VALID, check_split, split_pairs
-from ivbpr_numba.errors import DataError, UsageError, parameter
+from ivbpr_numba.errors import DataError, parameter
 from ivbpr_numba.ids import Ids
 
 __all__ = ["IdTable", "Pairs", "assemble"]
@@ -176,10 +177,8 @@ def check_options(
 ) -> None:
     """Refuse options of `assemble` that contradict, before anything is read."""
     check_split(split, valid_from, test_from)
-    if not 0 <= seed < 2**64:
-        raise UsageError(f"The seed {seed} is out of range.", "Give one from 0 to 2^64 - 1.")
-    if min_interactions < 1:
-        raise UsageError(f"min_interactions can't be {min_interactions}.", "Give a positive number.")
+    expected.whole("seed", seed, 0, 2**64 - 1)
+    expected.whole("min_interactions", min_interactions, 1)
 
 
 def _refuse_nobody(pairs: Pairs) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ivbpr_numba.datasets.catalogue import CELL_LIMIT, NAMED, Catalogue, column_of
+from ivbpr_numba.datasets.catalogue import NAMED, Catalogue
 from ivbpr_numba.datasets.dataset import Dataset
+from ivbpr_numba.datasets.item_cells import CELL_LIMIT, column_of
 from ivbpr_numba.datasets.pairs import Pairs, assemble, check_options
 from ivbpr_numba.datasets.reading import read_pairs
 from ivbpr_numba.datasets.reporting import listed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,12 +23,12 @@ HEADER = "Its header must be user,item,score."
 ENDINGS = tuple(kind + packed for kind in (".csv", ".tsv") for packed in ("", ".gz", ".zst"))
 
 
-def open_scores(scores: PathLike | np.ndarray, data: Dataset) -> Callable[[np.ndarray], np.ndarray]:
+def open_scores(scores: Any, data: Dataset) -> Callable[[np.ndarray], np.ndarray]:
     """Return a function from user rows (n,) to score rows (n, I) float32 or float64.
 
     Parameters
     ----------
-    scores : path or (U, I) array
+    scores : path or (U, I) array or data frame
         ``.npy`` (mapped, not read), or text with the columns user, item, score, also gzip or zstd. There
         every candidate of every user with a held-out item must be named, the held-out item too.
     data : Dataset
@@ -41,8 +41,8 @@ def open_scores(scores: PathLike | np.ndarray, data: Dataset) -> Callable[[np.nd
         Another shape or type, unknown ids, repeated or missing pairs, NaN.
     """
     shape = (len(data.users), len(data.items))
-    if isinstance(scores, np.ndarray):
-        matrix, name = scores, "The scores"
+    if not isinstance(scores, str | os.PathLike):
+        matrix, name = _in_memory(scores, data), "The scores"
     else:
         name = f"'{scores}'"
         if not os.path.isfile(scores):
@@ -70,6 +70,35 @@ def open_scores(scores: PathLike | np.ndarray, data: Dataset) -> Callable[[np.nd
         return part
 
     return rows
+
+
+def _in_memory(scores: Any, data: Dataset) -> np.ndarray:
+    """An array, or a frame whose labels, where they are ids, are those of the dataset in their order."""
+    if hasattr(scores, "columns"):
+        for labels, ids in ((scores.index, data.users), (scores.columns, data.items)):
+            given = [str(label) for label in labels]
+            if given not in (ids.texts(), [str(k) for k in range(len(given))]):
+                raise DataError(
+                    f"The scores are labelled otherwise than the {ids.what}s of the dataset.",
+                    "Bring them in order: frame.reindex(index=data.users, columns=data.items).",
+                )
+        return scores.to_numpy()
+    if hasattr(scores, "toarray"):
+        raise UsageError(
+            "The scores are a sparse matrix, and every candidate needs one.", "Give scores.toarray()."
+        )
+    if np.ma.is_masked(scores):
+        raise DataError("The scores have masked cells.", "Every candidate needs a score.")
+    try:
+        matrix = np.asarray(scores)
+    except ValueError:
+        matrix = np.array(None)
+    if matrix.ndim != 2:
+        raise UsageError(
+            f"The scores are a {type(scores).__name__}, not a table of users × items.",
+            "Give a two-dimensional array, a data frame, or the path of a .npy or .csv file.",
+        )
+    return matrix
 
 
 def _mapped(path: PathLike) -> np.ndarray:

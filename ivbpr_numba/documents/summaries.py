@@ -191,7 +191,7 @@ def network_summary(path: PathLike) -> tuple[Summary, list[dict[str, Any]], dict
                 "group": group.name,
                 "values": len(group.values),
                 "exclusive": group.exclusive,
-                "valid_accuracy": reached.get(group.name),
+                **({"valid_accuracy": reached.get(group.name)} if reached else {}),
                 "names": list(group.values),
             }
             for group in network.vocabulary.groups

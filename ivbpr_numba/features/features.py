@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ivbpr_numba.errors import DataError, parameter
+from ivbpr_numba.errors import DataError, UsageError, parameter
 from ivbpr_numba.features.encoding import check_choices, encode
 from ivbpr_numba.features.layout import (
     DTYPES,
@@ -18,6 +18,7 @@ from ivbpr_numba.features.layout import (
     Columns,
     Group,
     all_finite,
+    check_attributes,
     check_finite,
     default_groups,
     feature_tree,
@@ -134,21 +135,21 @@ class Features:
         cls,
         X: Any,
         *,
-        ids: Ids | Iterable[object],
+        ids: Ids | Iterable[object] | None = None,
         names: Sequence[str] | None = None,
         groups: Sequence[Group] | Sequence[str] | None = None,
-        kind: str = "dense",
+        kind: str | None = None,
         scale: float = 1.0,
     ) -> Features:
         """Make features of a matrix in memory.
 
         Parameters
         ----------
-        X : array (I, F), or SciPy sparse matrix or array
+        X : array (I, F), SciPy sparse matrix or array, or data frame
             Values before `scale`. float16, float32 and uint8 are kept, other numbers become float32. A sparse
             matrix becomes a dense one.
         ids : Ids or iterable of text or whole numbers
-            One per row, in any order; rows are sorted by id.
+            One per row, in any order; rows are sorted by id. A data frame has them as its index.
         names : sequence of str, optional
             Column names; numbers by default.
         groups : sequence of Group, or of str, optional
@@ -156,10 +157,19 @@ class Features:
             default one group of all columns, or, for attributes named ``column=value``, a group for each run
             of equal columns. Where only names are given, a group of attributes is exclusive if no row of it
             sums to more than 1.
-        kind : str
-            ``dense`` or ``attributes``.
+        kind : str, optional
+            ``dense``, which it is by default, or ``attributes``: values from 0 to 1. A frame that `to_frame`
+            made remembers it.
         scale : float
             value = stored × scale.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from ivbpr_numba import Features
+        >>> one_hot = np.eye(2)
+        >>> Features.from_matrix(one_hot, ids=["b", "a"], names=["hue=red", "hue=blue"], kind="attributes")
+        Features(2 items × 2 columns, attributes, float32: hue=red, hue=blue)
 
         Raises
         ------
@@ -170,6 +180,8 @@ class Features:
             infinite, or lost in float32.
         """
         if hasattr(X, "columns"):  # a frame has labels, which must not be passed over
+            kind = kind or X.attrs.get("kind")
+            ids = X.index if ids is None else ids
             ids = ids if isinstance(ids, Ids) else list(ids)
             given = ids.texts() if isinstance(ids, Ids) else [str(one) for one in ids]
             labels = [str(label) for label in X.index]
@@ -179,6 +191,11 @@ class Features:
                     "Give ids=frame.index, or the plain matrix frame.to_numpy().",
                 )
             names = list(X.columns) if names is None else names
+        kind = "dense" if kind is None else kind
+        if ids is None:
+            raise UsageError("A matrix doesn't say which row is which item.", "Give one id a row: ids=[…].")
+        if np.ma.is_masked(X):
+            raise DataError("The feature matrix has masked cells.", "Say what they are worth: X.filled(0).")
         values = np.asarray(X.toarray() if hasattr(X, "toarray") else X)
         if values.dtype.kind not in "biuf":
             hint = "Give one number each; tables of text go to Features.from_frame."
@@ -206,6 +223,8 @@ class Features:
             found = list(groups)  # type: ignore[arg-type]
         tree = feature_tree(items, names, found, kind, scale, values.shape, values.dtype)
         check_finite(values, items, names)
+        if kind == "attributes":
+            check_attributes(values, scale, items, names)
         digests = digest_blocks(values)
         entries = entries_of(tree.objects, tree.attrs)
         whole = {**entries, MATRIX: as_digested(values.shape, values.dtype, digests)}
@@ -220,10 +239,10 @@ class Features:
         matrix: np.ndarray,
         names: Sequence[str] | None = None,
         groups: Sequence[Group] | None = None,
-        kind: str = "dense",
+        kind: str | None = None,
         scale: float = 1.0,
     ) -> Features:
-        """`from_matrix` with the ids first."""
+        """`from_matrix` with the ids first: ``Features.from_arrays(ids, matrix)``."""
         return cls.from_matrix(matrix, ids=items, names=names, groups=groups, kind=kind, scale=scale)
 
     @classmethod
@@ -256,6 +275,14 @@ class Features:
         Features
             Of kind ``attributes``, float16; `source` reports what was left out.
 
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from ivbpr_numba import Features
+        >>> catalogue = pd.DataFrame({"item": [1, 2], "hue": ["red", "blue"], "style": ["floral;long", ""]})
+        >>> Features.from_frame(catalogue, id="item", columns=["hue"], tags=["style"]).names
+        ['hue=blue', 'hue=red', 'style=floral', 'style=long']
+
         Raises
         ------
         UsageError, DataError
@@ -279,6 +306,22 @@ class Features:
             self.matrix.shape, attrs=self.attrs, source=self.source,
         )  # fmt: skip
 
+    def to_frame(self) -> pd.DataFrame:
+        """A row for each item, a column for each feature; `from_matrix` takes it back.
+
+        Returns
+        -------
+        DataFrame
+            Values as they are stored, times `scale` where that is not 1; ``attrs["kind"]`` is the kind.
+        """
+        import pandas as pd
+
+        rows = np.arange(len(self))
+        values = self.take(rows) if self.scale == 1 else self.values(rows)
+        frame = pd.DataFrame(values, index=pd.Index(self.items, name="id"), columns=self.names)
+        frame.attrs["kind"] = self.kind
+        return frame
+
     def rows(self, item_ids: Ids) -> np.ndarray:
         """Row of each item, int64, −1 where the file has none."""
         return self.items.find(item_ids.values)
@@ -299,7 +342,8 @@ class Features:
             raise DataError(
                 f"{len(missing):,} of {len(item_ids):,} items have no row in the features "
                 f"{self.path or '(in memory)'}, the first is '{item_ids[int(missing[0])]}'.",
-                f"Prepare the data with {parameter('features', of='prepare')}: it keeps covered items only.",
+                f"Prepare the data with {parameter('features', of='prepare')}: it keeps covered "
+                "items only; or leave out the purchases of the other items.",
             )
         return rows
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ivbpr_numba.errors import DataError, UsageError, did_you_mean
+from ivbpr_numba.errors import DataError, UsageError, did_you_mean, parameter
 from ivbpr_numba.ids import Ids
 from ivbpr_numba.store.atomic import PathLike
 from ivbpr_numba.store.matrix import MATRIX
@@ -22,6 +22,7 @@ __all__ = [
     "Columns",
     "Group",
     "all_finite",
+    "check_attributes",
     "check_finite",
     "default_groups",
     "feature_tree",
@@ -182,6 +183,20 @@ def check_finite(block: np.ndarray, items: Ids, names: Sequence[str], rows: np.n
     raise DataError(
         f"The feature '{names[column]}' (column {column + 1:,}) of item '{item}' is {block[row, column]}.",
         "Features must be finite; mend the input or leave that item out.",
+    )
+
+
+def check_attributes(values: np.ndarray, scale: float, items: Ids, names: Sequence[str]) -> None:
+    """Raise DataError when an attribute is no share: below 0, or above 1 but for rounding."""
+    wrong = (values < 0) | (values * scale > 1.001)
+    if not wrong.any():
+        return
+    row, column = np.argwhere(wrong)[0].tolist()
+    value = f"{values[row, column] * scale:g}"
+    raise DataError(
+        f"The attribute '{names[column]}' of item '{items[row]}' is {value}; attributes go from 0, absent, to 1, "
+        "there.",
+        f"Other numbers are features of {parameter('kind', 'dense')}.",
     )
 
 

@@ -109,6 +109,8 @@ def identity(name: str, config: dict[str, Any], provenance: dict[str, Any]) -> d
     inputs = {key: provenance.get(f"{key}_sha256") for key in ("dataset", "features")}
     if provenance.get("start_sha256"):
         inputs["start"] = provenance["start_sha256"]
+    if provenance.get("start_sha256"):  # it began at other models
+        inputs["start"] = provenance["start_sha256"]
     return {"model": name, **options, **inputs}
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ivbpr_numba import expected
 from ivbpr_numba.answers import answers
 from ivbpr_numba.answers.shoppers import PARTS, row_of_user, stored
 from ivbpr_numba.answers.views import View, Views
@@ -80,14 +81,18 @@ class Answering:
         """
         return self.views.find_features(given)
 
-    def scores(self, users: Sequence[object], items: Sequence[object] | None = None) -> np.ndarray:
-        """Scores of users for all items, or of pairs of user and item; in time those of the last epoch.
+    def scores(
+        self, users: Sequence[object], items: Sequence[object] | None = None, *, at: object = None
+    ) -> np.ndarray:
+        """Scores of users for all items, or of pairs of user and item.
 
         Parameters
         ----------
         users : sequence of ids
         items : sequence of ids, optional
             As many as `users`: the scores of these pairs.
+        at : date, text or seconds, optional
+            For models in time; by default the last epoch.
 
         Returns
         -------
@@ -101,9 +106,9 @@ class Answering:
         UsageError
             Users and items differ in number.
         """
-        if isinstance(users, str) or isinstance(items, str):
-            raise UsageError("scores takes lists of ids, not one id.", "Put the id in brackets: [id].")
-        scorer, data = self.scorer(), self.views.fitted.data
+        users = expected.several("scores", users)
+        items = None if items is None else expected.several("scores", items)
+        scorer, data = self.view(at).scorer, self.views.fitted.data
         rows = np.array([data.users.row(user) for user in users], dtype=np.int64)
         if items is None:
             return scores(scorer, rows)

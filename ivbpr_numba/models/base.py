@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ivbpr_numba import expected
 from ivbpr_numba.answers.views import Views
-from ivbpr_numba.errors import UsageError, not_fitted
+from ivbpr_numba.errors import not_fitted
 from ivbpr_numba.events import Observer
 from ivbpr_numba.fitted.files import FORMAT, identity, refuse_finished, write_fitted
 from ivbpr_numba.fitted.fitted import Fitted, learning_options
 from ivbpr_numba.kernels.compilation import compile_seconds, computing_clock
 from ivbpr_numba.models.answering import Answering
 from ivbpr_numba.models.checkpoint import partial_path
-from ivbpr_numba.models.fitting import Run, Target, begin
+from ivbpr_numba.models.fitting import Run, Target, begin, check_run
 from ivbpr_numba.models.learned import Learned, metrics_of
 from ivbpr_numba.models.presets import refuse_option, resolve
 from ivbpr_numba.models.showing import at_a_glance
@@ -142,7 +144,7 @@ class Model(Answering):
         data: Dataset,
         features: Features | None = None,
         *,
-        observers: Sequence[Observer] = (),
+        observers: Observer | Sequence[Observer] = (),
         out: PathLike | None = None,
         resume: bool = False,
         overwrite: bool = False,
@@ -159,7 +161,7 @@ class Model(Answering):
         data : Dataset
         features : Features, optional
             Rows for every item of `data`; only visual models use them.
-        observers : sequence of callables
+        observers : sequence of callables, or one
             Each is called with event dictionaries: ``{"event": "start" | "iteration" | "evaluation" |
             "warning" | "end", …}``.
         out : path, optional
@@ -192,7 +194,11 @@ class Model(Answering):
         Interrupted
             After SIGINT or SIGTERM, once the state was saved.
         """
-        _refuse_strangers(data, features)
+        expected.dataset(data, "fit")
+        expected.features(features, "fit")
+        told = [observers] if callable(observers) else observers
+        target = Target(out, resume, overwrite, checkpoint_every, log)
+        check_run(told, target)
         options = self._resolve(features)
         name, used = self._specified(features).name, features if self.uses_features else None
         inputs = {"dataset": data.payload_sha256, "features": used.payload_sha256 if used else None}
@@ -203,8 +209,7 @@ class Model(Answering):
             check_target(out, FORMAT)
             if not overwrite and not (resume and partial_path(out).exists()):
                 refuse_finished(out, wanted)
-        target = Target(out, resume, overwrite, checkpoint_every, log)
-        with begin(options, wanted, observers, target) as run:
+        with begin(options, wanted, told, target) as run:
             run.start = start
             facts = {**run.facts, **{f"{key}_sha256": digest for key, digest in inputs.items()}}
             heading = {"model": name, "config": options, **facts}
@@ -277,6 +282,13 @@ class Model(Answering):
         fitted = self.views.fitted
         if not overwrite:
             refuse_finished(path, identity(fitted.name, fitted.config, fitted.provenance))
+        if fitted.features is not None and not fitted.features.path:
+            warnings.warn(
+                "The features of this model are in memory only, its file does not hold them: loaded again "
+                "it ranks, and gives reasons only where it gets them with features=. Fitted on a file "
+                "(features.write(path), Features.read(path)) it finds them by itself.",
+                stacklevel=2,
+            )
         write_fitted(self.views.fitted, path, self._views.style, keep_lock)
         return self.fitted_.payload_sha256
 
@@ -288,19 +300,6 @@ def _learned_names(estimator: type[Model]) -> set[str]:
     """Attributes that a fitted model of the class may have."""
     arrays = {field.name for one in estimator.specifications for field in dataclasses.fields(one.parameters)}
     return {"fitted_", *(f"{name}_" for name in {*_PARTS, *arrays})}
-
-
-def _refuse_strangers(data: object, features: object) -> None:
-    """Refuse what is neither a dataset nor features, by name of what is wanted."""
-    if not hasattr(data, "train_counts"):
-        raise UsageError(
-            f"fit takes a Dataset first, not a {type(data).__name__}.", "Make one with Dataset.from_frame."
-        )
-    if features is not None and not hasattr(features, "rows_of_all"):
-        raise UsageError(
-            f"fit takes Features second, not a {type(features).__name__}.",
-            "Make them with Features.from_frame or Features.from_matrix.",
-        )
 
 
 def _finished(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 from typing import Any
 
-from ivbpr_numba import backends
+from ivbpr_numba import backends, expected
 from ivbpr_numba.errors import UsageError, parameter
 from ivbpr_numba.events import Event, JsonLines, Observer
 from ivbpr_numba.kernels.compilation import compile_seconds, computing_clock
@@ -17,7 +18,7 @@ from ivbpr_numba.models.checkpoint import Checkpoint, partial_path
 from ivbpr_numba.models.start import Start
 from ivbpr_numba.store.atomic import Lock, PathLike, companions, lock
 
-__all__ = ["Run", "Target", "begin"]
+__all__ = ["Run", "Target", "begin", "check_run"]
 
 CHECKPOINT_EVERY = 10  # iterations, for a fit without evaluations
 LOG_KEYS = (
@@ -96,6 +97,37 @@ class Run:
         self.tell({"event": "warning", "message": message})
 
 
+def check_run(observers: Any, target: Target) -> None:
+    """Refuse what a fit is told about its run before anything is looked at.
+
+    Raises
+    ------
+    UsageError
+        Paths that are none, observers that can't be called, options that need a file to save to.
+    """
+    every = target.checkpoint_every
+    if every is not None:
+        expected.whole("checkpoint_every", every, 1)
+        if target.out is None:
+            raise UsageError(
+                f"{parameter('checkpoint_every', every)} needs a file to save to.",
+                f"Name it with {parameter('out')}.",
+            )
+    for name in ("out", "log"):
+        path = getattr(target, name)
+        if path is not None and not (isinstance(path, str | os.PathLike) and os.fspath(path)):
+            raise UsageError(f"{parameter(name, path)} is no path.", "Name a file, or leave it out.")
+    if not (isinstance(observers, Iterable) and all(map(callable, observers))):
+        raise UsageError(
+            f"{parameter('observers')} are functions of an event.", "Give one, or a list of them."
+        )
+    if target.out is None and (target.resume or target.overwrite):
+        raise UsageError(
+            f"{parameter('resume')} and {parameter('overwrite')} need a file to save to.",
+            f"Name it with {parameter('out')}.",
+        )
+
+
 @contextmanager
 def begin(
     options: dict[str, Any], identity: dict[str, Any], observers: Sequence[Observer], target: Target
@@ -120,13 +152,6 @@ def begin(
         The device can't be used, the log can't be written.
     """
     every = target.checkpoint_every
-    if every is not None and every < 1:
-        raise UsageError(f"{parameter('checkpoint_every', every)} is below 1.", "Give a positive number.")
-    if target.out is None and (target.resume or target.overwrite):
-        raise UsageError(
-            f"{parameter('resume')} and {parameter('overwrite')} need a file to save to.",
-            f"Name it with {parameter('out')}.",
-        )
     made = companions(target.out, partial_path(target.out)) if target.out is not None else ()
     with ExitStack() as stack:
         log = None

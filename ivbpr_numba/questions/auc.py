@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ivbpr_numba import expected
 from ivbpr_numba.datasets.dataset import Dataset
 from ivbpr_numba.datasets.scores import open_scores
 from ivbpr_numba.errors import DataError
@@ -87,9 +88,17 @@ def auc(
     DataError
         Data or features are not those of the fit.
     """
+    expected.model(model, "auc")
+    expected.features(features, "auc")
+    if data is not None:
+        expected.dataset(data, "auc")
     refuse_other_data(model, data)
     data = data if data is not None else model.views.fitted.data
-    if "cosine" in baselines and features is None and model.features_ is not None:
+    if (
+        "cosine" in expected.names("baselines", baselines)
+        and features is None
+        and model.features_ is not None
+    ):
         features = model.find_features()
     return judge(
         model.name,
@@ -123,6 +132,7 @@ def auc_of_scores(scores: PathLike | np.ndarray, data: Dataset, **options: Any) 
     DataError
         A shape that doesn't fit, an unknown id, a candidate without score, NaN.
     """
+    expected.dataset(data, "auc_of_scores")
     rows = open_scores(scores, data)
     return judge("scores", lambda: RowScorer(rows, len(data.items)), data, **options)
 
@@ -142,6 +152,9 @@ def judge(
     baselines: Sequence[str] = (),
 ) -> AucReport:
     """Judge a scorer; see `auc`. `make_scorer` is called once the options are known to be right."""
+    settings, metrics = expected.names("settings", settings), expected.names("metrics", metrics)
+    baselines = expected.names("baselines", baselines)
+    expected.whole("cold_below", cold_below, 0)
     check("setting", settings, SETTINGS)
     check_protocol(split, ties, cold_below)
     wanted = parse_metrics(metrics)

@@ -8,8 +8,8 @@ does, and by nothing that they have in common. The split is repeated with other 
 
 Customers drawn with replacement would give as many as the model has. But a third of them are missing and the
 others stand there several times, and what regularised fits say of such samples varies too little: their
-bands hold the value of independent customers in 85 of 100 cases instead of 95 (benchmarks/TRENDS.md). Refits
-that go on from the model instead of from a random start vary less still: 60 of 100.
+bands hold the value of independent customers in 82 to 85 of 100 cases (benchmarks/TRENDS.md). Refits that go
+on from the model instead of from a random start vary less still: 58 to 63 of 100.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def half_band(draws: np.ndarray) -> np.ndarray:
     d is the difference between the two halves of one split, t_m the 97.5 % quantile of Student's
     distribution with m degrees of freedom. Two samples of customers, as large as a half, differ by less in
     95 of 100 cases; two as large as the whole, by less still. How much less is not assumed: with regularised
-    fits it is not the 1/√2 of a mean (on real purchases 1/1.16, benchmarks/TRENDS.md).
+    fits it is not the 1/√2 of a mean (on real purchases 1/1.1, benchmarks/TRENDS.md).
     NaN where no split has a value in both halves.
     """
     squares = np.square(draws[0::2] - draws[1::2])

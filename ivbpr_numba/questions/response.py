@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ivbpr_numba import expected
 from ivbpr_numba.errors import UsageError, not_fitted
 from ivbpr_numba.models.epochs import epoch_of
 from ivbpr_numba.parameters import TemporalParameters
@@ -26,6 +27,7 @@ def in_time(model: Model) -> tuple[TemporalParameters, FeatureRecord]:
     UsageError
         It is not fitted, or knows no time.
     """
+    expected.model(model, "trends")
     parameters = getattr(model, "parameters_", None)
     if parameters is None:
         raise not_fitted(model)

@@ -9,11 +9,12 @@ from __future__ import annotations
 import ast
 import re
 import warnings
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import orjson
+
+from ivbpr_numba import ids
 
 __all__ = ["Parts", "id_text", "key_of", "list_in_text", "looks_written", "parts_in"]
 
@@ -134,21 +135,20 @@ def _value(item: str) -> str:
 
 
 def id_text(value: Any) -> str:
-    """An id as text, empty where there is none.
+    """An id as text (see `ids.id_text`), empty where there is none.
 
     Raises
     ------
     ValueError
         It is neither text nor a whole number.
     """
-    if isinstance(value, str):
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            raise ValueError(f"{value!r}, which is no valid text") from None
-        return value
-    if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
-        return str(value)
-    if value is None or (not isinstance(value, (Sequence, dict, np.ndarray, set)) and _is_missing(value)):
-        return ""
-    raise ValueError(f"{str(value)[:40]}, which is neither text nor a whole number")
+    try:
+        text = ids.id_text(value) or ""
+        text.encode()
+    except TypeError as problem:
+        raise ValueError(f"{str(value)[:40]}, which is {problem}") from None
+    except UnicodeEncodeError:
+        raise ValueError(f"{value!r}, which is no valid text") from None
+    except ValueError:
+        raise ValueError("a number of thousands of digits") from None
+    return text

@@ -48,7 +48,7 @@ class _Page:
 
 
 WIDE = _Page(960.0, 28.0, 12, 190.0, 120.0, 66.0, True)
-NARROW = _Page(390.0, 12.0, 8, 112.0, 100.0, 46.0, False)
+NARROW = _Page(390.0, 12.0, 8, 134.0, 130.0, 46.0, False)
 MATRIX = 318.0  # where the right half of a wide page begins
 
 

@@ -150,7 +150,7 @@ def check_target(path: PathLike, format: str) -> None:
         found = ""
     if found != format:
         ours = found.startswith("ivbpr-")
-        old = f"an ivbpr {_noun(found)}" if ours else "what is no file of ivbpr, or a damaged one"
+        old = f"an ivbpr {_noun(found)} file" if ours else "what is no file of ivbpr, or a damaged one"
         raise refuse_other(path, old)
 
 

@@ -155,7 +155,7 @@ def test_because_of_one_feature() -> None:
 @pytest.mark.parametrize(
     ("options", "problem", "said"),
     [
-        ({"n": 0}, UsageError, "-n 0"),
+        ({"n": 0}, UsageError, "n=0"),
         ({"where": {"colour": ["red"]}}, UsageError, "no column 'colour'"),
         ({"where": {"hue": ["reed"]}}, UsageError, "mean 'red'"),
         ({"exclude": ["tests"]}, UsageError, "mean 'test'"),
@@ -323,7 +323,7 @@ def test_recommend_on_the_command_line(ivbpr: Run, model_file: Path) -> None:
         (["recommend", model_file, "--all-users"], 2, "--out"),
         (["recommend", model_file, user, "--where", "red"], 2, "COLUMN=VALUE"),
         (["recommend", model_file, "nobody"], 3, "Unknown user"),
-        (["recommend", model_file, user, "-n", "0"], 2, "-n 0"),
+        (["recommend", model_file, user, "-n", "0"], 2, "--number 0"),
         (["explain", model_file, user, "nothing"], 3, "Unknown item"),
         (["similar", model_file, "nothing"], 3, "Unknown item"),
         (["similar", model_file.parent / "none.h5", "nothing"], 2, "none.h5"),

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
+from small_models import DATA, ONE_HOT
 
 from ivbpr_cli.tables import GAP, Table, as_cell, facts, lay_out, percent
+from ivbpr_numba import Dataset, Features, create
 from ivbpr_numba.documents.document import columns_of
+from ivbpr_numba.features.layout import Group
 
 Run = Callable[..., Any]
 
@@ -204,3 +210,73 @@ def test_width_of_a_pipe(ivbpr: Run, monkeypatch: pytest.MonkeyPatch, columns: s
     longest = max(map(len, done.out.splitlines()))
     assert longest <= 80 if columns == "80" else longest > 150
     assert json.loads(ivbpr("doctor", "--format", "json").out)["cache"] == facts["cache"]
+
+
+# --- every command, for real --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Files of every kind with long names and titles, and one model in time."""
+    folder = tmp_path_factory.mktemp("shop")
+    titles = np.array([f"{TITLE}, no. {n}".encode() for n in range(len(DATA.items))])
+    data = Dataset(DATA.users, DATA.items, DATA.train, DATA.valid, DATA.test, {"title": titles}, DATA.source)
+    names = [
+        f"a_product_group_with_a_long_name={value} in a colour that takes many words"
+        for value in ("left", "right", "red", "blue", "green")
+    ]
+    groups = [Group("a_product_group_with_a_long_name", 0, 5, False)]
+    values = np.concatenate([ONE_HOT[:, :2], ONE_HOT[:, 2:]], axis=1).astype(np.float16)
+    features = Features.from_arrays(DATA.items, values, names, groups, kind="attributes")
+    features.write(folder / "features.h5")
+    data.write(folder / "dataset.h5")
+    options = {"epochs": 10, "iterations": 4, "eval_every": 2, "segment_every": 2}
+    create("i-tvbpr", **options).fit(data, Features.read(folder / "features.h5"), out=folder / "model.h5")
+    lines = [f"u{k % 4},i{k},{1_500_000_000 + k}" for k in range(40)]
+    (folder / "purchases_of_our_shop_in_the_year_2024.csv").write_text(
+        "\n".join(["user,item,time", *lines, "u0,,5"])
+    )
+    return folder
+
+
+USER, ITEM = DATA.users[4], DATA.items[2]
+LINES = [
+    ("auc", "model.h5", "--baseline", "pop", "--baseline", "cosine"),
+    ("inspect", "model.h5", "--users", "3", "--items", "3"),
+    ("inspect", "model.h5", "--full"),
+    ("recommend", "model.h5", USER, "--explain"),
+    ("similar", "model.h5", ITEM),
+    ("explain", "model.h5", USER, ITEM),
+    ("trends", "model.h5", "--fits", "0"),
+    ("features", "info", "features.h5"),
+    ("features", "examples", "features.h5", "red in a colour that takes many words"),
+    ("doctor",),
+    ("verify", "dataset.h5"),
+    ("prepare", "purchases_of_our_shop_in_the_year_2024.csv", "-o", "p.h5"),
+    ("inspect", "dataset.h5"),
+]
+
+
+@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("line", LINES, ids=[" ".join(map(str, line[:2])) for line in LINES])
+def test_what_commands_show_fits_the_screen(
+    ivbpr: Run, shop: Path, monkeypatch: pytest.MonkeyPatch, line: tuple[str, ...], width: int
+) -> None:
+    monkeypatch.chdir(shop)
+    monkeypatch.setenv("COLUMNS", "100000")
+    whole = ivbpr(*line, "-q")
+    monkeypatch.setenv("COLUMNS", str(width))
+    shown = ivbpr(*line, "-q")
+    assert (whole.code, shown.code) == (0, 0), shown.err
+    titles = {text for text in shown.out.splitlines() if text in whole.out.splitlines()}
+    for text in shown.out.splitlines():
+        assert cell_len(text) <= width or text in titles, text
+    if "--full" in line:
+        return  # digests are longer than their column, and go over two lines
+    known = set(whole.out.replace(",", " ").split())
+    for token in shown.out.replace(",", " ").split():
+        if NUMBER.fullmatch(token) and token != str(width):  # the width is in the line about what is missing
+            assert token in known, token
+
+
+NUMBER = re.compile(r"[-+±]?\d[\d.]*%?")

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from clothes import CLOTHES, ROWS, writer
 
-from ivbpr_numba.datasets.catalogue import CELL_LIMIT
 from ivbpr_numba.datasets.dataset import Dataset
+from ivbpr_numba.datasets.item_cells import CELL_LIMIT
 from ivbpr_numba.datasets.prepare import prepare
 from ivbpr_numba.datasets.reporting import prepare_report_lines
 from ivbpr_numba.errors import DataError, UsageError

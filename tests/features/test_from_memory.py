@@ -182,7 +182,13 @@ def test_frames_that_are_refused() -> None:
     refused(DataError, "The data frame has no column 'color'", columns=["color"])
     refused(DataError, "The data frame, row 1: the cell .* is a list, not one value", columns=["tags"])
     refused(DataError, "The data frame: no value of the chosen", columns=["colour"], min_count=9)
-    refused(DataError, "the id is 1.0, which is neither", FRAME.assign(id=[1.0, 2, 3, 1]), columns=["size"])
+    refused(
+        DataError,
+        "row 2: the id is 1.5, which is neither",
+        FRAME.assign(id=[1.0, 1.5, 3, 1]),
+        columns=["size"],
+    )
+    refused(DataError, "the first is data row 3", FRAME.assign(id=[1.0, 2, None, 1]), columns=["size"])
     refused(DataError, "1 rows have no id", FRAME.assign(id=["a", None, "b", "a"]), columns=["size"])
     refused(DataError, "has no rows", FRAME[:0], columns=["size"])
     refused(DataError, "column 'id' twice", pd.concat([FRAME, FRAME[["id"]]], axis=1), columns=["size"])

@@ -45,6 +45,7 @@ def spoil(path: Path, how: str) -> None:
         from ivbpr_numba.store.files import write_tree
         from ivbpr_numba.store.tree import Tree
 
+        path.unlink()
         write_tree(path, Tree("ivbpr-model", {"/x": "y"}), payload=["/x"])
     elif how == "newer":
         with h5py.File(path, "r+") as file:

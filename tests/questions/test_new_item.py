@@ -231,7 +231,7 @@ def test_wrong_questions_are_answered_clearly(shop: Path, ivbpr: Run, tmp_path: 
         ([*start, "--image", tmp_path / "none.jpg"], 2, "does not exist"),
         ([*start, "--image", broken], 3, "can't be used"),
         ([*start, *red, "--user", "99"], 3, "Unknown user '99'"),
-        ([*start, *red, "-n", "0"], 2, "-n 0"),
+        ([*start, *red, "-n", "0"], 2, "--number 0"),
         ([*start, *red, "--at", "2020-01-01"], 2, "knows no time"),
         ([*start, *red, "--output", "feature"], 2, "Did you mean 'features'"),
         ([*start, *red, "--output", "features"], 3, "other kind"),

@@ -51,7 +51,7 @@ def test_our_own_kinds_do_not_replace_each_other(tmp_path: Path, writer: str) ->
         if before == kinds.get(writer, writer):
             WRITERS[writer](target)
         else:
-            with pytest.raises(UsageError, match=f"an ivbpr {before}, which"):
+            with pytest.raises(UsageError, match=f"an ivbpr {before} file, which"):
                 WRITERS[writer](target)
             assert target.read_bytes() == content
 

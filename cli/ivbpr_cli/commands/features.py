@@ -235,4 +235,6 @@ def examples(
         screen.note(
             f"{len(found):,} of {len(features):,} items have '{feature}'; the others have none of it."
         )
-    screen.show(Answer.of(documents.examples(found), [Table(found, whole=("feature",))]))
+    rows = [{key: row[key] for key in ("rank", "item", "value")} for row in found]
+    title = found[0]["feature"] if found else feature
+    screen.show(Answer.of(documents.examples(found), [Table(rows, title)]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -106,9 +107,7 @@ def _pairs(document: Any) -> list[dict[str, Any]]:
 
 
 def _text(value: Any) -> str:
-    import orjson
-
-    return orjson.dumps(value).decode() if isinstance(value, dict | list) else str(value)
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)
 
 
 def _words(value: Any) -> str:

@@ -88,7 +88,11 @@ def evaluate(
         _draw(screen, network, found, judged.facts, plot, narrow)
     document = documents.evaluate(network, judged.facts, found, plot)
     title = f"{network.name}: {_counted(judged.facts['items'], 'labelled item')}, {split}"
-    tables = [Table(_summary(found), title), *unused_photos(judged.facts["bad"], judged.facts["others"])]
+    spared = ("log_loss", "majority", "calibration_error")
+    tables = [
+        Table(_summary(found), title, drop=spared),
+        *unused_photos(judged.facts["bad"], judged.facts["others"]),
+    ]
     screen.show(Answer.of(document, tables, _notes(found, judged.facts)))
 
 

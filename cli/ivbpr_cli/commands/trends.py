@@ -195,7 +195,9 @@ def _tables(found: Trends, told: Seasons) -> list[Table]:
     tables = [Table(epochs, "Epochs; events are training and validation pairs")]
     if n_epochs <= WIDEST:
         title = f"Response minus its mean over the epochs, {found.model}, {found.speakers}"
-        tables.append(Table(changes, title))
+        # The first and the last epoch, and the spread, stay longest.
+        inner = [*range(1, n_epochs - 1, 2), *range(2, n_epochs - 1, 2)]
+        tables.append(Table(changes, title, drop=("group", *(f"epoch {n}" for n in inner))))
     if told.told:
         title = f"Trend and season, {found.model}, {found.speakers}"
         tables.append(Table([_season(row) for row in told.rows()], title))
@@ -209,12 +211,16 @@ def _tables(found: Trends, told: Seasons) -> list[Table]:
 
 def _season(row: dict[str, Any]) -> dict[str, Any]:
     """A row for people: what is certain, and how large."""
+    trend, season = (
+        row[f"{name}_error"] if row[f"{name}_half_band"] is None else row[f"{name}_half_band"]
+        for name in ("trend", "season")
+    )
     shown = {
         "feature": row["feature"].removeprefix(f"{row['group']}="),
         "group": row["group"],
         "shows": row["kind"],
-        "trend a year": f"{_signed(row['trend_per_year'])} ± {row['trend_error']:.2f}",
-        "season": f"{row['season']:.2f} ± {row['season_error']:.2f}",
+        "trend a year": f"{_signed(row['trend_per_year'])} ± {trend:.2f}",
+        "season": f"{row['season']:.2f} ± {season:.2f}",
         "peak": row["peak_month"],
     }
     if row["year_over_year"] is not None:
@@ -238,7 +244,8 @@ def _notes(found: Trends, told: Seasons) -> list[str]:
         said += f" They took {found.spread.seconds:.1f} s, {found.spread.iterations:,} iterations."
     if told.told:
         seasonal = (
-            "Trend and season: a straight line and a yearly wave fitted together, with standard errors. "
+            "Trend and season: a straight line and a yearly wave fitted together, ± the band of refits or, "
+            "without refits, the standard error. "
             "A feature shows what noise would do in fewer than 5 of 100 cases and what is beyond the band of "
             "refits; of two, one twice as large. "
             "Year on year: the last twelve months minus the twelve before."
