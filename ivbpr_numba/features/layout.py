@@ -194,8 +194,8 @@ def check_attributes(values: np.ndarray, scale: float, items: Ids, names: Sequen
     row, column = np.argwhere(wrong)[0].tolist()
     value = f"{values[row, column] * scale:g}"
     raise DataError(
-        f"The attribute '{names[column]}' of item '{items[row]}' is {value}; attributes go from 0, absent, to 1, "
-        "there.",
+        f"The attribute '{names[column]}' of item '{items[row]}' is {value}; attributes go from 0, absent, "
+        "to 1, there.",
         f"Other numbers are features of {parameter('kind', 'dense')}.",
     )
 

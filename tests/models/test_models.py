@@ -373,7 +373,10 @@ def test_features_are_found_where_they_were_or_beside_the_model(tmp_path: Path) 
     alone = load(tmp_path / "b" / "m.h5")
     np.testing.assert_array_equal(alone.scores([user]), expected)
     assert len(alone.recommend(user, 3, reasons=False)) == 3
-    for ask in (lambda: alone.recommend(user, 3), lambda: alone.explain(user, alone.data_.items[0])):
+    for ask in (
+        lambda: alone.recommend(user, 3, reasons=True),
+        lambda: alone.explain(user, alone.data_.items[0]),
+    ):
         with pytest.raises(UsageError, match=r"f\.h5.*features="):
             ask()
     DENSE.write(tmp_path / "b" / "f.h5")
@@ -489,7 +492,7 @@ def test_an_old_model_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
     saved(out, "pop")
     before = out.read_bytes()
     with pytest.raises(Stop):
-        fitted("bpr-mf", {"out": out, "observers": [stopper(5)]})
+        fitted("bpr-mf", {"out": out, "overwrite": True, "observers": [stopper(5)]})
     assert out.read_bytes() == before
 
 

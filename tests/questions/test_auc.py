@@ -163,7 +163,7 @@ def test_a_single_setting() -> None:
         ({"metrics": ["recall"]}, "recall@10"),
         ({"metrics": ["recall@0"]}, "recall@10"),
         ({"metrics": ["recal@10"]}, "mean 'recall'"),
-        ({"cold_below": -1}, "negative"),
+        ({"cold_below": -1}, "at least 0"),
     ],
 )
 def test_wrong_questions(options: dict, said: str) -> None:
@@ -415,7 +415,7 @@ def test_bad_fits_leave_nothing_and_keep_what_was(
     (files / "empty.h5").write_bytes(b"")
     ivbpr("fit", "d.h5", "--model", "pop", "-o", "m.h5")
     before = {path.name: path.read_bytes() for path in files.iterdir()}
-    done = ivbpr("fit", *arguments, "-o", "m.h5")
+    done = ivbpr("fit", *arguments, "-o", "m.h5", "--overwrite")
     assert done.code == code and said in done.err and done.out == ""
     assert len(done.err.splitlines()) == 1 and "Traceback" not in done.err
     assert {path.name: path.read_bytes() for path in files.iterdir()} == before
@@ -451,7 +451,7 @@ def test_changed_features_and_data_are_refused(ivbpr: Run, files: Path) -> None:
 
 def test_demo(ivbpr: Run, tiny_demo: DemoRun, tmp_path: Path) -> None:
     (tmp_path / "demo" / "images").mkdir(parents=True)  # as an earlier, larger demo leaves it
-    (tmp_path / "demo" / "truth.h5").write_text("of an earlier demo")
+    (tmp_path / "demo" / "truth.h5").touch()
     photo = next((tiny_demo.folder / "images").glob("*.jpg"))
     (tmp_path / "demo" / "images" / "i999999.jpg").write_bytes(photo.read_bytes())
     done = ivbpr("demo", "-o", tmp_path / "demo", "--size", "tiny", "--format", "json")
