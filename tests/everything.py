@@ -53,7 +53,7 @@ def fits(folder: Path) -> None:
             for way in ways:
                 options = {"iterations": 2, **way} if name not in ("rand", "pop") else {}
                 out = folder / f"{name}.h5"
-                model = create(name, **options).fit(DATA, features, out=out)
+                model = create(name, **options).fit(DATA, features, out=out, overwrite=True)
                 for one in (model, load(out)):
                     ask(one)
 

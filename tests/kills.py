@@ -42,6 +42,8 @@ class Task:
         What it writes.
     resume : list of str
         What is added when it runs again after a kill.
+    replace : list of str
+        What allows it to replace the finished result of another command.
     may_stay : tuple of str
         Names beside `out` that a killed run may leave for a rerun that resumes; gone after the rerun.
     """
@@ -50,6 +52,7 @@ class Task:
     out: Path
     resume: list[str] = field(default_factory=list)
     may_stay: tuple[str, ...] = ()
+    replace: list[str] = field(default_factory=list)
 
     def words(self, *more: str) -> list[str]:
         """The whole command line."""
@@ -150,7 +153,7 @@ def strike(
     One time in three the moment is uniform over the whole run; otherwise the clock starts when the task
     begins to write (its lock appears), and is short or very short, so that writing gets its share.
     """
-    process = start(task.words(*more))
+    process = start(task.words(*task.replace, *more))
     lock = task.out.with_name(task.out.name + ".lock")
     limit = time.perf_counter() + 3 * seconds
     way = rng.randrange(3)
@@ -219,7 +222,7 @@ def kill_often(
         report.litter.update(name.split(".tmp-")[0] + ".tmp-" if ".tmp-" in name else name for name in left)
         if each is not None:
             each()
-        resumed = task.resume if left & partial else []
+        resumed = task.resume if left & partial else task.replace
         assert again(task.words(*resumed)) == 0
         assert payload_of(task.out) == wanted
         assert names_in(folder) == inputs | {task.out.name}

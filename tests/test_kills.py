@@ -32,6 +32,7 @@ from kills import (
     start,
 )
 
+from ivbpr_numba.datasets.dataset import Dataset
 from ivbpr_numba.datasets.prepare import prepare
 from ivbpr_numba.features.features import Features
 
@@ -65,9 +66,25 @@ def importing(folder: Path, rows: int = 1500) -> Task:
     return Task(["features", "import", str(records(folder / "features.b", rows))], folder / "out.h5")
 
 
-def older(path: Path) -> str:
-    """An older feature file; any whole file of ours will do."""
+def older_dataset(path: Path) -> str:
+    """An older result of `preparing`: another dataset."""
+    users, items = np.repeat(np.arange(3), 5), np.tile(np.arange(5), 3)
+    return Dataset.from_pairs(users, items, min_interactions=5).write(path)
+
+
+def older_features(path: Path) -> str:
+    """An older result of `importing`: another feature file."""
     return Features.from_arrays(["a", "b"], np.eye(2)).write(path)
+
+
+OLDER = {preparing: older_dataset, importing: older_features}
+
+
+def image_of(make: MakeTask, folder: Path) -> bytes:
+    """The bytes of an older result."""
+    path = folder.parent / "old.h5"
+    OLDER[make](path)
+    return path.read_bytes()
 
 
 @pytest.fixture
@@ -85,13 +102,13 @@ TASKS = [pytest.param(preparing, id="prepare"), pytest.param(importing, id="impo
 
 @pytest.mark.parametrize("make", TASKS)
 def test_some_kills(folder: Path, make: MakeTask) -> None:
-    assert kill_often(make(folder, 2000), kills=2, seed=1, old=older).kills == 2
+    assert kill_often(make(folder, 2000), kills=2, seed=1, old=OLDER[make]).kills == 2
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("make", TASKS)
 def test_many_kills(folder: Path, make: MakeTask) -> None:
-    report = kill_often(make(folder), kills=80, seed=2, old=older)
+    report = kill_often(make(folder), kills=80, seed=2, old=OLDER[make])
     print(f"\n{make.__name__}: {report}")
     assert report.found["nothing"] and report.found["the old file"]
     assert any(".tmp-" in name for name in report.litter), "no kill hit the writing"
@@ -102,14 +119,14 @@ def test_many_kills(folder: Path, make: MakeTask) -> None:
 
 @pytest.mark.parametrize(("make", "number"), [(preparing, signal.SIGTERM), (importing, signal.SIGINT)])
 def test_an_interruption(folder: Path, make: MakeTask, number: int) -> None:
-    interrupt_often(make(folder, 2000), number, times=1, seed=1, old=b"old")
+    interrupt_often(make(folder, 2000), number, times=1, seed=1, old=image_of(make, folder))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("make", TASKS)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_many_interruptions(folder: Path, make: MakeTask, number: int) -> None:
-    ends = interrupt_often(make(folder), number, times=25, seed=2, old=b"old")
+    ends = interrupt_often(make(folder), number, times=25, seed=2, old=image_of(make, folder))
     print(f"\n{make.__name__}, signal {int(number)}: exit codes {dict(ends)}")
 
 
@@ -181,7 +198,7 @@ def test_a_full_disk(folder: Path, tmp_path: Path, make: MakeTask, options: str)
     """`nr_inodes` counts the folder: no file fits besides the old one, or only the lock does."""
     with small_disk(tmp_path / "disk", options) as disk:
         out = disk / "out.h5"
-        digest = older(tmp_path / "old.h5")
+        digest = OLDER[make](tmp_path / "old.h5")
         out.write_bytes((tmp_path / "old.h5").read_bytes())
         code, err = call(Task(make(folder, 3000).command, out).words())
         assert code == 4 and len(err.splitlines()) == 1, (code, err)
@@ -197,9 +214,9 @@ def test_a_read_only_disk(folder: Path, tmp_path: Path) -> None:
     task = preparing(folder, 3000)
     with small_disk(tmp_path / "disk", "size=9m") as disk:
         out = disk / "out.h5"
-        digest = older(out)
+        digest = older_dataset(out)
         subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
-        for command in (task.command, importing(folder, 50).command):
+        for command in (task.command, [*task.command, "--min-interactions", "6"]):
             code, err = call(Task(command, out).words())
             assert code == 4 and len(err.splitlines()) == 1, (code, err)
         assert payload_of(out) == digest and names_in(disk) == {"out.h5"}

@@ -25,7 +25,9 @@ def fitting(folder: Path, model: str, iterations: int, every: int = 2) -> Task:
         command += ["--features", str(folder / "f.h5")]
     if "tvbpr" in model:
         command += ["--segment-every", "3"]
-    return Task(command, folder / "out.h5", resume=["--resume"], may_stay=("out.partial.h5",))
+    return Task(
+        command, folder / "out.h5", resume=["--resume"], replace=["--overwrite"], may_stay=("out.partial.h5",)
+    )
 
 
 def older(path: Path) -> str:
@@ -91,24 +93,27 @@ def test_a_full_disk(folder: Path, tmp_path: Path) -> None:
         create("rand").fit(DATA).save(out)
         before = out.read_bytes()
         fill(disk / "filler")
-        code, err = call(Task(task.command, out).words())
+        code, err = call(Task(task.command, out).words("--overwrite"))
         assert code == 4 and "space" in err and len(err.splitlines()) == 1
         assert out.read_bytes() == before and names_in(disk) == {"m.h5", "filler"}
         log = disk / "run.jsonl"
-        code, err = call([*task.words(), "--log", str(log)])
+        code, err = call(task.words("--log", str(log)))
         assert code == 4 and "run.jsonl" in err and len(err.splitlines()) == 1
 
 
 def test_a_full_disk_under_auc_per_user(folder: Path, tmp_path: Path) -> None:
     create("pop").fit(DATA).save(folder / "m.h5")
     with small_disk(tmp_path / "disk", "size=16k") as disk:
-        (disk / "u.csv").write_text("old")
+        (disk / "u.csv").write_text("user,item,time,cold,auc,pairs,ties\n")
         (disk / "filler").write_bytes(bytes(8192))
         words = Task(["auc", str(folder / "m.h5")], disk / "u.csv").words()
         words[words.index("-o")] = "--per-user"
         code, err = call(words)
         assert code == 4 and "space" in err
-        assert (disk / "u.csv").read_text() == "old" and names_in(disk) == {"u.csv", "filler"}
+        assert (disk / "u.csv").read_text() == "user,item,time,cold,auc,pairs,ties\n" and names_in(disk) == {
+            "u.csv",
+            "filler",
+        }
 
 
 def test_two_fits_with_one_target(folder: Path) -> None:

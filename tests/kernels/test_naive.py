@@ -375,8 +375,18 @@ def test_auc_by_hand():
     assert half["cold"]["users"] == 1  # item 0 has a training pair, item 2 has none
     # Classes: items 0, 1 have one pair, the rest none: user 1's test item 0 has no candidate in its class.
     assert half["stratified"]["users"] == 1 and half["stratified"]["pairs"] == 3
-    recall, ndcg = naive.recall_and_ndcg(lambda u, i: rows[u], lists, valid, test, 6, k=3)
-    assert recall == 0.5 and ndcg == pytest.approx(0.5 / 2)
+    found = {
+        name: naive.metric(lambda u, i: rows[u], lists, valid, test, 6, name, 3)["value"]
+        for name in ("recall", "precision", "ndcg", "map", "mrr")
+    }
+    third = {
+        "recall": 1,
+        "precision": 1 / 3,
+        "ndcg": 1 / 2,
+        "map": 1 / 3,
+        "mrr": 1 / 3,
+    }  # of the one at rank 3
+    assert found == {name: pytest.approx(value / 2) for name, value in third.items()}
     np.testing.assert_array_equal(naive.inverse_popularity(lists, 6), [-1, -1, 0, 0, 0, 0])
 
 
