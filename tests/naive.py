@@ -610,10 +610,15 @@ def inverse_popularity(lists, n_items):
     return -training_counts(lists, n_items).astype(np.float64)
 
 
-def cosine_scores(lists, u, values):
-    """Mean over the user's training items of the cosine of idf-scaled feature rows; zero rows give 0."""
-    _, multiplier = feature_scaling(values, "idf")
-    g = np.asarray(values, dtype=np.float64) * multiplier
+def cosine_scores(lists, u, values, attributes=True):
+    """Mean over the user's training items of the cosine of feature rows; zero rows give 0.
+
+    Attributes are weighted by how rare they are, a probability counting as that much of an item.
+    """
+    g = np.array(values, dtype=np.float64)
+    if attributes:
+        for k in range(g.shape[1]):
+            g[:, k] *= math.sqrt(max(math.log(len(g) / (1 + sum(g[:, k]))), 0.0))
     norms = np.sqrt((g * g).sum(1))
     unit = np.array([row / norm if norm > 0 else row for row, norm in zip(g, norms)])
     return np.array([np.mean([unit[h] @ row for h in lists[u]]) for row in unit])

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
 from ivbpr_numba.errors import DataError, UsageError, did_you_mean, parameter
 from ivbpr_numba.features.alignment import FeatureInput, Scaling, align, fit_scaling, learned_as
 from ivbpr_numba.features.record import FeatureRecord
@@ -111,6 +113,7 @@ class VBPR(VisualOptions, Trained):
         assert features is not None
         source = align(features, data.items)
         scaling = fit_scaling(source, options["feature_scaling"], run.kernels)
+        _refuse_silence(scaling, features, options["feature_scaling"])
         learner = self._learner(data, source, scaling, options, run)
         record = FeatureRecord.of(features, scaling)
         return self._train(learner, data, options, run, features=features, source=source, record=record)
@@ -120,3 +123,15 @@ class VBPR(VisualOptions, Trained):
     ) -> Learner:
         train, n_items = data.train, len(data.items)
         return VisualLearner(options, train.indptr, train.indices, n_items, source, scaling, run.kernels)
+
+
+def _refuse_silence(scaling: Scaling, features: Features, how: str) -> None:
+    """Refuse idf where most values vary but every item has them: it would multiply them by 0."""
+    silent = np.flatnonzero((scaling.multiplier == 0) & (scaling.mean > 0) & (scaling.mean < 1))
+    if how == "idf" and 2 * len(silent) > len(features.names):
+        raise UsageError(
+            f"{parameter('feature_scaling', how)} counts the items that have a feature, and all have "
+            f"{len(silent):,} of these {len(features.names):,}, '{features.names[silent[0]]}' for one: they "
+            "would be left out.",
+            f"Use {parameter('feature_scaling', 'standard')}, the default for probabilities.",
+        )

@@ -52,14 +52,18 @@ def popularity_scorer(data: Dataset, inverse: bool = False) -> VectorScorer:
 
 
 def cosine_scorer(data: Dataset, features: Features) -> VectorScorer:
-    """Mean over a user's training items of the cosine with the candidate, features scaled by √idf.
+    """Mean over a user's training items of the cosine with the candidate.
 
-    Nothing is learned: it shows what content alone is worth (model specification 5).
+    Nothing is learned: it shows what content alone is worth. Attributes are weighted by √ln(N / (1 + n_k)),
+    so that rare ones count more, n_k being how many of the N items have attribute k. That is the sum of its
+    values: of one-hots the number of items, and a network's probabilities, which no item has at exactly 0,
+    are counted as what they are. Nameless features have no such weight.
     """
     values = features.values(features.rows_of_all(data.items))
     n_items = len(values)
-    having = np.count_nonzero(values > 0, axis=0)
-    values *= np.sqrt(np.maximum(np.log(n_items / (1.0 + having)), 0.0)).astype(np.float32)
+    if features.kind == "attributes":
+        having = values.sum(axis=0, dtype=np.float64)
+        values *= np.sqrt(np.maximum(np.log(n_items / (1.0 + having)), 0.0)).astype(np.float32)
     norms = np.sqrt(np.square(values, dtype=np.float64).sum(axis=1))
     values /= np.where(norms > 0, norms, 1.0)[:, None].astype(np.float32)
     train = data.train

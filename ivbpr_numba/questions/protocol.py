@@ -31,6 +31,7 @@ SETTINGS = ("all", "cold")
 SPLITS = ("test", "valid")
 TIES = ("strict", "half")
 MANY_TIES = 0.01  # share of tied pairs above which a strict AUC says little about the ranking
+FEW_USERS = 30  # from here on 1.96 is close enough to the quantile of t
 
 
 @dataclass(frozen=True)
@@ -170,7 +171,13 @@ def warnings_of(report: dict[str, Any], settings: Sequence[str], ties: str) -> I
         found = report[setting]
         if found["users"] == 0:
             yield f"No user to judge ({setting}): no held-out item of this kind has a candidate."
-        elif found["tied_pairs"] > MANY_TIES * found["pairs"]:
+            continue
+        if found["users"] < FEW_USERS:
+            yield (
+                f"Only {found['users']} users ({setting}): with fewer than {FEW_USERS} a 95 % interval of "
+                "± 1.96 standard errors is too narrow."
+            )
+        if found["tied_pairs"] > MANY_TIES * found["pairs"]:
             share = found["tied_pairs"] / found["pairs"]
             worth = "nothing" if ties == "strict" else "one half"
             rule = f"the rule for ties is '{ties}'"

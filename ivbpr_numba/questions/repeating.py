@@ -60,7 +60,7 @@ def repeat(
     observers: Sequence[Observer] = (),
     **options: Any,
 ) -> Repeats:
-    """Fit a model's own configuration again, to fresh splits of the same interactions, and judge each run.
+    """Fit a model's own configuration again, to several splits of the same interactions, and judge each run.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ def compare_again(
     observers: Sequence[Observer] = (),
     **options: Any,
 ) -> dict[str, Any]:
-    """Fit several models again, all to the same fresh split in each run, and compare them in each.
+    """Fit several models again, all to the same split in each run, and compare them in each.
 
     Parameters
     ----------
@@ -132,9 +132,9 @@ def compare_again(
     Returns
     -------
     dict
-        Ready for JSON: ``varies``; ``runs``: for each ``run split_seed`` and ``models`` and ``differences``
-        as `compare` gives them; ``mean``, a list: for each pair and ``all``, ``cold``, ``stratified``: ``a b
-        setting difference stderr_runs stderr users``.
+        Ready for JSON: ``varies``; ``runs``: for each ``run split_seed``, ``fit_seeds`` by model, and
+        ``models`` and ``differences`` as `compare` gives them; ``mean``, a list: for each pair and ``all``,
+        ``cold``, ``stratified``: ``a b setting difference stderr_runs stderr users``.
 
     Raises
     ------
@@ -153,7 +153,9 @@ def compare_again(
     found: dict[str, Any] = {"varies": _varies(data), "runs": []}
     for run, again in _runs(fitted, runs, data, used, observers):
         report = compare(dict(zip(names, again)), features=given, **options)
-        found["runs"].append({**run, "models": report["models"], "differences": report["differences"]})
+        seeds = {name: one.views.fitted.config.get("seed") for name, one in zip(names, again)}
+        judged = {key: report[key] for key in ("models", "differences")}
+        found["runs"].append({**run, "fit_seeds": seeds, **judged})
     by_run = [
         {(row["a"], row["b"], row["setting"]): row for row in run["differences"] if row["setting"] in RESULTS}
         for run in found["runs"]

@@ -91,6 +91,18 @@ def test_baselines_equal_their_definitions() -> None:
     assert found["cosine"]["all"]["pairs"] == expected["pairs"]
 
 
+@pytest.mark.parametrize("kind", ["attributes", "dense"])
+def test_the_cosine_of_features_that_no_item_is_without(kind: str) -> None:
+    """A network's probabilities are never quite 0: weights by the number of values above 0 would all be 0."""
+    rng = np.random.default_rng(3)
+    soft = (0.8 * ONE_HOT + 0.1 * rng.random(ONE_HOT.shape) + 0.01).astype(np.float32)
+    features = Features.from_arrays(DATA.items, soft, ATTRIBUTES.names, kind=kind)
+    found = auc(fitted("bpr-mf"), features=features, baselines=["cosine"])["baselines"]["cosine"]["all"]
+    users = range(len(LISTS))
+    expected = reference(np.array([naive.cosine_scores(LISTS, u, soft, kind == "attributes") for u in users]))
+    assert found["auc"] == pytest.approx(expected["all"]["auc"], abs=1e-3) and found["tied_pairs"] == 0
+
+
 def is_metric(found: dict[str, Any], expected: dict[str, Any]) -> None:
     assert found["users"] == expected["users"]
     for key in ("value", "stderr"):

@@ -33,12 +33,18 @@ def auc(
     ties: Annotated[str, option("A tie counts nothing (strict) or one half (half).")] = "strict",
     per_user: Annotated[Path | None, option("Also write a CSV with a line a user.")] = None,
     metrics: Annotated[
-        str | None, option("recall, precision, ndcg, map, mrr @K: recall@10,ndcg@10.", metavar="LIST")
+        str | None,
+        option(
+            "recall, precision, ndcg, map, mrr @K: recall@10,ndcg@10; ties count against.", metavar="LIST"
+        ),
     ] = None,
     baseline: Annotated[Texts, option("pop, inverse_popularity or cosine; repeatable.")] = None,
     repeat: Annotated[
         int | None,
-        option("Also fit each model again N times, on fresh splits of --data, and judge each.", metavar="N"),
+        option(
+            "Also fit each model N times to --data, from the second on another split, and judge each.",
+            metavar="N",
+        ),
     ] = None,
     fail_under: Annotated[
         float | None, option("Exit code 5 if the AUC is below (All; cold if only that is asked).")

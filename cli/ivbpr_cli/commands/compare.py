@@ -27,7 +27,7 @@ def compare(
     baseline: Annotated[list[str] | None, option("pop, inverse_popularity or cosine; repeatable.")] = None,
     repeat: Annotated[
         int | None,
-        option("Also fit all of them again N times, on fresh splits of --data, and compare.", metavar="N"),
+        option("Also fit all of them N times to --data, from the second on another split.", metavar="N"),
     ] = None,
     all_pairs: Annotated[
         bool, option("Show every pair, not only the first model against the others.", flags=("--all-pairs",))

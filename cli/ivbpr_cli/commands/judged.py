@@ -109,7 +109,16 @@ def comparison_tables(found: Comparison, all_pairs: bool) -> Iterator[Table]:
 
 
 def repeated_differences(again: Mapping[str, Any], all_pairs: bool) -> Iterator[Table]:
-    """The mean differences over runs, with both kinds of error."""
+    """Every run, and the mean differences over runs, with both kinds of error."""
+    runs = [
+        {
+            "run": str(run["run"]),
+            "split seed": str(run["split_seed"]),
+            **{one["model"]: plus_minus(one["all"]["auc"], one["all"]["stderr"]) for one in run["models"]},
+        }
+        for run in again["runs"]
+    ]
+    yield Table(runs, "AUC (all) of each run, the first with the seeds of the files")
     for first, pairs in groupby(again["mean"], key=lambda row: row["a"]):
         rows = [
             {
@@ -122,7 +131,8 @@ def repeated_differences(again: Mapping[str, Any], all_pairs: bool) -> Iterator[
             for row in pairs
         ]
         number = len(again["runs"])
-        yield Table(rows, f"{first} minus the others: {number} runs, another {again['varies']} each time")
+        runs_of = f"mean of {number} runs, another {again['varies']} each time" if number > 1 else "one run"
+        yield Table(rows, f"{first} minus the others: {runs_of}")
         if not all_pairs:
             return
 
@@ -134,7 +144,8 @@ def say_cost(screen: Screen, models: Sequence[Model], runs: int) -> None:
     seconds = sum(cost(model, runs)["seconds"] for model in models)
     takes = f"about {seconds:,.0f} s" if seconds >= 1 else "less than a second"
     names = ", ".join(model.name for model in models)
-    screen.note(f"Fitting {names} {runs} times: {takes} of computing, by the record of the models.")
+    times = "once" if runs == 1 else f"{runs} times"
+    screen.note(f"Fitting {names} {times}: {takes} of computing, by the record of the models.")
 
 
 def _difference(row: dict[str, Any]) -> dict[str, Any]:
