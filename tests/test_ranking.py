@@ -14,7 +14,7 @@ from ivbpr_numba.datasets.dataset import Dataset
 from ivbpr_numba.features.alignment import FeatureInput, project
 from ivbpr_numba.kernels.arguments import TILE
 from ivbpr_numba.kernels.cpu.features import decode, feature_differences
-from ivbpr_numba.kernels.cpu.ranking import GROUP
+from ivbpr_numba.kernels.cpu.ranking import PANELS, TASKS
 from ivbpr_numba.ranking import Questions, RowScorer, VectorScorer
 
 SIZES = [1, 2, 30, TILE - 1, TILE, TILE + 1, 600]

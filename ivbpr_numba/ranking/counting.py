@@ -193,11 +193,12 @@ def count(
         tiles = scorer.items.tiled(classes)
         kernels.count_ranks(
             user_rows(scorer.user_vectors[asked.users]),
+            *scorer.items.rows,
+            classes,
             tiles.values,
-            tiles.tile_class,
+            tiles.class_begin,
             asked.indptr,
-            tiles.item_slot[asked.items],
-            tiles.slot_class,
+            asked.items,
             less,
             equal,
         )
