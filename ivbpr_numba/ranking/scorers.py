@@ -9,6 +9,7 @@ from functools import cached_property, partial
 import numpy as np
 
 from ivbpr_numba import backends
+from ivbpr_numba.arrays import aligned
 from ivbpr_numba.kernels.arguments import TILE
 from ivbpr_numba.parameters import (
     FactorParameters,
@@ -84,7 +85,7 @@ class ItemSide:
         item_slot[order] = np.repeat(class_begin[:-1] * TILE, sizes) + within
         slot_item = np.full(class_begin[-1] * TILE, -1)
         slot_item[item_slot] = np.arange(n_items)
-        values = np.empty((class_begin[-1], length + 1, TILE), np.float32)
+        values = aligned((int(class_begin[-1]), length + 1, TILE))
         backends.kernels().fill_tiles(*self.rows, slot_item, values)
         return Tiles(values, class_begin, item_slot)
 

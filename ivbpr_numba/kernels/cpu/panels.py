@@ -22,6 +22,7 @@ from ivbpr_numba.kernels.cpu.vectors import (
     less_bits,
     load,
     splat,
+    spread,
     store,
     upto_bits,
 )
@@ -71,25 +72,25 @@ def score_place(packed, first, length, place, tiles, row, out):
 
 
 @kernel
-def plain_count_panel(packed, first, length, tiles, row, targets, place, less, upto):
+def plain_count_panel(packed, first, length, tiles, row, targets, panel, less, upto):
     """`count_panel` by way of the scores."""
     scores = np.empty(TILE, np.float32)
     for u in range(PANEL):
         score_place(packed, first, length, u, tiles, row, scores)
-        target = targets[place + u]
+        target = targets[panel, u]
         for c in range(TILE):
-            less[place + u] += scores[c] < target
-            upto[place + u] += scores[c] <= target
+            less[panel, u] += scores[c] < target
+            upto[panel, u] += scores[c] <= target
 
 
 @kernel
-def plain_find_above(packed, first, length, tiles, row, least, place, found, scores):
+def plain_find_above(packed, first, length, tiles, row, least, panel, found, scores):
     """`find_above` by way of the scores."""
     for u in range(PANEL):
         score_place(packed, first, length, u, tiles, row, scores[u])
         word = np.uint64(0)
         for c in range(TILE):
-            if not scores[u, c] <= least[place + u]:
+            if not scores[u, c] <= least[panel, u]:
                 word |= np.uint64(1) << np.uint64(c)
         found[u] = word
 
@@ -122,13 +123,13 @@ def four_by_four(packed, first, length, tiles, row):
     for k in range(length):
         at = row + k + 1
         v0, v1, v2, v3 = load(tiles, at, 0), load(tiles, at, 16), load(tiles, at, 32), load(tiles, at, 48)
-        p = splat(packed[first + k, 0])
+        p = spread(packed, first + k, 0)
         a0, a1, a2, a3 = fma(p, v0, a0), fma(p, v1, a1), fma(p, v2, a2), fma(p, v3, a3)
-        p = splat(packed[first + k, 1])
+        p = spread(packed, first + k, 1)
         b0, b1, b2, b3 = fma(p, v0, b0), fma(p, v1, b1), fma(p, v2, b2), fma(p, v3, b3)
-        p = splat(packed[first + k, 2])
+        p = spread(packed, first + k, 2)
         c0, c1, c2, c3 = fma(p, v0, c0), fma(p, v1, c1), fma(p, v2, c2), fma(p, v3, c3)
-        p = splat(packed[first + k, 3])
+        p = spread(packed, first + k, 3)
         d0, d1, d2, d3 = fma(p, v0, d0), fma(p, v1, d1), fma(p, v2, d2), fma(p, v3, d3)
     return (a0, a1, a2, a3), (b0, b1, b2, b3), (c0, c1, c2, c3), (d0, d1, d2, d3)
 
@@ -139,8 +140,8 @@ def four_by_one(packed, first, length, tiles, row, column):
     a = b = c = d = load(tiles, row, column)
     for k in range(length):
         v = load(tiles, row + k + 1, column)
-        a, b = fma(splat(packed[first + k, 0]), v, a), fma(splat(packed[first + k, 1]), v, b)
-        c, d = fma(splat(packed[first + k, 2]), v, c), fma(splat(packed[first + k, 3]), v, d)
+        a, b = fma(spread(packed, first + k, 0), v, a), fma(spread(packed, first + k, 1), v, b)
+        c, d = fma(spread(packed, first + k, 2), v, c), fma(spread(packed, first + k, 3), v, d)
     return a, b, c, d
 
 
@@ -151,27 +152,27 @@ def joined(a, b, c, d):
 
 
 @kernel(forceinline=True)
-def count_wide(s, target, place, less, upto):
+def count_wide(s, targets, panel, u, less, upto):
     """Count four vectors of one user's scores."""
-    t = splat(target)
+    t = spread(targets, panel, u)
     below = joined(less_bits(s[0], t), less_bits(s[1], t), less_bits(s[2], t), less_bits(s[3], t))
     within = joined(upto_bits(s[0], t), upto_bits(s[1], t), upto_bits(s[2], t), upto_bits(s[3], t))
-    less[place] += bits_set(below)
-    upto[place] += bits_set(within)
+    less[panel, u] += bits_set(below)
+    upto[panel, u] += bits_set(within)
 
 
 @kernel(forceinline=True)
-def count_narrow(s, target, place, less, upto):
+def count_narrow(s, targets, panel, u, less, upto):
     """Count one vector of one user's scores."""
-    t = splat(target)
-    less[place] += bits_set(less_bits(s, t))
-    upto[place] += bits_set(upto_bits(s, t))
+    t = spread(targets, panel, u)
+    less[panel, u] += bits_set(less_bits(s, t))
+    upto[panel, u] += bits_set(upto_bits(s, t))
 
 
 @kernel(forceinline=True)
-def find_wide(s, least, u, found, scores):
+def find_wide(s, least, panel, u, found, scores):
     """Note which of four vectors of scores are above `least`, and if any is, all of them."""
-    t = splat(least)
+    t = spread(least, panel, u)
     word = joined(above_bits(s[0], t), above_bits(s[1], t), above_bits(s[2], t), above_bits(s[3], t))
     found[u] = word
     if word != 0:
@@ -182,59 +183,59 @@ def find_wide(s, least, u, found, scores):
 
 
 @kernel(forceinline=True)
-def find_narrow(s, least, u, column, found, scores):
+def find_narrow(s, least, panel, u, column, found, scores):
     """The same for the vector from `column` on."""
-    found[u] |= above_bits(s, splat(least)) << np.uint64(column)
+    found[u] |= above_bits(s, spread(least, panel, u)) << np.uint64(column)
     store(scores, u, column, s)
 
 
 @kernel
-def wide_count_panel(packed, first, length, tiles, row, targets, place, less, upto):
+def wide_count_panel(packed, first, length, tiles, row, targets, panel, less, upto):
     """`count_panel` with sixteen sums in registers."""
     a, b, c, d = four_by_four(packed, first, length, tiles, row)
-    count_wide(a, targets[place], place, less, upto)
-    count_wide(b, targets[place + 1], place + 1, less, upto)
-    count_wide(c, targets[place + 2], place + 2, less, upto)
-    count_wide(d, targets[place + 3], place + 3, less, upto)
+    count_wide(a, targets, panel, 0, less, upto)
+    count_wide(b, targets, panel, 1, less, upto)
+    count_wide(c, targets, panel, 2, less, upto)
+    count_wide(d, targets, panel, 3, less, upto)
 
 
 @kernel
-def narrow_count_panel(packed, first, length, tiles, row, targets, place, less, upto):
+def narrow_count_panel(packed, first, length, tiles, row, targets, panel, less, upto):
     """`count_panel` with four sums in registers."""
     for column in range(0, TILE, WIDTH):
         a, b, c, d = four_by_one(packed, first, length, tiles, row, column)
-        count_narrow(a, targets[place], place, less, upto)
-        count_narrow(b, targets[place + 1], place + 1, less, upto)
-        count_narrow(c, targets[place + 2], place + 2, less, upto)
-        count_narrow(d, targets[place + 3], place + 3, less, upto)
+        count_narrow(a, targets, panel, 0, less, upto)
+        count_narrow(b, targets, panel, 1, less, upto)
+        count_narrow(c, targets, panel, 2, less, upto)
+        count_narrow(d, targets, panel, 3, less, upto)
 
 
 @kernel
-def wide_find_above(packed, first, length, tiles, row, least, place, found, scores):
+def wide_find_above(packed, first, length, tiles, row, least, panel, found, scores):
     """`find_above` with sixteen sums in registers."""
     a, b, c, d = four_by_four(packed, first, length, tiles, row)
-    find_wide(a, least[place], 0, found, scores)
-    find_wide(b, least[place + 1], 1, found, scores)
-    find_wide(c, least[place + 2], 2, found, scores)
-    find_wide(d, least[place + 3], 3, found, scores)
+    find_wide(a, least, panel, 0, found, scores)
+    find_wide(b, least, panel, 1, found, scores)
+    find_wide(c, least, panel, 2, found, scores)
+    find_wide(d, least, panel, 3, found, scores)
 
 
 @kernel
-def narrow_find_above(packed, first, length, tiles, row, least, place, found, scores):
+def narrow_find_above(packed, first, length, tiles, row, least, panel, found, scores):
     """`find_above` with four sums in registers."""
     found[:] = 0
     for column in range(0, TILE, WIDTH):
         a, b, c, d = four_by_one(packed, first, length, tiles, row, column)
-        find_narrow(a, least[place], 0, column, found, scores)
-        find_narrow(b, least[place + 1], 1, column, found, scores)
-        find_narrow(c, least[place + 2], 2, column, found, scores)
-        find_narrow(d, least[place + 3], 3, column, found, scores)
+        find_narrow(a, least, panel, 0, column, found, scores)
+        find_narrow(b, least, panel, 1, column, found, scores)
+        find_narrow(c, least, panel, 2, column, found, scores)
+        find_narrow(d, least, panel, 3, column, found, scores)
 
 
 # score_tile: out[c] = bias_c + user · item_c for the items of one tile, (L + 1, TILE).
-# count_panel: the panel packed[first : first + L], the tile tiles[row : row + L + 1]; add to less[place + u] and
-# upto[place + u] the tile's items that score below targets[place + u], and below or equal to it, u < PANEL.
-# find_above: found[u], the word whose bit c says that item c does not score up to least[place + u]: it is above, or
+# count_panel: the panel packed[first : first + L], the tile tiles[row : row + L + 1]; add to less[panel] and
+# upto[panel] the tile's items that score below targets[panel], and below or equal to it, (PANEL,) each.
+# find_above: found[u], the word whose bit c says that item c does not score up to least[panel, u]: it is above, or
 # either is NaN; where it isn't 0, scores[u] are all scores of the tile.
 if vectors.WIDE:
     score_tile, count_panel, find_above = vector_score_tile, wide_count_panel, wide_find_above

@@ -16,7 +16,17 @@ from ivbpr_numba.kernels.scalar.random import RAND
 __all__ = ["count_ranks", "count_row", "fill_tiles", "panels_together", "random_scores", "score_items"]
 
 PANELS = 16  # panels of users that share one pass over the item tiles, which come from memory
-TASKS = 32  # at least so many groups of users, where there are so many panels
+TASKS = 16  # at least so many groups of users, where there are so many panels
+
+
+@kernel
+def gather_tile(vectors, bias, items, lo, hi, tile):
+    """Copy the items items[lo:hi] into one tile; below 0 is padding. The rest of the tile stays as it is."""
+    for n in range(lo, hi):
+        item, lane = items[n], n - lo
+        tile[0, lane] = np.nan if item < 0 else bias[item]
+        for k in range(vectors.shape[1]):
+            tile[k + 1, lane] = 0 if item < 0 else vectors[item, k]
 
 
 @kernel(parallel=True)
@@ -35,19 +45,6 @@ def fill_tiles(vectors, bias, slot_item, tiles):
 
 
 @kernel
-def gather_tile(vectors, bias, items, lo, hi, tile):
-    """Copy the items items[lo:hi] into one tile; the rest of it, and items below 0, are padding."""
-    tile[:] = 0
-    tile[0] = np.nan
-    for n in range(lo, hi):
-        item = items[n]
-        if item >= 0:
-            tile[0, n - lo] = bias[item]
-            for k in range(vectors.shape[1]):
-                tile[k + 1, n - lo] = vectors[item, k]
-
-
-@kernel
 def panels_together(n_users):
     """Panels that share one pass over the item tiles: enough that few users still make many tasks."""
     return max(1, min(PANELS, n_users // (TASKS * PANEL)))
@@ -61,24 +58,22 @@ def count_group(users, start, stop, tiles, class_begin, targets, less, equal):
     packed = np.empty((panels * length, PANEL), np.float32)
     fill_panels(users, start, stop, packed)
     rows = tiles.reshape(-1, TILE)
-    below, upto = np.empty(panels * PANEL, np.int64), np.empty(panels * PANEL, np.int64)
+    below, upto = np.empty((panels, PANEL), np.int64), np.empty((panels, PANEL), np.int64)
     for where in range(less.shape[1]):
         below[:] = 0
         upto[:] = 0
         for t in range(class_begin[where], class_begin[where + 1]):
             for p in range(panels):
-                count_panel(
-                    packed, p * length, length, rows, t * (length + 1), targets, p * PANEL, below, upto
-                )
-        for u in range(start, stop):
-            less[u, where] += below[u - start]
-            equal[u, where] += upto[u - start] - below[u - start]
+                count_panel(packed, p * length, length, rows, t * (length + 1), targets, p, below, upto)
+        for n in range(stop - start):
+            p, place = n // PANEL, n % PANEL
+            less[start + n, where] += below[p, place]
+            equal[start + n, where] += upto[p, place] - below[p, place]
 
 
 @kernel
-def count_own(user, vectors, bias, classes, owned, lo, hi, tile, less, equal):
+def count_own(user, vectors, bias, classes, owned, lo, hi, tile, scores, less, equal):
     """Take a user's own items owned[lo:hi] off the counts; returns the score of the first, the target."""
-    scores = np.empty(TILE, np.float32)
     target = np.float32(0)
     for first in range(lo, hi, TILE):
         last = min(first + TILE, hi)
@@ -112,14 +107,14 @@ def count_ranks(users, vectors, bias, classes, tiles, class_begin, own_indptr, o
     for task in prange((n + group - 1) // group):
         start = task * group
         stop = min(start + group, n)
-        targets = np.zeros(group, np.float32)
-        tile = np.empty((tiles.shape[1], TILE), np.float32)
+        targets = np.zeros((group // PANEL, PANEL), np.float32)
+        tile, scores = np.zeros((tiles.shape[1], TILE), np.float32), np.empty(TILE, np.float32)
         for u in range(start, stop):
             less[u] = 0
             equal[u] = 0
-            targets[u - start] = count_own(
+            targets[(u - start) // PANEL, (u - start) % PANEL] = count_own(
                 users[u], vectors, bias, classes, own_items, own_indptr[u], own_indptr[u + 1],
-                tile, less[u], equal[u],
+                tile, scores, less[u], equal[u],
             )  # fmt: skip
         count_group(users, start, stop, tiles, class_begin, targets, less, equal)
 

@@ -86,13 +86,12 @@ def top_of_group(users, start, stop, tiles, words, indptr, owned, scores, items,
     fill_panels(users, start, stop, packed)
     rows = tiles.reshape(-1, TILE)
     # Scores that an item must be above. All are above NaN: the list is not full.
-    least = np.full(panels * PANEL, np.nan, np.float32)
-    least[stop - start :] = np.inf
+    least = np.full((panels, PANEL), np.nan, np.float32)
     found, scored = np.zeros(PANEL, np.uint64), np.empty((PANEL, TILE), np.float32)
     sizes[start:stop] = 0
     for t in range(tiles.shape[0]):
         for p in range(panels):
-            find_above(packed, p * length, length, rows, t * (length + 1), least, p * PANEL, found, scored)
+            find_above(packed, p * length, length, rows, t * (length + 1), least, p, found, scored)
             for place in range(PANEL):
                 word = found[place] & words[t]
                 u = start + p * PANEL + place
@@ -102,7 +101,7 @@ def top_of_group(users, start, stop, tiles, words, indptr, owned, scores, items,
                     scored[place], word, t * TILE, owned, indptr[u], indptr[u + 1], scores[u], items[u], sizes[u]
                 )
                 if sizes[u] == scores.shape[1]:
-                    least[p * PANEL + place] = scores[u, 0]
+                    least[p, place] = scores[u, 0]
     for u in range(start, stop):
         sort_heap(scores[u], items[u], sizes[u])
 

@@ -38,6 +38,7 @@ __all__ = [
     "prefetch",
     "prefetch_write",
     "splat",
+    "spread",
     "store",
     "sub",
     "total",
@@ -160,6 +161,19 @@ def splat(typing, number):
         return builder.shuffle_vector(single, ir.Constant(VECTOR, ir.Undefined), _sixteen(0))
 
     return float32x16(types.float32), generate
+
+
+@intrinsic
+def spread(typing, array, row, column):
+    """Sixteen times the float32 array[row, column]."""
+    _check(array)
+
+    def generate(context, builder, signature, arguments):
+        number = builder.load(_address(context, builder, signature.args[0], *arguments))
+        single = builder.insert_element(ir.Constant(VECTOR, ir.Undefined), number, I32(0))
+        return builder.shuffle_vector(single, ir.Constant(VECTOR, ir.Undefined), _sixteen(0))
+
+    return float32x16(array, types.intp, types.intp), generate
 
 
 def _binary(name, doc):
