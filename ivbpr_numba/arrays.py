@@ -19,7 +19,7 @@ def padded(size: int, multiple: int = LINE) -> int:
 
 
 def aligned(shape: tuple[int, ...]) -> np.ndarray:
-    """Room for float32 that begins with a cache line: a vector loaded from there never lies in two of them."""
+    """Room for float32 that begins with a cache line, so that no vector of it lies in two lines."""
     size = math.prod(shape)
     room = np.empty(size + LINE, np.float32)
     skipped = -room.ctypes.data // room.itemsize % LINE

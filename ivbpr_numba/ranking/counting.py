@@ -216,7 +216,7 @@ def count(
 
 
 def _by_class(asked: Questions, classes: np.ndarray, chosen: np.ndarray | None = None) -> np.ndarray:
-    """Number of own items of each question in each class, (n, CLASSES) int64; only those `chosen`, (items,) bool."""
+    """Own items of each question by class, (n, CLASSES) int64; of `chosen`, (items,) bool, only those."""
     n = len(asked.users)
     place = np.repeat(np.arange(n) * CLASSES, np.diff(asked.indptr)) + classes[asked.items]
     place = place if chosen is None else place[chosen]

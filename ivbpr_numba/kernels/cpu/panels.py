@@ -1,12 +1,12 @@
 """Scores of a few users for one tile of items, in registers: what counting and choosing the best share.
 
-Item vectors are laid out in tiles of `TILE` items, (L + 1, TILE), row 0 the biases; users side by side in panels of
-`PANEL`, (L, PANEL). Both are rows of one long array, so that a loop over tiles makes no views. Every score, of a
-candidate, of a target, or shown to a user, is its bias plus the products from k = 0 on, added one by one, so equal
-items get equal bits and ties are exact. Padding has bias NaN, which no comparison counts.
+Item vectors are laid out in tiles of `TILE` items, (L + 1, TILE), row 0 the biases; users side by side in
+panels of `PANEL`, (L, PANEL). Both are rows of one long array, so that a loop over tiles makes no views. Every
+score, of a candidate, of a target, or shown to a user, is its bias plus the products from k = 0 on, added one
+by one, so equal items get equal bits and ties are exact. Padding has bias NaN, which no comparison counts.
 
-With AVX-512 sixteen sums of four users by four vectors stay in registers, elsewhere four users by one vector: two
-registers each with AVX2, four with Neon. Per 64 items and user the comparisons become one 64-bit word.
+With AVX-512 sixteen sums of four users by four vectors stay in registers, elsewhere four users by one vector:
+two registers each with AVX2, four with Neon. Comparisons of one user with 64 items become one 64-bit word.
 """
 
 import numpy as np
@@ -235,8 +235,8 @@ def narrow_find_above(packed, first, length, tiles, row, least, panel, found, sc
 # score_tile: out[c] = bias_c + user · item_c for the items of one tile, (L + 1, TILE).
 # count_panel: the panel packed[first : first + L], the tile tiles[row : row + L + 1]; add to less[panel] and
 # upto[panel] the tile's items that score below targets[panel], and below or equal to it, (PANEL,) each.
-# find_above: found[u], the word whose bit c says that item c does not score up to least[panel, u]: it is above, or
-# either is NaN; where it isn't 0, scores[u] are all scores of the tile.
+# find_above: found[u], the word whose bit c says that item c does not score up to least[panel, u]: it is above,
+# or either is NaN; where it isn't 0, scores[u] are all scores of the tile.
 if vectors.WIDE:
     score_tile, count_panel, find_above = vector_score_tile, wide_count_panel, wide_find_above
 elif vectors.USABLE:

@@ -1,8 +1,8 @@
 """The n best items of a user without a score row: tiles are scored, a heap keeps the best.
 
-Scores have the bits that `ranking.count_ranks` compares. Of equal scores the item with the smaller row is better:
-the order is total, and every thread finds the same items. Items come in order of their rows, so one that only
-equals the worst kept item never replaces it.
+Scores have the bits that `ranking.count_ranks` compares. Of equal scores the item with the smaller row is
+better: the order is total, and every thread finds the same items. Items come in order of their rows, so one
+that only equals the worst kept item never replaces it.
 """
 
 import numpy as np
@@ -98,7 +98,15 @@ def top_of_group(users, start, stop, tiles, words, indptr, owned, scores, items,
                 if word == 0 or u >= stop:
                     continue
                 sizes[u] = offer_tile(
-                    scored[place], word, t * TILE, owned, indptr[u], indptr[u + 1], scores[u], items[u], sizes[u]
+                    scored[place],
+                    word,
+                    t * TILE,
+                    owned,
+                    indptr[u],
+                    indptr[u + 1],
+                    scores[u],
+                    items[u],
+                    sizes[u],
                 )
                 if sizes[u] == scores.shape[1]:
                     least[p, place] = scores[u, 0]
@@ -137,9 +145,7 @@ def top_items(users, tiles, indptr, owned, allowed, scores, items, sizes):
     group = panels_together(n) * PANEL
     for task in prange((n + group - 1) // group):
         start = task * group
-        top_of_group(
-            users, start, min(start + group, n), tiles, words, indptr, owned, scores, items, sizes
-        )
+        top_of_group(users, start, min(start + group, n), tiles, words, indptr, owned, scores, items, sizes)
 
 
 @kernel(parallel=True)

@@ -3,7 +3,8 @@
 A value of `float32x16` is LLVM's ``<16 x float>``: one register with AVX-512, two with AVX2, four with
 SSE or Neon. Every operation is one numba intrinsic. This leans on numba's extension interface, so a
 self-test decides when the module is loaded whether vectors may be used: where `USABLE` or `HALF_USABLE` is
-false, the kernels take their plain loops; where `WIDE` is false, fewer sums than 32 registers hold. `IVBPR_PLAIN=1` in the environment asks for these.
+false, the kernels take their plain loops; `IVBPR_PLAIN=1` in the environment asks for these. Where `WIDE` is
+false, too few registers hold the sums of many vectors.
 
 Addresses are (row, column) of C-contiguous two-dimensional arrays. Nothing is checked: a load reads sixteen
 numbers from there, wherever that is.
@@ -234,7 +235,9 @@ def _comparison(name, sign, doc):
 
 
 less_bits = _comparison("fcmp_ordered", "<", "Sixteen bits, lane 0 lowest: a < b; NaN is below nothing.")
-upto_bits = _comparison("fcmp_ordered", "<=", "Sixteen bits: a ≤ b; NaN is neither below nor equal to anything.")
+upto_bits = _comparison(
+    "fcmp_ordered", "<=", "Sixteen bits: a ≤ b; NaN is neither below nor equal to anything."
+)
 above_bits = _comparison("fcmp_unordered", ">", "Sixteen bits: not a ≤ b, so set where either is NaN.")
 
 
@@ -253,7 +256,9 @@ def _bit_counter(name, doc, *flags):
 
 
 bits_set = _bit_counter("llvm.ctpop.i64", "Number of ones in a word of 64 bits.")
-lowest_bit = _bit_counter("llvm.cttz.i64", "Place of the lowest one of a word; 64 if there is none.", ir.IntType(1)(0))
+lowest_bit = _bit_counter(
+    "llvm.cttz.i64", "Place of the lowest one of a word; 64 if there is none.", ir.IntType(1)(0)
+)
 
 
 @kernel
