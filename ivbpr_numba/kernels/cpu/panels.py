@@ -1,9 +1,10 @@
 """Scores of a few users for one tile of items, in registers: what counting and choosing the best share.
 
 Item vectors are laid out in tiles of `TILE` items, (L + 1, TILE), row 0 the biases; users side by side in
-panels of `PANEL`, (L, PANEL). Both are rows of one long array, so that a loop over tiles makes no views. Every
-score, of a candidate, of a target, or shown to a user, is its bias plus the products from k = 0 on, added one
-by one, so equal items get equal bits and ties are exact. Padding has bias NaN, which no comparison counts.
+panels of `PANEL`, (L, PANEL). Both are rows of one long array, so that a loop over tiles makes no views.
+Every score, of a candidate, of a target, or shown to a user, is its bias plus the products from k = 0 on,
+added one by one, so equal items get equal bits and ties are exact. Padding has bias NaN, which no comparison
+counts.
 
 With AVX-512 sixteen sums of four users by four vectors stay in registers, elsewhere four users by one vector:
 two registers each with AVX2, four with Neon. Comparisons of one user with 64 items become one 64-bit word.
@@ -19,6 +20,7 @@ from ivbpr_numba.kernels.cpu.vectors import (
     above_bits,
     bits_set,
     fma,
+    fma_one,
     less_bits,
     load,
     splat,
@@ -27,7 +29,7 @@ from ivbpr_numba.kernels.cpu.vectors import (
     upto_bits,
 )
 
-__all__ = ["PANEL", "count_panel", "fill_panels", "find_above", "score_tile"]
+__all__ = ["PANEL", "count_panel", "fill_panels", "find_above", "gather_tile", "score_rows", "score_tile"]
 
 PANEL = 4  # users whose sums stay in registers together
 
@@ -60,6 +62,28 @@ def plain_score_tile(user, tile, out):
         u, v = user[k], tile[k + 1]
         for c in range(TILE):
             out[c] += u * v[c]
+
+
+@kernel
+def gather_tile(vectors, bias, items, lo, hi, tile):
+    """Copy the items items[lo:hi] into one tile; below 0 is padding. The rest of the tile stays as it is."""
+    for n in range(lo, hi):
+        item, lane = items[n], n - lo
+        tile[0, lane] = np.nan if item < 0 else bias[item]
+        for k in range(vectors.shape[1]):
+            tile[k + 1, lane] = 0 if item < 0 else vectors[item, k]
+
+
+@kernel
+def plain_score_rows(user, vectors, bias, items, lo, hi, out):
+    """`score_rows` by way of a tile."""
+    tile, scores = np.zeros((vectors.shape[1] + 1, TILE), np.float32), np.empty(TILE, np.float32)
+    for first in range(lo, hi, TILE):
+        last = min(first + TILE, hi)
+        gather_tile(vectors, bias, items, first, last, tile)
+        plain_score_tile(user, tile, scores)
+        for n in range(first, last):
+            out[n - lo] = scores[n - first]
 
 
 @kernel
@@ -111,6 +135,17 @@ def vector_score_tile(user, tile, out):
         store(out, 0, c1, s1)
         store(out, 0, c2, s2)
         store(out, 0, c3, s3)
+
+
+@kernel
+def vector_score_rows(user, vectors, bias, items, lo, hi, out):
+    """`score_rows` item by item: a CPU works on several at once, and nothing is copied."""
+    for n in range(lo, hi):
+        item = items[n]
+        score = bias[item]
+        for k in range(user.shape[0]):
+            score = fma_one(user[k], vectors[item, k], score)
+        out[n - lo] = score
 
 
 @kernel(forceinline=True)
@@ -233,13 +268,18 @@ def narrow_find_above(packed, first, length, tiles, row, least, panel, found, sc
 
 
 # score_tile: out[c] = bias_c + user · item_c for the items of one tile, (L + 1, TILE).
+# score_rows: out[n − lo], the same of the items items[lo:hi] as rows of (I, L) and (I,).
 # count_panel: the panel packed[first : first + L], the tile tiles[row : row + L + 1]; add to less[panel] and
 # upto[panel] the tile's items that score below targets[panel], and below or equal to it, (PANEL,) each.
-# find_above: found[u], the word whose bit c says that item c does not score up to least[panel, u]: it is above,
-# or either is NaN; where it isn't 0, scores[u] are all scores of the tile.
-if vectors.WIDE:
-    score_tile, count_panel, find_above = vector_score_tile, wide_count_panel, wide_find_above
-elif vectors.USABLE:
-    score_tile, count_panel, find_above = vector_score_tile, narrow_count_panel, narrow_find_above
+# find_above: found[u], the word whose bit c says that item c does not score up to least[panel, u]: it is
+# above, or either is NaN; where it isn't 0, scores[u] are all scores of the tile.
+if vectors.USABLE:
+    score_tile, score_rows = vector_score_tile, vector_score_rows
 else:
-    score_tile, count_panel, find_above = plain_score_tile, plain_count_panel, plain_find_above
+    score_tile, score_rows = plain_score_tile, plain_score_rows
+if vectors.WIDE:
+    count_panel, find_above = wide_count_panel, wide_find_above
+elif vectors.USABLE:
+    count_panel, find_above = narrow_count_panel, narrow_find_above
+else:
+    count_panel, find_above = plain_count_panel, plain_find_above

@@ -9,7 +9,14 @@ from numba import prange
 
 from ivbpr_numba.kernels.arguments import TILE
 from ivbpr_numba.kernels.compiling import kernel
-from ivbpr_numba.kernels.cpu.panels import PANEL, count_panel, fill_panels, score_tile
+from ivbpr_numba.kernels.cpu.panels import (
+    PANEL,
+    count_panel,
+    fill_panels,
+    gather_tile,
+    score_rows,
+    score_tile,
+)
 from ivbpr_numba.kernels.cpu.scalars import absorb, unit24
 from ivbpr_numba.kernels.scalar.random import RAND
 
@@ -17,16 +24,6 @@ __all__ = ["count_ranks", "count_row", "fill_tiles", "panels_together", "random_
 
 PANELS = 16  # panels of users that share one pass over the item tiles, which come from memory
 TASKS = 16  # at least so many groups of users, where there are so many panels
-
-
-@kernel
-def gather_tile(vectors, bias, items, lo, hi, tile):
-    """Copy the items items[lo:hi] into one tile; below 0 is padding. The rest of the tile stays as it is."""
-    for n in range(lo, hi):
-        item, lane = items[n], n - lo
-        tile[0, lane] = np.nan if item < 0 else bias[item]
-        for k in range(vectors.shape[1]):
-            tile[k + 1, lane] = 0 if item < 0 else vectors[item, k]
 
 
 @kernel(parallel=True)
@@ -72,19 +69,23 @@ def count_group(users, start, stop, tiles, class_begin, targets, less, equal):
 
 
 @kernel
-def count_own(user, vectors, bias, classes, owned, lo, hi, tile, scores, less, equal):
+def longest(indptr, start, stop):
+    """Most items of one of the users start … stop−1."""
+    most = 0
+    for u in range(start, stop):
+        most = max(most, indptr[u + 1] - indptr[u])
+    return most
+
+
+@kernel
+def count_own(user, vectors, bias, classes, owned, lo, hi, scores, less, equal):
     """Take a user's own items owned[lo:hi] off the counts; returns the score of the first, the target."""
-    target = np.float32(0)
-    for first in range(lo, hi, TILE):
-        last = min(first + TILE, hi)
-        gather_tile(vectors, bias, owned, first, last, tile)
-        score_tile(user, tile, scores)
-        if first == lo:
-            target = scores[0]
-        for n in range(first, last):
-            where = classes[owned[n]]
-            less[where] -= scores[n - first] < target
-            equal[where] -= scores[n - first] == target
+    score_rows(user, vectors, bias, owned, lo, hi, scores)
+    target = scores[0]
+    for n in range(hi - lo):
+        where = classes[owned[lo + n]]
+        less[where] -= scores[n] < target
+        equal[where] -= scores[n] == target
     return target
 
 
@@ -108,13 +109,13 @@ def count_ranks(users, vectors, bias, classes, tiles, class_begin, own_indptr, o
         start = task * group
         stop = min(start + group, n)
         targets = np.zeros((group // PANEL, PANEL), np.float32)
-        tile, scores = np.zeros((tiles.shape[1], TILE), np.float32), np.empty(TILE, np.float32)
+        scores = np.empty(longest(own_indptr, start, stop), np.float32)
         for u in range(start, stop):
             less[u] = 0
             equal[u] = 0
             targets[(u - start) // PANEL, (u - start) % PANEL] = count_own(
                 users[u], vectors, bias, classes, own_items, own_indptr[u], own_indptr[u + 1],
-                tile, scores, less[u], equal[u],
+                scores, less[u], equal[u],
             )  # fmt: skip
         count_group(users, start, stop, tiles, class_begin, targets, less, equal)
 

@@ -78,6 +78,24 @@ def words_of(allowed, words):
 
 
 @kernel
+def skip(owned, lo, hi, base):
+    """First place of owned[lo:hi], ascending, whose item is not below `base`."""
+    while lo < hi and owned[lo] < base:
+        lo += 1
+    return lo
+
+
+@kernel
+def word_of(owned, lo, hi, base):
+    """The items of owned[lo:hi] that lie in the tile from `base` on as the bits of a word."""
+    word = np.uint64(0)
+    while lo < hi and owned[lo] < base + TILE:
+        word |= np.uint64(1) << np.uint64(owned[lo] - base)
+        lo += 1
+    return word
+
+
+@kernel
 def top_of_group(users, start, stop, tiles, words, indptr, owned, scores, items, sizes):
     """`top_items` for the users start … stop−1."""
     length = users.shape[1]
@@ -89,6 +107,9 @@ def top_of_group(users, start, stop, tiles, words, indptr, owned, scores, items,
     least = np.full((panels, PANEL), np.nan, np.float32)
     found, scored = np.zeros(PANEL, np.uint64), np.empty((PANEL, TILE), np.float32)
     sizes[start:stop] = 0
+    own = np.zeros((panels, PANEL), np.int64)  # what of `owned` is not behind us yet
+    for n in range(stop - start):
+        own[n // PANEL, n % PANEL] = indptr[start + n]
     for t in range(tiles.shape[0]):
         for p in range(panels):
             find_above(packed, p * length, length, rows, t * (length + 1), least, p, found, scored)
@@ -97,17 +118,10 @@ def top_of_group(users, start, stop, tiles, words, indptr, owned, scores, items,
                 u = start + p * PANEL + place
                 if word == 0 or u >= stop:
                     continue
-                sizes[u] = offer_tile(
-                    scored[place],
-                    word,
-                    t * TILE,
-                    owned,
-                    indptr[u],
-                    indptr[u + 1],
-                    scores[u],
-                    items[u],
-                    sizes[u],
-                )
+                base = t * TILE
+                own[p, place] = skip(owned, own[p, place], indptr[u + 1], base)
+                word &= ~word_of(owned, own[p, place], indptr[u + 1], base)
+                sizes[u] = offer_tile(scored[place], word, base, scores[u], items[u], sizes[u])
                 if sizes[u] == scores.shape[1]:
                     least[p, place] = scores[u, 0]
     for u in range(start, stop):
@@ -115,13 +129,12 @@ def top_of_group(users, start, stop, tiles, words, indptr, owned, scores, items,
 
 
 @kernel
-def offer_tile(scored, word, base, owned, lo, hi, kept, chosen, size):
+def offer_tile(scored, word, base, kept, chosen, size):
     """Offer the items of a tile whose bits are set; returns the new size."""
     while word != 0:
         c = lowest_bit(word)
         word &= word - np.uint64(1)
-        # NaN is no score to rank by.
-        if scored[c] == scored[c] and not contains(owned, lo, hi, base + c):
+        if scored[c] == scored[c]:  # NaN is no score to rank by
             size = offer(kept, chosen, size, scored[c], base + c)
     return size
 

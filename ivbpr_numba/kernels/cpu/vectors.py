@@ -31,6 +31,7 @@ __all__ = [
     "add",
     "bits_set",
     "fma",
+    "fma_one",
     "less_bits",
     "load",
     "load_stored",
@@ -203,6 +204,19 @@ def fma(typing, a, b, c):
         return builder.call(function, arguments)
 
     return float32x16(float32x16, float32x16, float32x16), generate
+
+
+@intrinsic
+def fma_one(typing, a, b, c):
+    """a · b + c of single float32, rounded once: what `fma` does in every lane."""
+
+    def generate(context, builder, signature, arguments):
+        function = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(F32, [F32] * 3), "llvm.fma.f32"
+        )
+        return builder.call(function, arguments)
+
+    return types.float32(types.float32, types.float32, types.float32), generate
 
 
 @intrinsic
