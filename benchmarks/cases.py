@@ -14,6 +14,8 @@ from implementations import (
     auc_count,
     auc_numpy,
     auc_report,
+    best_items,
+    best_numpy,
     bpr_hogwild,
     bpr_implicit,
     bpr_numpy_batches,
@@ -163,6 +165,16 @@ CASES = {
             {"ours, auc report": auc_report, "ours, counts alone": auc_count},
             {"NumPy, sgemm and compare": auc_numpy},
             (Goal(40, Peer("C++ of VBPR's authors", 5.9e7)), Goal(1500, Peer("MyMediaLite", 1.1e6))),
+        ),
+        Case(
+            "top-n D=20",
+            "pairs",
+            "10 best items of every user, 20 numbers a vector, 20,000 users × 20,000 items",
+            Size(20_000, 20_000, 18, 20_000, factors=20),
+            Size(60, 300, 6, 60, factors=20),
+            {"ours, top 10": best_items},
+            {"NumPy, sgemm and partition": best_numpy, "ours, AUC counts": auc_count},
+            (Goal(1 / 1.3, "ours, AUC counts"),),
         ),
     )
 }

@@ -30,7 +30,7 @@ from inputs import Work
 from ivbpr_numba import BPRMF, VBPR
 from ivbpr_numba.backends import threads as using
 from ivbpr_numba.questions.auc import judge
-from ivbpr_numba.ranking import Questions, count, item_classes, questions
+from ivbpr_numba.ranking import Questions, count, item_classes, questions, top
 
 __all__ = [
     "Implementation",
@@ -39,6 +39,8 @@ __all__ = [
     "auc_count",
     "auc_numpy",
     "auc_report",
+    "best_items",
+    "best_numpy",
     "bpr_hogwild",
     "bpr_implicit",
     "bpr_numpy_batches",
@@ -158,6 +160,19 @@ def auc_count(work: Work, threads: int) -> Run:
 
     with using(threads):
         return _timed(_pairs(work), counts)
+
+
+def best_items(work: Work, threads: int) -> Run:
+    """Ten best items of every user, without those of the training part."""
+    train, everything = work.data.train, np.ones(work.size.items, bool)
+    users = questions(work.data, "test").users
+
+    def best() -> dict[str, np.ndarray]:
+        found, scores = top(work.vectors, users, 10, (train.indptr, train.indices), everything)
+        return {"items": np.array(found), "scores": np.array(scores)}
+
+    with using(threads):
+        return _timed(len(users) * work.size.items, best)
 
 
 # --- NumPy ---
@@ -297,6 +312,28 @@ def auc_numpy(work: Work, threads: int) -> Run:
         return _counted(work, asked, less, equal)
 
     return _timed(_pairs(work), run)
+
+
+def best_numpy(work: Work, threads: int) -> Run:
+    """One matrix product and one partition for every 256 users."""
+    train, vectors, users = work.data.train, work.vectors, questions(work.data, "test").users
+    others = vectors.items.vectors.T.copy()
+    owner = np.repeat(np.arange(work.size.users), np.diff(train.indptr))
+
+    def run() -> dict[str, np.ndarray]:
+        items = np.empty((len(users), 10), np.int32)
+        for lo in range(0, len(users), 256):
+            rows = users[lo : lo + 256]
+            scores = vectors.user_vectors[rows] @ others
+            scores += vectors.items.bias
+            own = slice(train.indptr[rows[0]], train.indptr[rows[-1] + 1])
+            scores[owner[own] - rows[0], train.indices[own]] = -np.inf
+            best = np.argpartition(scores, -10, axis=1)[:, -10:]
+            order = np.argsort(-np.take_along_axis(scores, best, axis=1), axis=1, kind="stable")
+            items[lo : lo + 256] = np.take_along_axis(best, order, axis=1)
+        return {"items": items}
+
+    return _timed(len(users) * work.size.items, run)
 
 
 # --- implicit ---

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from ivbpr_numba.errors import DataError
 
-__all__ = ["LINE", "as_float32", "padded", "stored_bits"]
+__all__ = ["LINE", "aligned", "as_float32", "padded", "stored_bits"]
 
 LINE = 16  # float32 numbers in a cache line; tables are padded to whole lines
 
@@ -14,6 +16,14 @@ LINE = 16  # float32 numbers in a cache line; tables are padded to whole lines
 def padded(size: int, multiple: int = LINE) -> int:
     """Smallest multiple of `multiple` that holds `size` (and at least one multiple)."""
     return max(multiple, -(-size // multiple) * multiple)
+
+
+def aligned(shape: tuple[int, ...]) -> np.ndarray:
+    """Room for float32 that begins with a cache line, so that no vector of it lies in two lines."""
+    size = math.prod(shape)
+    room = np.empty(size + LINE, np.float32)
+    skipped = -room.ctypes.data // room.itemsize % LINE
+    return room[skipped : skipped + size].reshape(shape)
 
 
 def as_float32(name: str, array: object, shape: tuple[int, ...]) -> np.ndarray:

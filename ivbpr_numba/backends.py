@@ -23,7 +23,7 @@ KERNELS = {
     "features": ("column_statistics", "project_items"),
     "idtable": ("gather_ids", "number_ids", "rebuild_slots"),
     "purchases": ("choose_items",),
-    "ranking": ("count_ranks", "count_row", "random_scores", "score_items"),
+    "ranking": ("count_ranks", "count_row", "fill_tiles", "random_scores", "score_items"),
     "sampling": ("count_draws", "draw_triples", "user_order"),
     "segmentation": ("event_likelihoods",),
     "temporal": ("find_pairs", "temporal_epoch"),

@@ -20,7 +20,7 @@ import speed
 
 CASES = list(cases.CASES.values())
 BY_NAME = {"argnames": "case", "argvalues": CASES, "ids": [case.name for case in CASES]}
-OTHER_LAW = {"implicit"}  # draws its own triples
+OTHER_LAW = {"implicit", "ours, AUC counts"}  # draws its own triples; answers another question
 
 
 @pytest.mark.parametrize(**BY_NAME)
@@ -53,6 +53,8 @@ def test_the_parameters_move(case: cases.Case) -> None:
     if case.unit == "triples":
         for name, before in work.start().items():
             assert np.abs(result[name] - before).max() > 1e-4, name
+    elif "items" in result:
+        assert len({tuple(row) for row in result["items"].tolist()}) > len(result["items"]) // 2
     else:
         assert 0.3 < result["auc"] < 0.7
 

@@ -14,7 +14,8 @@ from ivbpr_numba.datasets.dataset import Dataset
 from ivbpr_numba.features.alignment import FeatureInput, project
 from ivbpr_numba.kernels.arguments import TILE
 from ivbpr_numba.kernels.cpu.features import decode, feature_differences
-from ivbpr_numba.kernels.cpu.ranking import GROUP
+from ivbpr_numba.kernels.cpu.panels import PANEL
+from ivbpr_numba.kernels.cpu.ranking import PANELS, TASKS
 from ivbpr_numba.ranking import Questions, RowScorer, VectorScorer
 
 SIZES = [1, 2, 30, TILE - 1, TILE, TILE + 1, 600]
@@ -108,13 +109,33 @@ def test_counts_of_vectors(n_items, length, make):
             assert counts.equal.sum() > 0  # there are ties to get wrong
 
 
-@pytest.mark.parametrize("n", [1, GROUP - 1, GROUP, GROUP + 1, 3 * GROUP + 5])
+@pytest.mark.parametrize(
+    "n", [1, PANEL - 1, PANEL, PANEL + 1, 2 * TASKS * PANEL + 3, TASKS * PANELS * PANEL + 5]
+)
 def test_counts_of_any_number_of_users(n):
     rng = np.random.default_rng(n)
     scorer, classes = integer_scorer(rng, 2 * n, 300, 3), classes_of(rng, 300, "mixed")
     own, users = random_own(rng, n, 300), rng.permutation(2 * n)[:n]
     counts = ranking.count(scorer, asked_of(own, users), classes)
     assert_counts(counts, ranking.scores(scorer, users), own, classes)
+
+
+@pytest.mark.parametrize("length", [0, 3])
+def test_counts_of_scores_that_are_not_finite(length):
+    """An infinite score ties with its like; NaN is below and equal to nothing, as target and as candidate."""
+    rng = np.random.default_rng(length)
+    n_items = 3 * TILE + 7
+    bias = rng.integers(-2, 3, n_items).astype(np.float32)
+    for number in (np.nan, np.inf, -np.inf):
+        bias[rng.random(n_items) < 0.2] = number
+    users, vectors = np.ones((90, length), np.float32), np.zeros((n_items, length), np.float32)
+    scorer, classes = VectorScorer(users, ranking.ItemSide(vectors, bias)), classes_of(rng, n_items, "mixed")
+    own = random_own(rng, 90, n_items)
+    counts = ranking.count(scorer, asked_of(own), classes)
+    rows = ranking.scores(scorer, np.arange(90))
+    np.testing.assert_array_equal(rows[0], bias)
+    assert_counts(counts, rows, own, classes)
+    assert {np.isnan(row[items[0]]) for row, items in zip(rows, own)} == {True, False}
 
 
 @settings(max_examples=40)
@@ -185,8 +206,11 @@ def test_threads_do_not_matter():
         for s in (scorer, RowScorer(lambda users: table[users], 700)):
             counts = ranking.count(s, asked_of(own), classes)
             seen += [counts.less.tobytes(), counts.equal.tobytes(), counts.pairs.tobytes()]
-        return seen
+        return seen + [
+            a.tobytes() for found in ranking.top(scorer, np.arange(100), 7, left_out, allowed) for a in found
+        ]
 
+    left_out, allowed = owned_of(own), np.ones(700, bool)
     one, two = with_threads(1, run), with_threads(2, run)
     assert one == two
     assert one[1:4] == one[4:7]  # vectors and rows of the same scores
@@ -223,6 +247,62 @@ def test_strided_tables_of_learners():
     np.testing.assert_array_equal(
         ranking.scores(scorer, np.arange(5)), users[:, :6] @ items[:, :6].T + items[:, 6]
     )
+
+
+# --- the best ------------------------------------------------------------------------------------------------
+
+
+def best_by_sorting(row, owned, allowed, n):
+    """Items of a score row from best to worst, of equal ones the smaller first."""
+    left = [i for i in range(len(row)) if allowed[i] and i not in set(owned) and row[i] == row[i]]
+    return sorted(left, key=lambda i: (-row[i], i))[:n]
+
+
+def owned_of(own):
+    """CSR of items to leave out, ascending within a user."""
+    indptr = np.concatenate([[0], np.cumsum([len(items) for items in own])]).astype(np.int64)
+    return indptr, np.array([i for items in own for i in sorted(items)], np.int32)
+
+
+def assert_best(scorer, n_users, own, allowed, n):
+    items, values = ranking.top(scorer, np.arange(n_users), n, owned_of(own), allowed)
+    rows = ranking.scores(scorer, np.arange(n_users))
+    for row, owned, found, value in zip(rows, own, items, values, strict=True):
+        assert found.tolist() == best_by_sorting(row, owned, allowed, n)
+        np.testing.assert_array_equal(value, row[found])
+
+
+@pytest.mark.parametrize("make", [integer_scorer, doubled_scorer])
+@pytest.mark.parametrize("n_items", SIZES)
+def test_the_best_items(n_items, make):
+    """Ties, users who own everything, items that are not allowed, shorter lists than asked for."""
+    rng = np.random.default_rng(n_items)
+    for n, n_users, length in ((1, 5, 3), (10, 9, 20), (700, 6, 0)):
+        own = random_own(rng, n_users, n_items)
+        own[0] = []
+        allowed = rng.random(n_items) < rng.choice([0.1, 0.9])
+        assert_best(make(rng, n_users, n_items, length), n_users, own, allowed, n)
+
+
+@pytest.mark.parametrize("n_users", [1, TASKS * PANEL * 2 + 3, TASKS * PANELS * PANEL + 5])
+def test_the_best_items_of_many_users(n_users):
+    rng = np.random.default_rng(n_users)
+    scorer = doubled_scorer(rng, n_users, 150, 5)
+    own = random_own(rng, n_users, 150)
+    assert_best(scorer, n_users, own, np.ones(150, bool), 3)
+
+
+def test_the_best_of_scores_that_are_not_finite():
+    rng = np.random.default_rng(8)
+    bias = rng.integers(-2, 3, 200).astype(np.float32)
+    for number in (np.nan, np.inf, -np.inf):
+        bias[rng.random(200) < 0.2] = number
+    for length in (0, 2):
+        scorer = VectorScorer(
+            np.ones((6, length), np.float32), ranking.ItemSide(np.zeros((200, length), np.float32), bias)
+        )
+        for n in (3, 100, 200):
+            assert_best(scorer, 6, random_own(rng, 6, 200), rng.random(200) < 0.8, n)
 
 
 # --- AUC, rank, summary ---------------------------------------------------------------------------------------

@@ -36,7 +36,7 @@ __all__ = [
 
 NEGATIVES = {"uniform": 0, "trained": 1, "popularity": 2}  # codes of the option negatives
 RUN_BLOCKS = 64  # triples are sorted by epoch within runs of so many blocks
-TILE = 256  # items that are scored together
+TILE = 64  # items that are scored together: one bit each of a word
 
 
 class Triples(NamedTuple):

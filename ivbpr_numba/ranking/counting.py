@@ -189,15 +189,18 @@ def count(
     kernels = kernels or backends.kernels()
     n = len(asked.users)
     less, equal = np.zeros((n, CLASSES), np.int64), np.zeros((n, CLASSES), np.int64)
-    if isinstance(scorer, VectorScorer):
+    if isinstance(scorer, VectorScorer) and not scorer.user_vectors.shape[1]:
+        _count_alike(scorer.items.rows[1], asked, classes, less, equal)
+    elif isinstance(scorer, VectorScorer):
         tiles = scorer.items.tiled(classes)
         kernels.count_ranks(
             user_rows(scorer.user_vectors[asked.users]),
+            *scorer.items.rows,
+            classes,
             tiles.values,
-            tiles.tile_class,
+            tiles.class_begin,
             asked.indptr,
-            tiles.item_slot[asked.items],
-            tiles.slot_class,
+            asked.items,
             less,
             equal,
         )
@@ -208,9 +211,32 @@ def count(
             where = slice(start, start + step)
             rows = np.ascontiguousarray(scorer.rows(part.users))
             kernels.count_row(rows, classes, part.indptr, part.items, less[where], equal[where])
-    pairs = np.tile(np.bincount(classes, minlength=CLASSES).astype(np.int64), (n, 1))
-    np.subtract.at(pairs, (np.repeat(np.arange(n), np.diff(asked.indptr)), classes[asked.items]), 1)
+    pairs = np.bincount(classes, minlength=CLASSES) - _by_class(asked, classes)
     return Counts(less, equal, pairs, classes[asked.targets])
+
+
+def _by_class(asked: Questions, classes: np.ndarray, chosen: np.ndarray | None = None) -> np.ndarray:
+    """Own items of each question by class, (n, CLASSES) int64; of `chosen`, (items,) bool, only those."""
+    n = len(asked.users)
+    place = np.repeat(np.arange(n) * CLASSES, np.diff(asked.indptr)) + classes[asked.items]
+    place = place if chosen is None else place[chosen]
+    return np.bincount(place, minlength=n * CLASSES).reshape(n, CLASSES)
+
+
+def _count_alike(
+    bias: np.ndarray, asked: Questions, classes: np.ndarray, less: np.ndarray, equal: np.ndarray
+) -> None:
+    """Counts where all users share the scores of the items, `bias`: sorted once, each target is looked up."""
+    targets = bias[asked.targets]
+    own, of = bias[asked.items], np.repeat(targets, np.diff(asked.indptr))
+    for where in range(CLASSES):
+        scores = bias[classes == where]
+        scores = np.sort(scores[~np.isnan(scores)])
+        less[:, where] = np.searchsorted(scores, targets, "left")
+        equal[:, where] = np.searchsorted(scores, targets, "right") - less[:, where]
+    less[np.isnan(targets)] = equal[np.isnan(targets)] = 0  # nothing is below or equal to NaN
+    less -= _by_class(asked, classes, own < of)
+    equal -= _by_class(asked, classes, own == of)
 
 
 def count_by_epoch(

@@ -9,7 +9,7 @@ from functools import cached_property, partial
 import numpy as np
 
 from ivbpr_numba import backends
-from ivbpr_numba.arrays import padded
+from ivbpr_numba.arrays import aligned
 from ivbpr_numba.kernels.arguments import TILE
 from ivbpr_numba.parameters import (
     FactorParameters,
@@ -42,9 +42,8 @@ class Tiles:
     """Item vectors in the kernel's layout, items of one class together."""
 
     values: np.ndarray  # (tiles, L + 1, TILE) float32
-    tile_class: np.ndarray  # (tiles,) int64
-    item_slot: np.ndarray  # (I,) int64
-    slot_class: np.ndarray  # (slots,) int8
+    class_begin: np.ndarray  # (CLASSES + 1,) int64, first tile of each class
+    item_slot: np.ndarray  # (I,) int64, tile · TILE + lane
 
 
 @dataclass(frozen=True)
@@ -70,26 +69,25 @@ class ItemSide:
         """All items as one class, in order of their rows; made once."""
         return self.tiled(np.zeros(len(self), np.int8))
 
+    @cached_property
+    def rows(self) -> tuple[np.ndarray, np.ndarray]:
+        """Vectors and biases as kernels read them: contiguous."""
+        return np.ascontiguousarray(self.vectors, np.float32), np.ascontiguousarray(self.bias, np.float32)
+
     def tiled(self, classes: np.ndarray) -> Tiles:
         """The items in tiles of one class each, (I,) int8 below `CLASSES`."""
         n_items, length = self.vectors.shape
         order = np.argsort(classes, kind="stable")
         sizes = np.bincount(classes, minlength=CLASSES)
-        tiles_of_class = -(-sizes // TILE)
-        begin = np.cumsum(tiles_of_class) - tiles_of_class
+        class_begin = np.concatenate([[0], np.cumsum(-(-sizes // TILE))])
         within = np.arange(n_items) - np.repeat(np.cumsum(sizes) - sizes, sizes)
         item_slot = np.empty(n_items, np.int64)
-        item_slot[order] = np.repeat(begin * TILE, sizes) + within
-        n_tiles = int(tiles_of_class.sum())
-        width = -(-length // 4) * 4
-        values = np.zeros((n_tiles, width + 1, TILE), np.float32)
-        values[:, 0] = np.nan
-        tile, lane = item_slot // TILE, item_slot % TILE
-        values[tile, 0, lane] = self.bias
-        for k in range(length):
-            values[tile, k + 1, lane] = self.vectors[:, k]
-        tile_class = np.repeat(np.arange(CLASSES), tiles_of_class)
-        return Tiles(values, tile_class, item_slot, np.repeat(tile_class, TILE).astype(np.int8))
+        item_slot[order] = np.repeat(class_begin[:-1] * TILE, sizes) + within
+        slot_item = np.full(class_begin[-1] * TILE, -1)
+        slot_item[item_slot] = np.arange(n_items)
+        values = aligned((int(class_begin[-1]), length + 1, TILE))
+        backends.kernels().fill_tiles(*self.rows, slot_item, values)
+        return Tiles(values, class_begin, item_slot)
 
 
 @dataclass(frozen=True)
@@ -232,8 +230,5 @@ def random_scorer(n_items: int, seed: int) -> RowScorer:
 
 
 def user_rows(vectors: np.ndarray) -> np.ndarray:
-    """User vectors (n, L) in the kernel's layout, padded with zeros."""
-    length = vectors.shape[1]
-    rows = np.zeros((len(vectors), padded(length, 4) if length else 0), np.float32)
-    rows[:, :length] = vectors
-    return rows
+    """User vectors (n, L) as kernels read them: contiguous float32."""
+    return np.ascontiguousarray(vectors, dtype=np.float32)

@@ -22,7 +22,7 @@ from ivbpr_numba.kernels.arguments import (
     VisualTables,
 )
 from ivbpr_numba.kernels.compiling import kernel
-from ivbpr_numba.kernels.cpu import block_factors, block_sums, factor, features, ranking, vectors
+from ivbpr_numba.kernels.cpu import block_factors, block_sums, factor, features, panels, vectors
 
 needs_vectors = pytest.mark.skipif(not vectors.USABLE, reason="no explicit vectors here")
 
@@ -34,7 +34,9 @@ def arithmetic(a, out):
     vectors.store(out, 1, 0, vectors.sub(x, y))
     vectors.store(out, 2, 0, vectors.mul(x, y))
     vectors.store(out, 3, 0, vectors.fma(x, y, vectors.splat(np.float32(0.5))))
-    return vectors.total(x), vectors.count_less(x, y), vectors.count_equal(x, y)
+    vectors.store(out, 4, 0, vectors.spread(a, 1, 7))
+    words = vectors.less_bits(x, y), vectors.upto_bits(x, y), vectors.above_bits(x, y)
+    return vectors.total(x), words, vectors.bits_set(words[1]), vectors.lowest_bit(words[2] << np.uint64(48))
 
 
 @needs_vectors
@@ -43,14 +45,21 @@ def test_operations() -> None:
     a = rng.integers(-3, 4, (2, 40)).astype(np.float32)
     a[0, 3] = a[1, 9] = np.nan
     a[0, 4], a[1, 10] = -np.inf, np.inf
-    out = np.zeros((5, 18), np.float32)
-    found, less, equal = arithmetic(a, out)
+    out = np.zeros((6, 18), np.float32)
+    found, words, upto, lowest = arithmetic(a, out)
     x, y = a[0, 2:18], a[1, 5:21]
-    for row, expected in zip(out[:, :16], (x + y, x - y, x * y, x * y + np.float32(0.5))):
+    every = (x + y, x - y, x * y, x * y + np.float32(0.5), np.full(16, y[2]))
+    for row, expected in zip(out[:, :16], every):
         np.testing.assert_array_equal(row, expected)
-    assert not out[4].any() and not out[:, 16:].any()
+    assert not out[5].any() and not out[:, 16:].any()
     assert np.isnan(found)
-    assert (less, equal) == (np.sum(x < y), np.sum(x == y))
+    lanes = np.arange(16)
+    for word, where in zip(words, (x < y, x <= y, ~(x <= y))):
+        assert 0 < where.sum() < 16
+        np.testing.assert_array_equal(word >> lanes & 1, where)
+        assert word < 1 << 16
+    assert upto == np.sum(x <= y)
+    assert lowest == 48 + np.flatnonzero(~(x <= y))[0]
     a[0, 3:5] = 0
     assert arithmetic(a, out)[0] == a[0, 2:18].sum()
 
@@ -174,31 +183,54 @@ def test_stored_differences(columns: int, dtype: type) -> None:
     assert (out[:, columns:] == 7).all()
 
 
-@needs_vectors
-@pytest.mark.parametrize(("length", "users"), [(0, 3), (4, 1), (12, 16), (20, 7)])
-def test_counts_have_the_bits_of_scores(length: int, users: int) -> None:
-    """Counting in registers sees ties exactly where the scores that are shown are equal."""
+PANELS = {
+    "wide": (panels.vector_score_tile, panels.wide_count_panel, panels.wide_find_above),
+    "narrow": (panels.vector_score_tile, panels.narrow_count_panel, panels.narrow_find_above),
+    "plain": (panels.plain_score_tile, panels.plain_count_panel, panels.plain_find_above),
+}
+
+
+@pytest.mark.parametrize("way", PANELS)
+@pytest.mark.parametrize(("length", "users"), [(0, 3), (1, 4), (7, 1), (20, 7)])
+def test_panels_have_the_bits_of_scores(length: int, users: int, way: str) -> None:
+    """Counting and choosing in registers see ties exactly where the scores that are shown are equal."""
+    if way != "plain" and not vectors.USABLE:
+        pytest.skip("no explicit vectors here")
+    score_tile, count_panel, find_above = PANELS[way]
     rng = np.random.default_rng(length)
     rows = rng.normal(0, 1, (users + 2, length)).astype(np.float32)
     tile = rng.normal(0, 1, (length + 1, TILE)).astype(np.float32)
-    tile[:, 100:120] = tile[:, 50:70]
-    tile[0, 250:] = np.nan
-    tile[0, 249] = np.inf
-    scores = np.empty((users + 2, TILE), np.float32)
-    for row, out in zip(rows, scores):
-        ranking.vector_score_tile(row, tile, out)
+    tile[:, 40:50] = tile[:, 10:20]
+    tile[0, 60:] = np.nan
+    tile[0, 58], tile[0, 59] = np.inf, -np.inf
+    scores = np.full((-(-users // 4) * 4, TILE), np.nan, np.float32)
+    for row, out in zip(rows[1:], scores[:users]):
+        score_tile(row, tile, out)
         expected = tile[0].astype(np.float64) + row.astype(np.float64) @ tile[1:].astype(np.float64)
         np.testing.assert_allclose(out, expected, 1e-4, 1e-5)
-    targets = scores[1 : users + 1, 55].copy()
-    less, equal = np.ones((users + 2, 3), np.int64), np.ones((users + 2, 3), np.int64)
-    nothing = np.empty(0, np.float32)
-    ranking.vector_count_group(rows, tile, 1, users + 1, targets, nothing, 2, less, equal)
-    own = scores[1 : users + 1]
-    np.testing.assert_array_equal(less[1:-1, 2], 1 + (own < targets[:, None]).sum(axis=1))
-    np.testing.assert_array_equal(equal[1:-1, 2], 1 + (own == targets[:, None]).sum(axis=1))
-    assert (equal[1:-1, 2] >= 3).all()
-    for counts in (less, equal):
-        assert (counts[[0, -1]] == 1).all() and (counts[:, :2] == 1).all()
+    packed = np.full((len(scores) // 4 * length + 1, 4), 7, np.float32)
+    panels.fill_panels(rows, 1, users + 1, packed[1:])
+    tiles = np.concatenate([np.full((5, TILE), 3, np.float32), tile])
+    targets = np.full((len(scores) // 4, 4), np.nan, np.float32)
+    targets.flat[:users] = scores[:users, 15]
+    targets.flat[users // 2] = np.inf  # a target may be infinite, and tie
+    less, upto = np.ones(targets.shape, np.int64), np.ones(targets.shape, np.int64)
+    for p in range(len(targets)):
+        count_panel(packed, 1 + p * length, length, tiles, 5, targets, p, less, upto)
+        found, kept = np.ones(4, np.uint64), np.full((4, TILE), 9, np.float32)
+        find_above(packed, 1 + p * length, length, tiles, 5, targets, p, found, kept)
+        for u in range(min(4, users - 4 * p)):
+            own = scores[4 * p + u]
+            above = ~(own <= targets[p, u])
+            np.testing.assert_array_equal(found[u] >> np.arange(TILE, dtype=np.uint64) & np.uint64(1), above)
+            np.testing.assert_array_equal(kept[u], own)  # padding is above, so every tile here has some
+    own, wanted = scores[:users], targets.reshape(-1, 1)[:users]
+    np.testing.assert_array_equal(less.ravel()[:users], 1 + (own < wanted).sum(axis=1))
+    np.testing.assert_array_equal(upto.ravel()[:users], 1 + (own <= wanted).sum(axis=1))
+    assert (less.ravel()[users:] == 1).all() and (upto.ravel()[users:] == 1).all()  # nothing up to NaN
+    assert (upto - less).ravel()[users // 2] == 1 and (upto - less).ravel()[
+        : users // 2
+    ].sum() >= users // 2 * 2
 
 
 PROGRAM = """

@@ -3,7 +3,8 @@
 A value of `float32x16` is LLVM's ``<16 x float>``: one register with AVX-512, two with AVX2, four with
 SSE or Neon. Every operation is one numba intrinsic. This leans on numba's extension interface, so a
 self-test decides when the module is loaded whether vectors may be used: where `USABLE` or `HALF_USABLE` is
-false, the kernels take their plain loops. `IVBPR_PLAIN=1` in the environment asks for these.
+false, the kernels take their plain loops; `IVBPR_PLAIN=1` in the environment asks for these. Where `WIDE` is
+false, too few registers hold the sums of many vectors.
 
 Addresses are (row, column) of C-contiguous two-dimensional arrays. Nothing is checked: a load reads sixteen
 numbers from there, wherever that is.
@@ -24,20 +25,26 @@ from ivbpr_numba.kernels.compiling import kernel
 __all__ = [
     "HALF_USABLE",
     "USABLE",
+    "WIDE",
     "WIDTH",
+    "above_bits",
     "add",
-    "count_equal",
-    "count_less",
+    "bits_set",
     "fma",
+    "fma_one",
+    "less_bits",
     "load",
     "load_stored",
+    "lowest_bit",
     "mul",
     "prefetch",
     "prefetch_write",
     "splat",
+    "spread",
     "store",
     "sub",
     "total",
+    "upto_bits",
 ]
 
 WIDTH = 16
@@ -158,6 +165,19 @@ def splat(typing, number):
     return float32x16(types.float32), generate
 
 
+@intrinsic
+def spread(typing, array, row, column):
+    """Sixteen times the float32 array[row, column]."""
+    _check(array)
+
+    def generate(context, builder, signature, arguments):
+        number = builder.load(_address(context, builder, signature.args[0], *arguments))
+        single = builder.insert_element(ir.Constant(VECTOR, ir.Undefined), number, I32(0))
+        return builder.shuffle_vector(single, ir.Constant(VECTOR, ir.Undefined), _sixteen(0))
+
+    return float32x16(array, types.intp, types.intp), generate
+
+
 def _binary(name, doc):
     def template(typing, a, b):
         def generate(context, builder, signature, arguments):
@@ -187,6 +207,19 @@ def fma(typing, a, b, c):
 
 
 @intrinsic
+def fma_one(typing, a, b, c):
+    """a · b + c of single float32, rounded once: what `fma` does in every lane."""
+
+    def generate(context, builder, signature, arguments):
+        function = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(F32, [F32] * 3), "llvm.fma.f32"
+        )
+        return builder.call(function, arguments)
+
+    return types.float32(types.float32, types.float32, types.float32), generate
+
+
+@intrinsic
 def total(typing, a):
     """Sum of the sixteen numbers, in halves: lanes 0 … 7 and 8 … 15 first."""
 
@@ -203,23 +236,43 @@ def total(typing, a):
     return types.float32(float32x16), generate
 
 
-def _counter(comparison, doc):
+def _comparison(name, sign, doc):
     def template(typing, a, b):
         def generate(context, builder, signature, arguments):
-            mask = builder.fcmp_ordered(comparison, *arguments)
-            bits = builder.bitcast(mask, ir.IntType(WIDTH))
-            kind = ir.FunctionType(ir.IntType(WIDTH), [ir.IntType(WIDTH)])
-            function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.ctpop.i{WIDTH}")
-            return builder.zext(builder.call(function, [bits]), ir.IntType(64))
+            mask = getattr(builder, name)(sign, *arguments)
+            return builder.zext(builder.bitcast(mask, ir.IntType(WIDTH)), ir.IntType(64))
 
-        return types.int64(float32x16, float32x16), generate
+        return types.uint64(float32x16, float32x16), generate
 
     template.__doc__ = doc
     return intrinsic(template)
 
 
-count_less = _counter("<", "Number of lanes with a < b; NaN is below nothing.")
-count_equal = _counter("==", "Number of lanes with a = b.")
+less_bits = _comparison("fcmp_ordered", "<", "Sixteen bits, lane 0 lowest: a < b; NaN is below nothing.")
+upto_bits = _comparison(
+    "fcmp_ordered", "<=", "Sixteen bits: a ≤ b; NaN is neither below nor equal to anything."
+)
+above_bits = _comparison("fcmp_unordered", ">", "Sixteen bits: not a ≤ b, so set where either is NaN.")
+
+
+def _bit_counter(name, doc, *flags):
+    def template(typing, word):
+        def generate(context, builder, signature, arguments):
+            bits = ir.IntType(64)
+            kind = ir.FunctionType(bits, [bits, *(flag.type for flag in flags)])
+            function = cgutils.get_or_insert_function(builder.module, kind, name)
+            return builder.call(function, [arguments[0], *flags])
+
+        return types.int64(types.uint64), generate
+
+    template.__doc__ = doc
+    return intrinsic(template)
+
+
+bits_set = _bit_counter("llvm.ctpop.i64", "Number of ones in a word of 64 bits.")
+lowest_bit = _bit_counter(
+    "llvm.cttz.i64", "Place of the lowest one of a word; 64 if there is none.", ir.IntType(1)(0)
+)
 
 
 @kernel
@@ -229,7 +282,7 @@ def _trial(a, out):
     x, y = load(a, 0, 3), load(a, 1, 1)
     z = fma(x, splat(np.float32(2)), sub(mul(x, y), add(x, y)))
     store(out, 0, 16, z)
-    return total(z), count_less(x, y), count_equal(x, x)
+    return total(z), bits_set(less_bits(x, y)), bits_set(upto_bits(x, x)), lowest_bit(above_bits(x, x))
 
 
 @kernel
@@ -243,13 +296,13 @@ def _passes() -> bool:
     a[0, 4] = np.nan
     out = np.zeros((1, 32), np.float32)
     try:
-        found, less, equal = _trial(a, out)
+        found, less, upto, lane = _trial(a, out)
     except Exception:
         return False
     x, y = a[0, 3:19], a[1, 1:17]
     z = x * 2 + (x * y - (x + y))
     same = np.array_equal(out[0, 16:], z, equal_nan=True) and not out[0, :16].any()
-    return bool(same and np.isnan(found) and less == np.sum(x < y) and equal == 15)
+    return bool(same and np.isnan(found) and less == np.sum(x < y) and upto == 15 and lane == 1)
 
 
 def _converts_halves() -> bool:
@@ -268,12 +321,20 @@ def _converts_halves() -> bool:
     return np.array_equal(out[0], bits.view(np.float16)[0, 1:].astype(np.float32))
 
 
+def _is_wide() -> bool:
+    """Whether a vector is one of 32 registers, as with AVX-512, rather than several."""
+    if numba.config.CPU_NAME or numba.config.CPU_FEATURES is not None:
+        return False  # compiled for another CPU than this one
+    return bool(llvm.get_host_cpu_features().get("avx512f", False))
+
+
 @kernel
 def _ignore(array, row, column):
     """Stands for both kinds of `prefetch` where that is not to be had."""
 
 
 USABLE = not os.environ.get("IVBPR_PLAIN") and _passes()
+WIDE = USABLE and _is_wide()
 HALF_USABLE = USABLE and _converts_halves()
 if not USABLE:
     prefetch = prefetch_write = _ignore
