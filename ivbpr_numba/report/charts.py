@@ -152,7 +152,7 @@ def warm(warmth: Row, name: str, title: str) -> Markup:
     lows = [_interval(point)[0] for point in values]
     ticks = round_ticks(min([*lows, 0.45]), 1.0, 6)
     texts = [shortened(line["label"], LONGEST) for line in lines]
-    right = WIDTH - 14 - max(width_of(text, TEXT, bold=True) for text in texts)
+    right = WIDTH - 14 - max(width_of(text, TEXT, bold=True) for text in (*texts, "chance"))
     top, bottom, left = 14.0, 232.0, 36.0
     up, room = Scale(ticks[0], 1.0, bottom, top), (right - left) / len(bins)
     parts = [tag("line", x1=left, x2=right, y1=up(tick), y2=up(tick), class_="grid") for tick in ticks]
@@ -166,7 +166,7 @@ def warm(warmth: Row, name: str, title: str) -> Markup:
         parts.append(words(x, bottom + 17 + 15 * level, one["label"], "tick", "middle"))
     down = bottom + (35 if longest <= room else 50)
     parts.append(words((left + right) / 2, down, "training purchases", "tick", "middle"))
-    ends, said = [], []
+    ends, said = [(right, up(0.5), "chance", "tick")], []
     rank = ("beside", "model", "best")  # the page's model is painted last, over the others
     for n in sorted(range(len(lines)), key=lambda n: rank.index(lines[n]["kind"])):
         line = lines[n]

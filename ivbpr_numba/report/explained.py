@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ivbpr_numba.answers.answers import title_of
 from ivbpr_numba.answers.explaining import Sensitivities, sensitivities
 from ivbpr_numba.parameters import VisualParameters
 from ivbpr_numba.questions.planted import PlantedTaste, noteworthy
+from ivbpr_numba.report.shoppers import owned
 from ivbpr_numba.worlds.world import truth_vectors
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def explained(truth: Truth, model: Model, features: Features) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``user purchases candidates``; ``owned`` (items and titles of the purchases); ``likes`` (the
+        ``user purchases kept candidates``; ``owned`` (see `shoppers.owned`) and ``more``, 0; ``likes`` (the
         attributes that the shopper was made to like most, with both tastes); ``list`` (as
         `Model.recommend`, with ``truth_rank``, and in each reason ``has``: whether the product really has
         the attribute); ``item title score utility``; ``terms`` (``term kind learned planted``, of attributes
@@ -60,13 +60,14 @@ def explained(truth: Truth, model: Model, features: Features) -> dict[str, Any]:
     item = entries[0]["item"]
     terms = _terms(truth, model, features, taste, planted, user, item)
     best = np.argsort(-planted.centred, kind="stable")[:LIKES]
+    bought = owned(data, row)
     return {
         "user": user,
         "purchases": int(_purchases(data)[row]),
         "candidates": candidates,
-        "owned": [
-            {"item": data.items[i], "title": title_of(data, i)} for i in sorted(owned_items(data, row))
-        ],
+        "kept": sum(product["kept"] for product in bought),
+        "owned": bought,
+        "more": 0,
         "likes": [
             {
                 "term": features.names[k],

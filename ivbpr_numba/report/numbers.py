@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable
 from typing import Any
 
-__all__ = ["figure3", "group_words", "named", "percent", "plain", "shortened", "signed", "thousands"]
+__all__ = [
+    "figure3", "group_words", "named", "percent", "plain", "shared_values", "shortened", "signed",
+    "thousands", "worded",
+]  # fmt: skip
 
 MINUS = "\N{MINUS SIGN}"
+# Values that say nothing without their group; numbers neither.
+EMPTY = {"", "unknown", "other", "others", "undefined", "none", "n/a", "na", "nan", "null", "missing",
+         "not available", "not specified", "unspecified", "yes", "no", "true", "false"}  # fmt: skip
+_NUMBER = re.compile(r"[-+−]?[\d.,:/ %–-]*\d[\d.,:/ %–-]*")
 
 
 def plain(value: float | None, digits: int = 2) -> str:
@@ -52,6 +62,19 @@ def group_words(group: str) -> str:
     """A group's name as people would say it: ``product_type_name`` is "product type"."""
     words = group.replace("_", " ").split()
     return " ".join(words[:-1] if len(words) > 1 and words[-1].lower() == "name" else words)
+
+
+def shared_values(terms: Iterable[str]) -> frozenset[str]:
+    """Values that stand in several groups."""
+    groups = Counter(named(term)[0] for term in terms)
+    return frozenset(value for value, count in groups.items() if count > 1)
+
+
+def worded(term: str, shared: Collection[str] = ()) -> str:
+    """An attribute by its value; with the group where the value alone says nothing or is one of `shared`."""
+    value, group = named(term)
+    bare = value in shared or value.strip().lower() in EMPTY or _NUMBER.fullmatch(value.strip())
+    return f"{value} ({group_words(group)})" if group and bare else value
 
 
 def shortened(text: str, length: int) -> str:

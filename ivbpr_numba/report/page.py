@@ -69,6 +69,7 @@ def _environment() -> Environment:
         "plain": numbers.plain,
         "group_words": numbers.group_words,
         "quoted": shlex.quote,
+        "worded": numbers.worded,
     }
     made.globals["draw"] = DRAW
     return made

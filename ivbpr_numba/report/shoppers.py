@@ -9,13 +9,13 @@ import numpy as np
 
 from ivbpr_numba.answers.answers import title_of
 from ivbpr_numba.parameters import PopularityParameters
-from ivbpr_numba.report.numbers import named
+from ivbpr_numba.report.numbers import worded
 
 if TYPE_CHECKING:
     from ivbpr_numba.datasets.dataset import Dataset
     from ivbpr_numba.report.subject import Judged, Subject
 
-__all__ = ["RULES", "chosen", "history", "owned_rows", "shopper"]
+__all__ = ["RULES", "chosen", "history", "owned", "owned_rows", "shopper"]
 
 RECOMMENDED = 5
 OWNED = 24  # purchases shown of one shopper
@@ -39,6 +39,19 @@ def owned_rows(data: Dataset, row: int) -> list[int]:
     """Rows of the items that a user bought, ascending."""
     parts = (data.train, data.valid, data.test)
     return sorted({int(i) for p in parts for i in p.indices[p.indptr[row] : p.indptr[row + 1]]})
+
+
+def owned(data: Dataset, row: int, most: int | None = None) -> list[dict[str, Any]]:
+    """What a user bought, ``item title kept``: what the model learned from, then what was kept from it.
+
+    Of more than `most` purchases so many of the first kind are left out.
+    """
+    held = {int(i) for p in (data.valid, data.test) for i in p.indices[p.indptr[row] : p.indptr[row + 1]]}
+    every = owned_rows(data, row)
+    seen = [i for i in every if i not in held]
+    if most is not None:
+        seen = seen[: max(0, most - len(held))]
+    return [{**_product(data, i), "kept": i in held} for i in (*seen, *sorted(held))][:most]
 
 
 def chosen(subject: Subject, users: Sequence[str] = ()) -> list[tuple[str, int]]:
@@ -82,22 +95,24 @@ def shopper(subject: Subject, why: str, row: int) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``why rule user purchases owned more candidates``; ``list`` (as `Model.recommend`); ``terms`` of the
+        ``why rule user purchases kept owned more candidates`` (``kept``: how many of the purchases the model
+        did not see); ``list`` (as `Model.recommend`); ``terms`` of the
         first of them (see `_terms`); ``held_out``, where the shopper has one that can be judged: ``item
         title rank candidates auc bought terms``.
     """
     data, one = subject.data, subject.first
     user = data.users[row]
-    own = owned_rows(data, row)
+    own, kept = owned_rows(data, row), sum(product["kept"] for product in owned(data, row))
     entries = one.model.recommend(user, RECOMMENDED, features=one.features, reasons=one.has_reasons)
     for entry in entries:
-        entry["because"] = _distinct(entry["because"])
+        entry["because"] = _distinct(entry["because"], subject.shared)
     return {
         "why": why,
         "rule": RULES[why],
         "user": user,
         "purchases": len(own),
-        "owned": [_product(data, i) for i in own[:OWNED]],
+        "kept": kept,
+        "owned": owned(data, row, OWNED),
         "more": max(0, len(own) - OWNED),
         "candidates": len(data.items) - len(own),
         "list": entries,
@@ -106,11 +121,11 @@ def shopper(subject: Subject, why: str, row: int) -> dict[str, Any]:
     }
 
 
-def _distinct(because: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Reasons whose value, which is all that is shown, was not named before: colours come in groups."""
+def _distinct(because: list[dict[str, Any]], shared: frozenset[str]) -> list[dict[str, Any]]:
+    """Reasons that read otherwise than those before."""
     found: dict[str, dict[str, Any]] = {}
     for reason in because:
-        found.setdefault(named(reason["term"])[0], reason)
+        found.setdefault(worded(reason["term"], shared), reason)
     return list(found.values())
 
 

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from ivbpr_numba.models.base import Model
     from ivbpr_numba.report.subject import Subject
 
-__all__ = ["baselines", "classes", "curves", "differences", "figures", "models", "warmth"]
+__all__ = [
+    "baselines", "classes", "curves", "differences", "figures", "models", "unlearned", "warmth",
+]  # fmt: skip
 
 SETTINGS = ("all", "cold", "stratified")
 BINS = "bought "  # begins the names of settings by training purchases
@@ -64,6 +66,25 @@ def baselines(subject: Subject) -> list[dict[str, Any]]:
             names = {"name": found["model"], "label": label, "sees": sees}
             rows.append({**names, "best": False, "beside": True, **figures(found)})
     return rows
+
+
+def unlearned(subject: Subject) -> dict[str, Any]:
+    """The best of what needs no learning: ``label all``, and the page's model minus it as ``difference``.
+
+    The difference is None where the page's model is that one.
+    """
+    first = subject.first.label
+    found = [
+        {"own": row["model"], "label": UNLEARNED[row["model"]][0].lower(), "all": row["all"]}
+        for row in subject.comparison["models"]
+        if row["baseline"]
+    ]
+    for one, row in zip(subject.judged, subject.comparison["models"]):
+        if one.model.name in UNLEARNED:
+            found.append({"own": one.label, "label": one.label, "all": row["all"]})
+    best = max(found, key=lambda one: one["all"]["auc"])
+    own = best.pop("own")
+    return {**best, "difference": None if own == first else subject.comparison.difference(first, own)}
 
 
 def differences(subject: Subject) -> list[dict[str, Any]]:

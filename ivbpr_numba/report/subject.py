@@ -13,6 +13,7 @@ from ivbpr_numba.errors import DataError, UsageError
 from ivbpr_numba.models import load
 from ivbpr_numba.parameters import TemporalParameters, VisualParameters
 from ivbpr_numba.questions.comparing import compare
+from ivbpr_numba.report.numbers import shared_values
 
 if TYPE_CHECKING:
     from ivbpr_numba.datasets.dataset import Dataset
@@ -79,6 +80,11 @@ class Subject:
     def first(self) -> Judged:
         """The model that the page speaks of."""
         return self.judged[self.best]
+
+    @property
+    def shared(self) -> frozenset[str]:
+        """Values that stand in several groups of that model's attributes."""
+        return shared_values(self.first.features.names) if self.first.features is not None else frozenset()
 
 
 def subject_of(

@@ -71,6 +71,7 @@ def tell_models(
         "models": rows,
         "best": rows[subject.best],
         "baselines": standing.baselines(subject),
+        "unlearned": standing.unlearned(subject),
         "differences": standing.differences(subject),
         "classes": standing.classes(subject),
         "truth": None,
@@ -112,11 +113,16 @@ def _items(shown: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _reasons(subject: Subject) -> dict[str, Any]:
-    """Whether the page's model can say why, and which of the others could."""
+    """Whether the page's model can say why, which of the others could, and how its reasons are read.
+
+    ``shared``: values that stand in several groups; ``seen``: whether a network saw the attributes.
+    """
     first = subject.first
     kind = first.features.kind if first.features is not None else None
     others = [one.label for one in subject.judged if one.has_reasons and one is not first]
-    return {"named": first.has_reasons, "kind": kind, "others": others}
+    seen = first.features is not None and first.features.source.get("command") == "features extract"
+    shared = sorted(subject.shared)
+    return {"named": first.has_reasons, "kind": kind, "others": others, "shared": shared, "seen": seen}
 
 
 def _trends(subject: Subject) -> dict[str, Any] | None:
@@ -136,4 +142,5 @@ def _trends(subject: Subject) -> dict[str, Any] | None:
     }
     # Parts of a page need no namespace of their own.
     parts = {name: svg.replace(' xmlns="http://www.w3.org/2000/svg"', "", 1) for name, svg in drawn.items()}
-    return {"features": found.features, "epochs": len(found.events), **parts}
+    file = first.file or "FILE"
+    return {"features": found.features, "epochs": len(found.events), "file": file, **parts}

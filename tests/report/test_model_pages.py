@@ -20,8 +20,8 @@ from ivbpr_numba.answers.explaining import sensitivities
 from ivbpr_numba.models.base import Model
 from ivbpr_numba.report import charts, page, render, tell_models
 from ivbpr_numba.report.cards import COLOURS
-from ivbpr_numba.report.numbers import figure3, signed
-from ivbpr_numba.report.shoppers import chosen, history
+from ivbpr_numba.report.numbers import figure3, shared_values, signed, worded
+from ivbpr_numba.report.shoppers import chosen, history, owned
 from ivbpr_numba.report.standing import UNLEARNED
 from ivbpr_numba.report.subject import subject_of
 
@@ -364,3 +364,128 @@ def test_a_fit_without_times_or_test(models: dict[str, Model]) -> None:
     data = Dataset(DATA.users, DATA.items, DATA.train, DATA.valid, empty, source=DATA.source)
     with pytest.raises(DataError, match="held-out"):
         subject_of([fitted_to(data)])
+
+
+# --- what is said plainly ----------------------------------------------------------------------------------
+
+
+def test_products_kept_from_the_model_are_marked(models: dict[str, Model]) -> None:
+    story = story_of(models["i-vbpr"])
+    found = tree(render(story))
+    shown = [story["why"], *story["shoppers"]]
+    for one, strip in zip(shown, found.all("ul", "strip")):
+        row = DATA.users.row(one["user"])
+        held = {
+            DATA.items[int(i)] for part in (DATA.valid, DATA.test) for i in part.indices[part.users == row]
+        }
+        assert {product["item"] for product in one["owned"] if product["kept"]} == held
+        assert one["kept"] == len(held) > 0
+        marked = ["kept from the model" in node.words() for node in strip.all("li")]
+        assert marked == [product["kept"] for product in one["owned"]]
+        assert ["kept" in node.classes() for node in strip.all("li")] == marked
+        assert (
+            f"bought {one['purchases']} products, {one['kept']} of them kept from the model" in found.words()
+        )
+    words = tree(render(story_of(models["bpr-mf"]))).words()
+    assert "(kept from the model)" in words
+
+
+def test_of_many_purchases_those_kept_are_among_the_shown() -> None:
+    row = int(history(DATA).argmax())
+    every = owned(DATA, row)
+    assert [p["kept"] for p in every] == sorted(p["kept"] for p in every)
+    few = owned(DATA, row, 3)
+    assert len(few) == 3 and sum(p["kept"] for p in few) == sum(p["kept"] for p in every)
+
+
+def test_the_best_unlearned_scorer_is_compared_shopper_by_shopper(models: dict[str, Model]) -> None:
+    for several in ([models["i-vbpr"]], [models["i-vbpr"], models["pop"]], [models["pop"]]):
+        subject = subject_of(several)
+        story = tell_models(subject)
+        best = story["unlearned"]
+        said = tree(render(story)).all("p", "lede")[0].words()
+        if best["difference"] is None:
+            assert best["label"] == "POP" and "Shopper by shopper" not in said
+            continue
+        name = next(
+            row["model"] for row in subject.comparison["models"] if row["all"]["auc"] == best["all"]["auc"]
+        )
+        known = subject.comparison.difference(subject.first.label, name)
+        assert best["difference"] == known
+        low, high = known["ci95"]
+        assert f"{signed(low, 3)} to {signed(high, 3)}" in said
+        assert ("which may be chance" in said) == (low <= 0 <= high)
+
+
+@pytest.mark.parametrize(("low", "may_be"), [(-0.0016, True), (0.002, False)])
+def test_a_difference_that_may_be_chance_is_called_so(
+    models: dict[str, Model], low: float, may_be: bool
+) -> None:
+    story = story_of(models["i-vbpr"])
+    story["unlearned"]["difference"] |= {"difference": 0.0167, "ci95": [low, 0.035]}
+    said = tree(render(story)).all("p", "lede")[0].words()
+    assert "0.017 AUC above" in said and ("which may be chance" in said) == may_be
+
+
+def test_changes_without_bands_are_called_untested(models: dict[str, Model]) -> None:
+    subject = subject_of([models["i-tvbpr"]])
+    assert tell_models(subject)["trends"]["file"] == "FILE"
+    words = tree(
+        render(tell_models(replace(subject, judged=(replace(subject.first, file="my model.h5"),))))
+    ).words()
+    assert "It was not tested here whether they are more than chance" in words
+    assert "ivbpr trends 'my model.h5' --fits 8" in words
+
+
+def test_a_value_that_says_nothing_alone_has_its_group() -> None:
+    shared = shared_values(["colour=Black", "master_colour_name=Black", "cut=slim"])
+    assert shared == {"Black"}
+    wanted = {
+        "master_colour_name=Black": "Black (master colour)",
+        "cut=slim": "slim",
+        "sleeve=Unknown": "Unknown (sleeve)",
+        "kind=Other": "Other (kind)",
+        "size=42": "42 (size)",
+        "price=1.5-2": "1.5-2 (price)",
+        "fit=3XL": "3XL",
+        "42": "42",
+    }
+    assert {term: worded(term, shared) for term in wanted} == wanted
+
+
+def test_reasons_on_the_page_are_told_apart(models: dict[str, Model]) -> None:
+    story = story_of(models["i-vbpr"])
+    reason = {"term": "hue=Unknown", "contribution": 0.81}
+    for one in (story["why"], *story["shoppers"]):
+        one["list"][0]["because"] = [reason]
+    assert tree(render(story)).words().count("because of Unknown (hue) +0.81") == 1 + len(story["shoppers"])
+
+
+def test_only_terms_that_are_drawn_are_explained(models: dict[str, Model]) -> None:
+    story = story_of(models["i-vbpr"])
+    every = story["why"]["terms"]
+    for kinds in ({"item bias", "latent"}, {"item bias"}, {"latent"}, set()):
+        story["why"]["terms"] = [
+            term for term in every if term["kind"] not in ("item bias", "latent", "sum")
+        ] + [{"term": NAME[kind], "kind": kind, "contribution": 1.0} for kind in sorted(kinds)]
+        story["why"]["terms"].append(every[-1])
+        said = [node.words().lower() for node in tree(render(story)).all("b")]
+        assert {kind for kind in NAME if NAME[kind] in said} == kinds
+
+
+NAME = {"item bias": "bought at all", "latent": "hidden taste"}
+
+
+def test_the_line_of_chance_has_its_name(models: dict[str, Model]) -> None:
+    [svg] = tree(render(story_of(models["bpr-mf"], models["rand"]))).all("svg", "warm") or [None]
+    assert svg is not None
+    assert "chance" in [node.text() for node in svg.all("text")]
+
+
+def test_what_is_wider_than_a_phone_shows_that_it_goes_on() -> None:
+    css = page._asset("page.css")
+    assert re.search(r"\.scroll, nav ul \{ overflow-x: auto; background:", css)
+    assert "nav ul { flex-wrap: wrap; }" in css and ".whole th { white-space: normal; }" in css
+    assert re.search(
+        r"h3, figcaption, caption, p:has\(\.id\)[^{]*\{ break-inside: avoid; break-after: avoid", css
+    )

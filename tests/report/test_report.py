@@ -538,6 +538,22 @@ def test_what_time_changed_is_what_truth_and_model_say(
         assert set(np.round(learned[:, k], 9)) <= set(np.round(panel["learned"], 9))
 
 
+def test_the_card_of_cold_products_says_how_sure_it_is(story: dict[str, Any]) -> None:
+    [apart] = [row["cold"] for row in story["differences"] if row["label"] == "BPR-MF"]
+    card = tree(render(story)).all("dl", "tiles")[0].all("div")[1].words()
+    assert f"AUC for the {story['best']['cold']['users']} shoppers" in card
+    low, high = apart["ci95"]
+    assert f"The difference from BPR-MF is {signed(apart['difference'], 3)}" in card
+    assert f"{signed(low, 3)} to {signed(high, 3)}" in card
+    assert ("which may be chance" in card) == (low <= 0 <= high)
+
+
+def test_the_page_says_that_reasons_name_what_was_seen(page: Node, story: dict[str, Any]) -> None:
+    assert page.words().count("name what the network saw on the photo") == 1
+    assert story["explained"]["kept"] == sum(one["kept"] for one in story["explained"]["owned"]) > 0
+    assert story["reasons"]["seen"]
+
+
 def test_the_page_shows_what_time_changed(drifted: tuple[Path, dict[str, Any], dict[str, Any]]) -> None:
     folder, story, found = drifted
     page, change = tree((folder / "report.html").read_text(encoding="utf-8")), story["change"]
