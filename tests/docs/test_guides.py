@@ -80,7 +80,11 @@ def test_at_a_terminal_a_guide_is_set(topic: str) -> None:
     lines = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in shown.decode().splitlines()]
     text = " ".join(" ".join(lines).split())
     assert "```" not in text and "## " not in text and "](" not in text and "**" not in text
-    code = {f"  {line}".rstrip() for block in blocks(by_name(read_guide(topic).text)) for line in block.text.splitlines()}
+    code = {
+        f"  {line}".rstrip()
+        for block in blocks(by_name(read_guide(topic).text))
+        for line in block.text.splitlines()
+    }
     assert code <= {line.rstrip() for line in lines}, "a line of code that is broken"
     assert max(len(line.rstrip()) for line in lines if line.rstrip() not in code) <= 80
     last = read_guide(topic).text.rstrip().splitlines()[-1].split()[-1].strip("`|.")

@@ -51,6 +51,14 @@ def fit(
     iterations: Annotated[Whole, option("At most so many.", TRAIN)] = None,
     eval_every: Annotated[Whole, option("Iterations from one validation to the next.", TRAIN)] = None,
     patience: Annotated[Whole, option("Stop so many iterations after the best one.", TRAIN)] = None,
+    valid_users: Annotated[
+        Text,
+        option(
+            "Users a validation asks, drawn by the seed; auto: all, fewer of large data.",
+            TRAIN,
+            metavar="auto|all|N",
+        ),
+    ] = None,
     update: Annotated[Text, option("ordered (always the same bits) or hogwild (faster).", TRAIN)] = None,
     epochs: Annotated[
         Text, option("Epochs N; auto tries 3, 5, 8, 12 on validation.", TIME, metavar="N|auto")
@@ -108,6 +116,11 @@ def fit(
             end.update(event)
         elif event["event"] == "warning":
             screen.warn(event["message"])
+        elif event["event"] == "start" and event.get("valid_users") != event.get("valid_users_of"):
+            screen.note(
+                f"Validations during the fit ask {event['valid_users']:,} of {event['valid_users_of']:,} users "
+                "(--valid-users); the finished model is judged over all."
+            )
 
     screen.compiling_takes = COMPILING.get(model, 12.0)
     with screen.progress(model) as observer:
@@ -153,7 +166,18 @@ COMPILING = {
 OPTIONS = (
     *("preset", "factors", "visual_factors", "init", "feature_scaling", "learning_rate"),
     *("lambda_theta", "lambda_visual", "lambda_bias", "reg_scope", "margin", "negatives", "sampling"),
-    *("average", "block", "iterations", "eval_every", "patience", "update", "seed", "threads", "device"),
+    *(
+        "average",
+        "block",
+        "iterations",
+        "eval_every",
+        "patience",
+        "valid_users",
+        "update",
+        "seed",
+        "threads",
+        "device",
+    ),
     *("epochs", "bins", "bin_type", "segment_on", "segment_negatives", "segment_every", "temporal_init"),
     "item_drift",
 )
