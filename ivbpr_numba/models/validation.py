@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ivbpr_numba.datasets.dataset import Dataset
     from ivbpr_numba.features.features import Features
 
-__all__ = ["affordable", "asked_in", "resolve_users", "sampled"]
+__all__ = ["affordable", "asked_in", "drawn", "resolve_users", "sampled"]
 
 SMALL = 10**9  # users × items up to which everybody is asked: about a second
 LEAST = 10_000  # users that a sample has at least
@@ -51,7 +51,7 @@ def affordable(
 
 
 def resolve_users(options: dict[str, Any], data: Dataset, features: Features | None) -> dict[str, Any]:
-    """The options with `valid_users` decided: a number below that of the users with a validation item, or all.
+    """The options with `valid_users` decided: all, or a number below that of the users who can be asked.
 
     A function of sizes alone, so that the same data and options are learned from alike on every machine.
 
@@ -72,9 +72,8 @@ def resolve_users(options: dict[str, Any], data: Dataset, features: Features | N
         if n_users * n_items > SMALL:
             triples = every * len(data.train.indices)
             values = values_in_a_row(features) if features is not None else 0.0
-            within = affordable(
-                n_items, triples, options["factors"], options.get("visual_factors", 0), values
-            )
+            factors, visual_factors = options["factors"], options.get("visual_factors", 0)
+            within = affordable(n_items, triples, factors, visual_factors, values)
             wanted = max(LEAST, within)
     return {**options, "valid_users": ALL if wanted == ALL or wanted >= n_users else wanted}
 
@@ -100,9 +99,13 @@ def sampled(data: Dataset, options: dict[str, Any]) -> Questions:
         As `resolve_users` returns them.
     """
     asked = questions(data, "valid")
-    wanted = options["valid_users"]
-    if wanted == ALL:
+    if options["valid_users"] == ALL:
         return asked
+    return asked.part(drawn(asked.users, options["valid_users"], options["seed"]))
+
+
+def drawn(users: np.ndarray, wanted: int, seed: int) -> np.ndarray:
+    """Positions of `wanted` of the user rows, ascending: those of the least mix64(seed, SAMPLE, u)."""
     with np.errstate(over="ignore"):
-        keys = absorb(np.uint64(mix64(options["seed"], SAMPLE)), asked.users.astype(np.uint64))
-    return asked.part(np.sort(np.argsort(keys, kind="stable")[:wanted]))
+        keys = absorb(np.uint64(mix64(seed, SAMPLE)), users.astype(np.uint64))
+    return np.sort(np.argsort(keys, kind="stable")[:wanted])

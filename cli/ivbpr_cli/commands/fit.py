@@ -118,8 +118,8 @@ def fit(
             screen.warn(event["message"])
         elif event["event"] == "start" and event.get("valid_users") != event.get("valid_users_of"):
             screen.note(
-                f"Validations during the fit ask {event['valid_users']:,} of {event['valid_users_of']:,} users "
-                "(--valid-users); the finished model is judged over all."
+                f"Validations during the fit ask {event['valid_users']:,} of {event['valid_users_of']:,} "
+                "users (--valid-users); the finished model is judged over all."
             )
 
     screen.compiling_takes = COMPILING.get(model, 12.0)
