@@ -144,7 +144,7 @@ class TVBPR(TimeOptions, VBPR):
 
     @property
     def epochs_tried_(self) -> dict[int, float | None]:
-        """Of ``epochs="auto"``: the validation AUC of every number of epochs that was tried."""
+        """Of ``epochs="auto"``: the validation AUC, of those who were asked, of every number tried."""
         tried: dict[str, float | None] = self.views.fitted.provenance.get("epochs_tried", {})
         return {int(n): value for n, value in tried.items()}
 

@@ -145,7 +145,9 @@ def _draw(screen: Screen, learner: Model, plot: Path) -> None:
     from ivbpr_numba.store.atomic import write_bytes
 
     config = learner.config_
-    drawing = learning_figure(learner.history_, learner.name, config["iterations"], config["patience"])
+    asked = None if config["valid_users"] == "all" else config["valid_users"]
+    limits = (config["iterations"], config["patience"])
+    drawing = learning_figure(learner.history_, learner.name, *limits, asked)
     if drawing is None:
         screen.warn(f"{plot} was not drawn: no user has a validation item, so nothing was evaluated.")
         return
@@ -166,18 +168,8 @@ COMPILING = {
 OPTIONS = (
     *("preset", "factors", "visual_factors", "init", "feature_scaling", "learning_rate"),
     *("lambda_theta", "lambda_visual", "lambda_bias", "reg_scope", "margin", "negatives", "sampling"),
-    *(
-        "average",
-        "block",
-        "iterations",
-        "eval_every",
-        "patience",
-        "valid_users",
-        "update",
-        "seed",
-        "threads",
-        "device",
-    ),
+    *("average", "block", "iterations", "eval_every", "patience", "valid_users", "update"),
+    *("seed", "threads", "device"),
     *("epochs", "bins", "bin_type", "segment_on", "segment_negatives", "segment_every", "temporal_init"),
     "item_drift",
 )
