@@ -6,20 +6,21 @@ Validation only chooses between iterates, so one fit shows all choices: every fe
 user with a validation item is noted. Then the rule of the fit, the best iterate until patience ends, is
 followed once with everybody and once with each of many samples as `valid_users` draws them, and both choices
 are compared by what they are worth to everybody, on validation and on test items. Iterations end when they
-would with everybody, and none of the samples has chosen later. Seconds are of the wall, compilation left out.
+would with everybody, and none of the samples has chosen later. CPU seconds of all threads, from the second
+evaluation on, when all is compiled.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import time
 from pathlib import Path
 
 import numpy as np
 
 from ivbpr_numba import Dataset, Features, backends
 from ivbpr_numba.features.alignment import align, fit_scaling, learned_as
-from ivbpr_numba.kernels.compilation import computing_clock
 from ivbpr_numba.models.learners import FactorLearner, Learner, VisualLearner
 from ivbpr_numba.models.presets import resolve
 from ivbpr_numba.models.temporal_learner import TemporalLearner
@@ -51,30 +52,47 @@ def choice(curve: np.ndarray, every: int, patience: int) -> int:
     return best
 
 
-def judge(data: Dataset, learner: Learner, options: dict, draws: list[np.ndarray]) -> dict:
-    """Fit, note everybody's AUCs, and follow the rule with everybody and with each sample."""
+def judge(
+    data: Dataset,
+    learner: Learner,
+    options: dict,
+    draws: list[np.ndarray],
+    everybody: np.ndarray | None = None,
+    test: bool = True,
+) -> dict:
+    """Fit, note everybody's AUCs, and follow the rule with everybody and with each sample.
+
+    `draws` are positions in the validation questions, or in those at the positions `everybody`.
+    """
     asked, tested = questions(data, "valid"), questions(data, "test")
+    if everybody is not None:
+        asked = asked.part(everybody)
+        tested = tested.part(np.flatnonzero(np.isin(tested.users, asked.users)))
     everything = np.zeros(len(data.items), np.int8)
     every, patience = options["eval_every"], options["patience"]
     curves, tests = np.zeros((0, 1 + len(draws))), []
     spent = {"iterations": 0.0, "validation": 0.0}
-    state, begun, ended = TrainingState(raw=learner.tables), computing_clock(), False
+    state, begun, ended = TrainingState(raw=learner.tables), time.process_time(), False
 
     def note(state: TrainingState, urgent: bool) -> None:
         nonlocal curves, begun, ended
-        now = computing_clock()
-        spent["iterations"] += now - begun
+        now = time.process_time()
+        if len(curves):
+            spent["iterations"] += now - begun
         if state.iteration % every == 0:
             scorer = learner.scorer(state.current)
             own, _, _ = count(scorer, asked, everything).auc()
-            spent["validation"] += computing_clock() - now
+            if len(curves):
+                spent["validation"] += time.process_time() - now
             row = [np.nanmean(own), *(np.nanmean(own[chosen]) for chosen in draws)]
             curves = np.concatenate([curves, [row]])
-            tests.append(float(np.nanmean(count(scorer, tested, everything).auc()[0])))
+            if test:
+                tests.append(float(np.nanmean(count(scorer, tested, everything).auc()[0])))
             waits = [len(curves) - 1 - choice(curve, every, patience) for curve in curves.T]
             ended = min(waits) * every >= patience
-            print(json.dumps({"iteration": state.iteration, "all": row[0], "samples": row[1:3]}), flush=True)
-        begun = computing_clock()
+            shown = {"iteration": state.iteration, "all": row[0], "samples": [min(row[1:]), max(row[1:])]}
+            print(json.dumps({**shown, "waited": min(waits) * every, "cpu": spent}), flush=True)
+        begun = time.process_time()
 
     free = {**options, "patience": None, "eval_every": None}
     most = options["iterations"]
@@ -93,9 +111,9 @@ def judge(data: Dataset, learner: Learner, options: dict, draws: list[np.ndarray
         "valid_auc": curves[kept, 0],
         "valid_lost_mean": float(np.mean(loss)),
         "valid_lost_most": float(np.max(loss)),
-        "test_auc": tests[kept],
-        "test_difference_most": float(max(abs(tests[n] - tests[kept]) for n in others)),
-        "seconds": {name: round(value, 2) for name, value in spent.items()},
+        "test_auc": tests[kept] if test else None,
+        "test_difference_most": float(max(abs(tests[n] - tests[kept]) for n in others)) if test else None,
+        "cpu_seconds": {name: round(value, 2) for name, value in spent.items()},
         "share_of_validation": round(spent["validation"] / sum(spent.values()), 3),
     }
 
@@ -109,6 +127,8 @@ def main() -> None:
     parser.add_argument("--users", default="auto", help="auto or N")
     parser.add_argument("--draws", type=int, default=20, help="samples a seed")
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--everybody", type=int, help="so many random users stand for all of them")
+    parser.add_argument("--no-test", action="store_true", help="leave the test items out")
     arguments = parser.parse_args()
     data = Dataset.read(arguments.dataset)
     features = Features.read(arguments.features) if arguments.features else None
@@ -120,10 +140,14 @@ def main() -> None:
         if options["valid_users"] == "all":
             parser.error("everybody is asked: give fewer --users")
         asked = questions(data, "valid").users
+        everybody = None
+        if arguments.everybody:
+            everybody = drawn(asked, arguments.everybody, 999_983 + seed)
+            asked = asked[everybody]
         draws = [drawn(asked, options["valid_users"], 1000 * seed + n) for n in range(arguments.draws)]
         with backends.threads(None):
             learner = learner_of(arguments.model, options, data, features)
-            found = judge(data, learner, options, draws)
+            found = judge(data, learner, options, draws, everybody, not arguments.no_test)
         print(json.dumps({"model": arguments.model, "seed": seed, **found}), flush=True)
 
 
