@@ -26,7 +26,7 @@ SMALL = 10**9  # users × items up to which everybody is asked: about a second
 LEAST = 10_000  # users that a sample has at least
 # Costs, in units of one component of one item's vector while counting. They are low for a triple, by today's
 # kernels, so that evaluations stay the smaller part; they never change with the machine or its load.
-TRIPLE = 1_000  # drawing it, and its rows of users and items
+TRIPLE = 800  # drawing it, and its rows of users and items
 FACTOR = 20  # each latent factor
 VALUE = 2  # each value of the features times each visual factor and the bias
 
