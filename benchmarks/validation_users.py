@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,8 @@ from ivbpr_numba.models.temporal_learner import TemporalLearner
 from ivbpr_numba.models.training import TrainingState, run_iterations
 from ivbpr_numba.models.validation import drawn, resolve_users
 from ivbpr_numba.ranking import count, questions
+
+LIMIT = 0.0005  # of AUC: what a sample may lose
 
 
 def learner_of(model: str, options: dict, data: Dataset, features: Features | None) -> Learner:
@@ -59,6 +62,7 @@ def judge(
     draws: list[np.ndarray],
     everybody: np.ndarray | None = None,
     test: bool = True,
+    tell: Callable[[dict], None] = lambda row: None,
 ) -> dict:
     """Fit, note everybody's AUCs, and follow the rule with everybody and with each sample.
 
@@ -91,7 +95,7 @@ def judge(
             waits = [len(curves) - 1 - choice(curve, every, patience) for curve in curves.T]
             ended = min(waits) * every >= patience
             shown = {"iteration": state.iteration, "all": row[0], "samples": [min(row[1:]), max(row[1:])]}
-            print(json.dumps({**shown, "waited": min(waits) * every, "cpu": spent}), flush=True)
+            tell({**shown, "waited": min(waits) * every, "cpu": spent})
         begun = time.process_time()
 
     free = {**options, "patience": None, "eval_every": None}
@@ -111,11 +115,17 @@ def judge(
         "valid_auc": curves[kept, 0],
         "valid_lost_mean": float(np.mean(loss)),
         "valid_lost_most": float(np.max(loss)),
+        "within": float(np.mean(np.array(loss) <= LIMIT)),
         "test_auc": tests[kept] if test else None,
         "test_difference_most": float(max(abs(tests[n] - tests[kept]) for n in others)) if test else None,
         "cpu_seconds": {name: round(value, 2) for name, value in spent.items()},
         "share_of_validation": round(spent["validation"] / sum(spent.values()), 3),
     }
+
+
+def said(row: dict) -> None:
+    """A line of JSON."""
+    print(json.dumps(row), flush=True)
 
 
 def main() -> None:
@@ -147,8 +157,8 @@ def main() -> None:
         draws = [drawn(asked, options["valid_users"], 1000 * seed + n) for n in range(arguments.draws)]
         with backends.threads(None):
             learner = learner_of(arguments.model, options, data, features)
-            found = judge(data, learner, options, draws, everybody, not arguments.no_test)
-        print(json.dumps({"model": arguments.model, "seed": seed, **found}), flush=True)
+            found = judge(data, learner, options, draws, everybody, not arguments.no_test, said)
+        said({"model": arguments.model, "seed": seed, **found})
 
 
 if __name__ == "__main__":

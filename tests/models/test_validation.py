@@ -274,7 +274,13 @@ def test_the_benchmark_follows_the_rule_of_the_fit(users: int | None) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("model", ["bpr-mf", "i-vbpr", "i-tvbpr"])
 def test_a_sample_chooses_as_well(model: str, tmp_path: Path) -> None:
-    """On the demonstration world, 1,000 of 2,000 users: within .0005 of what everybody would have chosen."""
+    """On the demonstration world, .95 of the samples within .0005 of what everybody would have chosen.
+
+    Of its 2,000 users 1,700 are asked: the mean over a sample of n of N users varies as √((1 − n/N) / n), so
+    these are as certain as the 10,000 of 100,000 of large data.
+    """
+    n = 1_700
+    assert (1 - n / 2_000) / n < (1 - LEAST / 100_000) / LEAST < (1 - (n - 50) / 2_000) / (n - 50)
     files = generate("demo", 0).write(tmp_path)
     groups = ["colour", "pattern", "material", "garment", "fit"]
     build_feature_table(
@@ -284,10 +290,10 @@ def test_a_sample_chooses_as_well(model: str, tmp_path: Path) -> None:
     used = features if SPECIFICATIONS[model].kind else None
     for seed in range(2):
         options = resolve_users(
-            resolve(model, None, {"seed": seed, "valid_users": 1000}, "attributes"), data, used
+            resolve(model, None, {"seed": seed, "valid_users": n}, "attributes"), data, used
         )
         asked = questions(data, "valid").users
-        draws = [drawn(asked, 1000, 1000 * seed + n) for n in range(20)]
+        draws = [drawn(asked, n, 1000 * seed + k) for k in range(20)]
         own = benchmark()
         found = own.judge(data, own.learner_of(model, options, data, used), options, draws)
-        assert found["valid_lost_mean"] <= 0.0002 and found["valid_lost_most"] <= 0.0005, found
+        assert found["valid_lost_mean"] <= 0.0002 and found["within"] >= 0.95, found
