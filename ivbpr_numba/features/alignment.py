@@ -95,10 +95,19 @@ def learned_as(features: Features) -> str:
     """
     if features.kind != "attributes":
         return features.kind
-    rows = np.unique(np.linspace(0, len(features) - 1, LOOKED_AT).astype(np.int64))
-    values = features.values(rows)
+    values = features.values(_looked_at(features))
     between = np.count_nonzero((values > 0) & (values < 1))
     return "probabilities" if 2 * between > values.size else "attributes"
+
+
+def values_in_a_row(features: Features) -> float:
+    """How many values of an item are not 0, in the mean of the rows that `learned_as` looks at."""
+    values = features.values(_looked_at(features))
+    return float(np.count_nonzero(values) / len(values))
+
+
+def _looked_at(features: Features) -> np.ndarray:
+    return np.unique(np.linspace(0, len(features) - 1, LOOKED_AT).astype(np.int64))
 
 
 def align(features: Features, items: Ids) -> FeatureInput:

@@ -23,8 +23,16 @@ IN_TIME = ("epoch_edges", "weight", "drift", "bias_weight", "bias_drift", *DRIFT
 
 
 def learning_options(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a configuration that decides what is learned: no threads, no device."""
-    return {name: value for name, value in config.items() if name not in RUN_OPTIONS}
+    """The part of a configuration that decides what is learned: no threads, no device.
+
+    Validation over everybody is what there is without the option, so it is no part either: only a sample
+    is.
+    """
+    return {
+        name: value
+        for name, value in config.items()
+        if name not in RUN_OPTIONS and (name, value) != ("valid_users", "all")
+    }
 
 
 def place(name: str) -> str:

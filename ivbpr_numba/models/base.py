@@ -23,6 +23,7 @@ from ivbpr_numba.models.presets import refuse_option, resolve
 from ivbpr_numba.models.showing import at_a_glance
 from ivbpr_numba.models.specifications import Specification
 from ivbpr_numba.models.start import Start
+from ivbpr_numba.models.validation import asked_in, resolve_users
 from ivbpr_numba.notebook import facts_as_html
 from ivbpr_numba.store.atomic import Lock, PathLike
 from ivbpr_numba.store.files import check_target
@@ -199,8 +200,8 @@ class Model(Answering):
         told = [observers] if callable(observers) else observers
         target = Target(out, resume, overwrite, checkpoint_every, log)
         check_run(told, target)
-        options = self._resolve(features)
         name, used = self._specified(features).name, features if self.uses_features else None
+        options = resolve_users(self._resolve(features), data, used)
         inputs = {"dataset": data.payload_sha256, "features": used.payload_sha256 if used else None}
         wanted = {"model": name, **learning_options(options), **inputs}
         if start is not None:
@@ -212,7 +213,7 @@ class Model(Answering):
         with begin(options, wanted, told, target) as run:
             run.start = start
             facts = {**run.facts, **{f"{key}_sha256": digest for key, digest in inputs.items()}}
-            heading = {"model": name, "config": options, **facts}
+            heading = {"model": name, "config": options, **asked_in(options, data), **facts}
             run.heading.append(heading)
             run.tell({"event": "start", **heading})
             if resume and run.checkpoint is not None and not run.checkpoint.path.exists():

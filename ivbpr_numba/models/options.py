@@ -36,6 +36,7 @@ class LearningOptions(RunOptions):
     iterations: int | None = None
     eval_every: int | None = None
     patience: int | None = None
+    valid_users: int | str | None = None
     update: str | None = None
 
 

@@ -19,7 +19,7 @@ from ivbpr_numba.models.specifications import MODELS, PRESETS, SPECIFICATIONS
 
 __all__ = ["check_model", "refuse_option", "resolve"]
 
-AUTO = "auto"
+AUTO, ALL = "auto", "all"
 AUTO_EPOCHS = (3, 5, 8, 12)  # what epochs="auto" tries
 
 _CHOICES = {
@@ -33,6 +33,7 @@ _CHOICES = {
     "bin_type": ("width", "quantile"),
     "segment_on": ("train", "valid"),
 }
+_WORDS = {"epochs": (AUTO,), "block": (AUTO,), "valid_users": (AUTO, ALL)}  # beside a number
 _POSITIVE_INTEGERS = (
     *("iterations", "eval_every", "patience", "threads", "visual_factors"),
     *("bins", "segment_negatives", "segment_every"),
@@ -76,12 +77,12 @@ def _checked(option: str, value: Any) -> Any:
                 f"{shown} is unknown.", did_you_mean(str(value), _CHOICES[option]) or f"Use one of {choices}."
             )
         return value
-    if option in ("epochs", "block"):
+    if option in _WORDS:
         # These also take a word, so that the command line hands them over as text.
-        if value == AUTO:
+        if isinstance(value, str) and value in _WORDS[option]:
             return value
         value = int(value) if isinstance(value, str) and re.fullmatch("[0-9]{1,10}", value) else value
-        return _integer(option, value, 1, 2**31 - 1 if option == "epochs" else 65536)
+        return _integer(option, value, 1, 65536 if option == "block" else 2**31 - 1)
     if option in _POSITIVE_INTEGERS:
         return _integer(option, value, 1, 2**31 - 1)
     if option == "factors":

@@ -64,6 +64,7 @@ _MYMEDIALITE = {
     "iterations": 30,
     "eval_every": None,
     "patience": None,
+    "valid_users": "auto",
 }
 _MF = {
     **_MYMEDIALITE,
@@ -94,6 +95,7 @@ _VISUAL = {
     "iterations": 300,
     "eval_every": 5,
     "patience": 40,
+    "valid_users": "auto",
 }
 _VISUAL_PAPER = {
     **_VISUAL,

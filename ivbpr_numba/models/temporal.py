@@ -62,6 +62,9 @@ class TVBPR(TimeOptions, VBPR):
         At most so many; one applies as many triples as there are training pairs.
     eval_every, patience : int, optional
         Iterations between validations, and from the best one to the stop.
+    valid_users : int or "auto" or "all", optional
+        Users who are asked in a validation, drawn once by the seed; ``auto`` is everybody, of large data as
+        many as cost less than the iterations in between. The finished model is judged over everybody.
     update : str, optional
         ``ordered``: the same bits for any number of threads. ``hogwild``: threads race; faster.
     visual_factors : int, optional
@@ -141,7 +144,7 @@ class TVBPR(TimeOptions, VBPR):
 
     @property
     def epochs_tried_(self) -> dict[int, float | None]:
-        """Of ``epochs="auto"``: the validation AUC of every number of epochs that was tried."""
+        """Of ``epochs="auto"``: the validation AUC, of those who were asked, of every number tried."""
         tried: dict[str, float | None] = self.views.fitted.provenance.get("epochs_tried", {})
         return {int(n): value for n, value in tried.items()}
 

@@ -12,7 +12,7 @@ from ivbpr_numba.models.fitting import Run
 from ivbpr_numba.models.learned import Learned
 from ivbpr_numba.models.learners import Learner
 from ivbpr_numba.models.training import TrainingState, diverged, run_iterations
-from ivbpr_numba.ranking import questions
+from ivbpr_numba.models.validation import sampled
 from ivbpr_numba.signals import stop_signals
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Trained(Model):
 
         `known` is passed on to `Learned`.
         """
-        asked = questions(data, "valid")
+        asked = sampled(data, options)
         if not len(asked.users):
             run.warn("No user has a validation item: all iterations are done and the last one is kept.")
         if run.start is not None:

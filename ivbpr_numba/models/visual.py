@@ -64,6 +64,9 @@ class VBPR(VisualOptions, Trained):
         At most so many; one applies as many triples as there are training pairs.
     eval_every, patience : int, optional
         Iterations between validations, and from the best one to the stop.
+    valid_users : int or "auto" or "all", optional
+        Users who are asked in a validation, drawn once by the seed; ``auto`` is everybody, of large data as
+        many as cost less than the iterations in between. The finished model is judged over everybody.
     update : str, optional
         ``ordered``: the same bits for any number of threads. ``hogwild``: threads race; faster.
     visual_factors : int, optional

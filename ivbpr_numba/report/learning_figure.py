@@ -18,7 +18,11 @@ SIZE = 13.0
 
 
 def learning_figure(
-    history: Sequence[Mapping[str, Any]], name: str, iterations: int, patience: int = 0
+    history: Sequence[Mapping[str, Any]],
+    name: str,
+    iterations: int,
+    patience: int = 0,
+    asked: int | None = None,
 ) -> Drawing | None:
     """Draw the evaluations of a fit; None where none has a validation AUC.
 
@@ -32,6 +36,8 @@ def learning_figure(
         At most so many were asked for.
     patience : int
         The fit stops so many iterations after the best one; 0: it doesn't.
+    asked : int, optional
+        Users of the sample that the evaluations asked; None: all.
     """
     points = [(row["iteration"], row["valid_auc"]) for row in history if row["valid_auc"] is not None]
     if not points:
@@ -39,7 +45,7 @@ def learning_figure(
     best, reached = max(points, key=lambda point: point[1])
     last = points[-1][0]
     stopped = bool(patience) and last < iterations
-    title = f"{name}: validation AUC by iteration"
+    title = f"{name}: validation AUC by iteration" + (f", {asked:,} users" if asked else "")
     end = f"stopped {last - best:,} later (patience {patience:,})" if stopped else f"ran to {last:,}"
     said = f"Best {reached:.4f} at iteration {best:,}; {end}."
     drawing = Drawing(WIDTH, HEIGHT, title, said)

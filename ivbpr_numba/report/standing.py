@@ -141,6 +141,7 @@ def curves(subject: Subject) -> list[dict[str, Any]]:
 
 def _curve(label: str, model: Model) -> dict[str, Any]:
     points = [(row["iteration"], row["valid_auc"]) for row in model.history_ if row["valid_auc"] is not None]
+    asked = model.config_.get("valid_users")  # models of earlier versions lack it: everybody
     return {
         "name": model.name,
         "label": label,
@@ -148,6 +149,7 @@ def _curve(label: str, model: Model) -> dict[str, Any]:
         "best": max(points, key=lambda point: (point[1], -point[0])),
         "most": model.config_["iterations"],
         "patience": model.config_["patience"],
+        "asked": asked if isinstance(asked, int) else None,
     }
 
 

@@ -35,7 +35,9 @@ def test_the_curve_goes_through_its_points() -> None:
 
 def test_a_fit_that_ran_to_its_end_was_not_stopped() -> None:
     drawing = learning_figure(rows(0.6, 0.7), "vbpr", 10, 30)
-    assert drawing is not None and drawing.text.endswith("ran to 10.")
+    assert drawing is not None and drawing.text.endswith("ran to 10.") and "users" not in drawing.svg()
+    of_a_sample = learning_figure(rows(0.6, 0.7), "vbpr", 10, 30, asked=10_000)
+    assert of_a_sample is not None and "validation AUC by iteration, 10,000 users" in of_a_sample.svg()
     alone = learning_figure(rows(0.7), "vbpr", 5)
     assert alone is not None and "0.7000 at iteration 5" in alone.text
 

@@ -51,6 +51,14 @@ def fit(
     iterations: Annotated[Whole, option("At most so many.", TRAIN)] = None,
     eval_every: Annotated[Whole, option("Iterations from one validation to the next.", TRAIN)] = None,
     patience: Annotated[Whole, option("Stop so many iterations after the best one.", TRAIN)] = None,
+    valid_users: Annotated[
+        Text,
+        option(
+            "Users a validation asks, drawn by the seed; auto: all, fewer of large data.",
+            TRAIN,
+            metavar="auto|all|N",
+        ),
+    ] = None,
     update: Annotated[Text, option("ordered (always the same bits) or hogwild (faster).", TRAIN)] = None,
     epochs: Annotated[
         Text, option("Epochs N; auto tries 3, 5, 8, 12 on validation.", TIME, metavar="N|auto")
@@ -108,6 +116,11 @@ def fit(
             end.update(event)
         elif event["event"] == "warning":
             screen.warn(event["message"])
+        elif event["event"] == "start" and event.get("valid_users") != event.get("valid_users_of"):
+            screen.note(
+                f"Validations during the fit ask {event['valid_users']:,} of {event['valid_users_of']:,} "
+                "users (--valid-users); the finished model is judged over all."
+            )
 
     screen.compiling_takes = COMPILING.get(model, 12.0)
     with screen.progress(model) as observer:
@@ -132,7 +145,9 @@ def _draw(screen: Screen, learner: Model, plot: Path) -> None:
     from ivbpr_numba.store.atomic import write_bytes
 
     config = learner.config_
-    drawing = learning_figure(learner.history_, learner.name, config["iterations"], config["patience"])
+    asked = None if config["valid_users"] == "all" else config["valid_users"]
+    limits = (config["iterations"], config["patience"])
+    drawing = learning_figure(learner.history_, learner.name, *limits, asked)
     if drawing is None:
         screen.warn(f"{plot} was not drawn: no user has a validation item, so nothing was evaluated.")
         return
@@ -153,7 +168,8 @@ COMPILING = {
 OPTIONS = (
     *("preset", "factors", "visual_factors", "init", "feature_scaling", "learning_rate"),
     *("lambda_theta", "lambda_visual", "lambda_bias", "reg_scope", "margin", "negatives", "sampling"),
-    *("average", "block", "iterations", "eval_every", "patience", "update", "seed", "threads", "device"),
+    *("average", "block", "iterations", "eval_every", "patience", "valid_users", "update"),
+    *("seed", "threads", "device"),
     *("epochs", "bins", "bin_type", "segment_on", "segment_negatives", "segment_every", "temporal_init"),
     "item_drift",
 )
