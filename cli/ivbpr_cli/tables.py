@@ -40,8 +40,9 @@ class Table:
     ----------
     rows : sequence of mappings
     title : str
-    drop : sequence of str
+    drop : sequence of str, or of tuples of str
         Columns to do without on a narrow screen, the first one first; `SPARED` where it says nothing.
+        Those of a tuple go together.
     whole : collection of str
         Columns of text that are never cut, besides users and items.
     wrap : collection of str
@@ -54,7 +55,7 @@ class Table:
 
     rows: Sequence[Row]
     title: str = ""
-    drop: Sequence[str] = SPARED
+    drop: Sequence[str | tuple[str, ...]] = SPARED
     whole: Collection[str] = ()
     wrap: Collection[str] = ()
     formats: Mapping[str, Callable[[Any], str]] = field(default_factory=dict)
@@ -166,9 +167,12 @@ def lay_out(table: Table, width: int | None = None) -> Layout:
 
 def _ways(names: list[str], table: Table) -> Iterator[tuple[set[str], int]]:
     """Which columns to leave out, and how short texts may become; what loses least comes first."""
-    spared = [name for name in table.drop if name in names[1:]]
-    for count in range(len(spared) + 1):
-        yield set(spared[:count]), READABLE
+    spared: list[str] = []
+    yield set(), READABLE
+    for together in table.drop:
+        together = (together,) if isinstance(together, str) else together
+        spared += [name for name in together if name in names[1:]]
+        yield set(spared), READABLE
     fixed = {names[0], *spared, *table.whole} | IDS
     last = [name for name in reversed(names) if name not in fixed]
     for count in range(len(last) + 1):
@@ -237,8 +241,22 @@ def _pieces(text: str, column: _Column) -> list[str]:
         return [text]
     if column.wraps:
         console = Console(width=column.width)
+        text = " ".join(_breakable(word, column.width) for word in text.split(" "))
         return [str(line).rstrip() for line in Text(text).wrap(console, column.width, overflow="fold")]
     return [set_cell_size(text, column.width - 1).rstrip() + "…"]
+
+
+def _breakable(word: str, width: int) -> str:
+    """A word longer than the column, in parts that end after ``=``, or else ``_``, where that is possible."""
+    from rich.cells import cell_len
+
+    if cell_len(word) <= width:
+        return word
+    for sign in "=_":
+        ends = [n for n, one in enumerate(word, 1) if one == sign and cell_len(word[:n]) <= width]
+        if ends and ends[-1] < len(word):
+            return f"{word[: ends[-1]]} {_breakable(word[ends[-1] :], width)}"
+    return word
 
 
 def _padded(text: str, width: int, right: bool) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ivbpr_numba.answers.epochs import epoch_dates
 from ivbpr_numba.errors import UsageError, parameter
 from ivbpr_numba.features.alignment import FeatureInput, align, project_style
 from ivbpr_numba.fitted.fitted import Fitted
@@ -201,11 +202,12 @@ def outside_the_data(data: Dataset, seconds: int, edges: np.ndarray) -> str:
     first, last = int(times.min()), int(times.max())
     if first <= seconds <= last:
         return ""
+    dates = epoch_dates(edges)
     where = f"before the first purchase ({_date(first)})"
-    answering = f"the first epoch, until {_date(int(edges[1]) - 1)}"
+    answering = f"the first epoch, until {dates[0][1]}"
     if seconds > last:
         where = f"after the last purchase ({_date(last)})"
-        answering = f"the last epoch, from {_date(int(edges[-2]))} on"
+        answering = f"the last epoch, from {dates[-1][0]} on"
     return f"{_date(seconds)} lies {where}; {answering}, answers."
 
 

@@ -32,6 +32,7 @@ __all__ = [
 BRIEF = ("rank", "item", "score")
 STANDING = ("score", "rank", "of", "percentile")  # of a product among the items that a user doesn't have
 SHOWN = 12  # attributes of a photo that are named; JSON has all
+ALIKE = 1e-6  # cosines that differ by less are equal but for rounding
 LEAST = 0.05  # probability of an attribute worth naming
 
 Where = Mapping[str, Sequence[str]]
@@ -73,19 +74,36 @@ def recommend(
         "at": at,
         "model": model.name,
         "items": items,
-        "notes": [note] if note else [],
+        "notes": [note for note in (note, _without_reasons(model, reasons)) if note],
         "warnings": view.remarks,
     }
     return Document("recommend", content, _flat(items, reasons_in_rows), columns=BRIEF)
 
 
+def _without_reasons(model: Model, reasons: bool | None) -> str:
+    """Why a model can't give the reasons that were asked for; empty where it can."""
+    record = model.features_
+    if not reasons or (record is not None and record.kind == "attributes"):
+        return ""
+    return f"{model.name} knows no named attributes, so there are no reasons."
+
+
 def similar(
     model: Model, item: object, n: int = 10, *, where: Where | None = None, features: Features | None = None
 ) -> Document:
-    """The items nearest to one; see `Model.similar`."""
+    """The items nearest to one; see `Model.similar`. Its content has ``notes``, sentences about the list."""
     items = model.similar(item, n, where=where, features=features)
     rows = model.data_.items
-    content = {"item": rows[rows.row(item)], "model": model.name, "items": items}
+    notes = []
+    for wanted in (n + 1, len(rows)):  # all are ranked only where the next one ties
+        every = model.similar(item, wanted, where=where, features=features)
+        more = sum(one["score"] > items[-1]["score"] - ALIKE for one in every[n:])
+        if not more:
+            break
+    if more:
+        verb = "item is" if more == 1 else "items are"
+        notes = [f"{more:,} more {verb} as near as the last of these."]
+    content = {"item": rows[rows.row(item)], "model": model.name, "items": items, "notes": notes}
     return Document("similar", content, _flat(items), columns=BRIEF)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from ivbpr_numba.answers.shoppers import row_of_user
 from ivbpr_numba.errors import DataError, UsageError, parameter
 from ivbpr_numba.network.file import Network
 from ivbpr_numba.network.format import PROBABILITIES
+from ivbpr_numba.photos.kinds import stem_of
 from ivbpr_numba.photos.pictures import decode
 from ivbpr_numba.questions.unbought import NewItem, NewItems, record_of
 from ivbpr_numba.store.atomic import PathLike, os_problem
@@ -214,7 +216,7 @@ def judge(
         "at": at,
         "attributes": ordered(seen.names, seen.values),
         "bias_from": products.bias_from,
-        "notes": [*seen.notes, *notes],
+        "notes": [*seen.notes, *notes, *_already_there(model, photos)],
         "warnings": products.remarks,
         **answer,
     }
@@ -237,6 +239,19 @@ def check_question(model: Model, user: object, n: int) -> None:
     record_of(model)
     if user is not None:
         row_of_user(model.data_, user)
+
+
+def _already_there(model: Model, photos: Sequence[PathLike]) -> list[str]:
+    """A sentence for each catalogue item whose name a photo has."""
+    items = model.data_.items
+    found = []
+    for name in dict.fromkeys(stem_of(os.fspath(photo)) for photo in photos):
+        if name in items:
+            bought = int(model.data_.train_counts[items.row(name)])
+            pairs = "1 training purchase" if bought == 1 else f"{bought:,} training purchases"
+            there = f"{name} is in the catalogue already, with {pairs}"
+            found.append(f"{there}; it is judged by its photos alone.")
+    return found
 
 
 def ordered(names: Sequence[str] | None, values: np.ndarray) -> list[dict[str, Any]]:

@@ -99,9 +99,10 @@ def judge_many(
     ids = found.items.texts()
     known = [item for item, row in zip(ids, model.data_.items.find(found.items.values)) if row >= 0]
     if known:
+        they, are = ("it is", "is") if len(known) == 1 else ("they are", "are")
         notes.append(
-            f"{len(known):,} of the products are in the catalogue already ({first_of(known)}); they are "
-            "judged by their photos alone."
+            f"{len(known):,} of the products {are} in the catalogue already ({first_of(known)}); {they} "
+            "judged by the photos alone."
         )
     answers = stand(model, products, user, n)
     return {

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import stdtrit
+from scipy.special import stdtr, stdtrit
 
 from ivbpr_numba.datasets.drawn import draw_users
 from ivbpr_numba.events import Observer
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ivbpr_numba.features.features import Features
     from ivbpr_numba.models.base import Model
 
-__all__ = ["Spread", "default_fits", "half_band", "refits", "why_no_fits"]
+__all__ = ["Spread", "chance_of", "default_fits", "half_band", "refits", "why_no_fits"]
 
 FITS = 8
 MOST_PAIRS, FEWEST_USERS = 50_000, 20  # training pairs and users within which refits are made unasked
@@ -153,3 +153,12 @@ def half_band(draws: np.ndarray) -> np.ndarray:
 
 def _generator(*seed: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(list(seed)))
+
+
+def chance_of(halves: float, fits: int) -> float:
+    """How likely a value is so many half bands (see `half_band`) or more from what it stands for.
+
+    By Student's distribution, with a degree of freedom a split.
+    """
+    splits = max(fits // 2, 1)
+    return float(2 * stdtr(splits, -abs(halves) * stdtrit(splits, 0.5 + COVERAGE / 2)))

@@ -16,12 +16,11 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ivbpr_numba.answers.epochs import epoch_dates
 from ivbpr_numba.errors import UsageError, did_you_mean, parameter
 from ivbpr_numba.events import Observer
 from ivbpr_numba.features.layout import Columns
@@ -38,7 +37,6 @@ __all__ = ["Trends", "measure", "trends"]
 
 USERS = ("all", "active")
 MIN_SHARE, MIN_ITEMS = 0.01, 5  # of the items must have a feature that `top` may choose
-DAY = 86_400
 
 
 @dataclass(frozen=True)
@@ -103,22 +101,8 @@ class Trends:
 
     @property
     def dates(self) -> list[tuple[str, str]]:
-        """First and last date of each epoch: the days whose beginning lies in it.
-
-        With an epoch of less than two days, its first and last second instead.
-        """
-        edges = self.edges.tolist()
-        whole = min(np.diff(self.edges), default=0) >= 2 * DAY
-        found = []
-        for n, (start, stop) in enumerate(pairwise(edges)):
-            first, last = _moment(start), _moment(stop - 1)
-            if whole:
-                # Times before the first epoch count to it, so it has its day from the beginning.
-                begins = first if n == 0 or start % DAY == 0 else first + timedelta(days=1)
-                found.append((begins.date().isoformat(), last.date().isoformat()))
-            else:
-                found.append((f"{first:%Y-%m-%dT%H:%M:%S}", f"{last:%Y-%m-%dT%H:%M:%S}"))
-        return found
+        """First and last date of each epoch; see `answers.epochs`."""
+        return epoch_dates(self.edges)
 
     @property
     def speakers(self) -> str:
@@ -365,10 +349,6 @@ def _choose(
         if overlaps is None or not {*most, *chosen}.intersection(overlaps[k]):
             most.append(k)
     return list(dict.fromkeys([*chosen, *most]))
-
-
-def _moment(seconds: int) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
 
 
 def _number(value: float) -> float | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ivbpr_numba.questions.refits import chance_of
 from ivbpr_numba.report.drawing import width_of
 from ivbpr_numba.report.numbers import group_words, named, signed
 from ivbpr_numba.report.time_axis import month_and_year
@@ -45,15 +46,23 @@ def _seen(found: Trends, told: Seasons) -> str:
     kinds = [told.kind(k) for k in range(len(names))]
     moving = [k for k, kind in enumerate(kinds) if kind in ("trend", "both")]
     moving = [k for k in moving if told.trend_chance[k] < BEYOND_DOUBT]
-    waves = [k for k, kind in enumerate(kinds) if kind == "season"]
-    waves = [k for k in waves if told.season_chance[k] < BEYOND_DOUBT]
-    waves.sort(key=lambda k: -told.season[k])
+    chance = [_season_chance(found, told, k) for k in range(len(names))]
+    waves = [k for k, kind in enumerate(kinds) if kind == "season" and chance[k] < BEYOND_DOUBT]
+    waves.sort(key=lambda k: (chance[k], -told.season[k]))
     parts = [
         _up_and_down(names, {k: float(told.trend[k]) for k in moving}),
         ", ".join(f"{names[k]} highest in {told.peak_month(k)}" for k in _of_other_months(told, waves)),
     ]
     parts[0] += f" since {month_and_year(int(found.edges[0]))}" if parts[0] else ""
     return "; ".join(part for part in parts if part)
+
+
+def _season_chance(found: Trends, told: Seasons, k: int) -> float:
+    """How likely as large a wave is in noise over the epochs, or by the band of refits; the larger one."""
+    chance, half = float(told.season_chance[k]), float(told.season_half[k])
+    if not half > 0:
+        return chance
+    return max(chance, chance_of(float(told.season[k]) / half, found.spread.fits))
 
 
 def _up_and_down(names: list[str], step: dict[int, float]) -> str:

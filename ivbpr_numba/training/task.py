@@ -53,6 +53,11 @@ class Task:
         """Positions in `chosen` of the photos of one part, int64."""
         return np.flatnonzero(self.part[self.picture_rows] == PARTS.index(part))
 
+    def held_out(self) -> dict[str, int]:
+        """How many photos are kept for a test, as ``test``; nothing where none is."""
+        count = len(self.images_in("test"))
+        return {"test": count} if count else {}
+
 
 def make_task(
     pictures: Pictures,

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_models import ATTRIBUTES, DATA, FEATURES, NAMES, fitted
+from small_models import ATTRIBUTES, DATA, FEATURES, NAMES, fitted, made
 
 from ivbpr_numba import DataError, Dataset, Features, UsageError
 from ivbpr_numba.answers.explaining import sensitivities, terms_of
@@ -330,6 +330,23 @@ def test_recommend_on_the_command_line(ivbpr: Run, model_file: Path) -> None:
     ]:
         done = ivbpr(*arguments)
         assert done.code == code and said in done.err and len(done.err.splitlines()) == 1
+
+
+def test_a_model_without_attributes_says_why_there_are_no_reasons(ivbpr: Run, tmp_path: Path) -> None:
+    made("bpr-mf").fit(DATA, out=tmp_path / "m.h5")
+    done = ivbpr("recommend", tmp_path / "m.h5", DATA.users[4], "--explain")
+    assert done.out.count("bpr-mf knows no named attributes") == 1 and "because" not in done.out
+    assert "no reasons" not in ivbpr("recommend", tmp_path / "m.h5", DATA.users[4]).out
+
+
+def test_ties_that_the_list_cuts_off_are_said(ivbpr: Run, model_file: Path) -> None:
+    item = DATA.items[5]
+    every = json.loads(ivbpr("similar", model_file, item, "-n", "44", "--format", "json").out)
+    twins = sum(one["score"] > 1 - 1e-6 for one in every["items"])
+    assert twins > 1 and every["notes"] == []
+    said = f"{twins - 1} more item{' is' if twins == 2 else 's are'} as near as the last of these."
+    assert said in ivbpr("similar", model_file, item, "-n", "1").out
+    assert "as near" not in ivbpr("similar", model_file, item, "-n", str(twins)).out
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl"])

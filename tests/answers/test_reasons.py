@@ -230,6 +230,19 @@ def test_a_time_outside_the_data_says_so(ivbpr: Run, tmp_path: Path) -> None:
         assert [text in done.err for text in document["warnings"]] == [True]
 
 
+def test_a_time_outside_the_data_names_epochs_as_trends_do() -> None:
+    """The edge lies within a day: the epoch begins with the next one."""
+    from ivbpr_numba.answers.views import outside_the_data
+    from ivbpr_numba.questions.trends import measure
+
+    found = measure(fitted("i-tvbpr", epochs=2, bins=5), fits=0)
+    edges = np.array([1_500_000_000, 1_500_000_000 + 86_400 * 3 + 7, 1_500_000_000 + 86_400 * 6])
+    dates = replace(found, edges=edges).dates
+    assert [dates[0][1], dates[1][0]] == ["2017-07-17", "2017-07-18"]
+    late, early = (outside_the_data(DATA, moment, edges) for moment in (4_000_000_000, 1_000_000_000))
+    assert f"from {dates[-1][0]} on" in late and f"until {dates[0][1]}" in early
+
+
 @pytest.fixture
 def apart(tmp_path: Path) -> tuple[Path, Path]:
     """A model file and the features beside it."""

@@ -108,6 +108,48 @@ def test_an_id_is_never_cut() -> None:
     assert long in found.body[0] and "score" in found.dropped
 
 
+def test_columns_of_a_tuple_go_together() -> None:
+    row = {"file": "i-tvbpr.h5", **AUC[1]}
+    found = lay_out(Table([row], drop=("tied_pairs", "pairs", ("ci95_low", "ci95_high"))), 66)
+    assert found.dropped == ["pairs", "tied pairs", "ci95 low", "ci95 high"]
+
+
+def test_words_too_long_for_their_column_break_at_a_sign() -> None:
+    text = "perceived_colour_master_name=Orange +0.31, fit=slim +0.10"
+    body = lay_out(Table([{"item": "1", "because": text}]), 30).body
+    lines = [line[6:] for line in body]
+    assert lines[0] == "perceived_colour_master_" and lines[1] == "name=Orange +0.31,"
+    assert "".join(lines).replace(" ", "") == text.replace(" ", "")
+    body = lay_out(Table([{"item": "1", "because": "product_type_name=A_very_long_dress +1.00"}]), 30).body
+    assert [line[6:] for line in body] == ["product_type_name=", "A_very_long_dress +1.00"]
+
+
+def test_epochs_that_do_not_fit_go_to_more_tables() -> None:
+    from ivbpr_cli.commands.trends import _by_epochs
+
+    for width, count in ((None, 1), (200, 1), (80, 2)):
+        tables = _by_epochs(CHANGES, "Changes", 10, width)
+        assert len(tables) == count
+        shown = [name for table in tables for name in table.rows[0] if name.startswith("epoch")]
+        assert shown == [f"epoch {n}" for n in range(10)]
+        assert all("spread" in table.rows[0] for table in tables)
+    assert [table.title for table in tables] == ["Changes; epochs 0 to 4", "Epochs 5 to 9"]
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_names_of_groups_stay_whole(
+    ivbpr: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    names = ["perceived_colour_master_name", "perceived_colour_value_name"]
+    (tmp_path / "c.csv").write_text("\n".join([",".join(["id", *names]), "1,a,b", "2,c,d"]))
+    monkeypatch.setenv("COLUMNS", str(width))
+    line = ("features", "table", tmp_path / "c.csv", "--id", "id", "--columns", ",".join(names))
+    shown = ivbpr(*line, "-o", tmp_path / "f.h5").out.split("Groups: ")[1]
+    assert "lost" in shown and "…" not in shown
+    whole = "".join(text.split()[0] for text in shown.splitlines()[3:] if text and "columns" not in text)
+    assert all(name in whole for name in names)
+
+
 # --- any table ----------------------------------------------------------------------------------------------
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Zl", "Zp", "Zs")), max_size=30)

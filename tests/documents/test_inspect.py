@@ -146,6 +146,23 @@ def test_users_to_try(ivbpr: Run, files: dict[str, Path], name: str) -> None:
     assert all(row["user"] in table and row["test"] in table for row in document["users"])
 
 
+def test_users_of_long_ids_keep_what_tells_of_them(
+    ivbpr: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    users = [f"{k:064d}" for k in range(6) for _ in range(5)]
+    data = Dataset.from_pairs(users, [f"{k:010d}" for k in range(30)])
+    data.write(tmp_path / "d.h5")
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = ivbpr("inspect", tmp_path / "d.h5", "--users", "2").out.split("Users to try\n")[1]
+    assert shown.split("\n")[0].split() == ["user", "kind", "train"]
+    assert max(map(len, shown.split("Next: ")[0].splitlines())) <= 80
+
+
+def test_what_was_just_done_is_no_next_step(ivbpr: Run, files: dict[str, Path]) -> None:
+    assert "--users" in ivbpr("inspect", files["dataset"]).out
+    assert "--users" not in ivbpr("inspect", files["dataset"], "--users", "5").out
+
+
 def test_users_go_from_heavy_to_light() -> None:
     sizes = {DATA.users[row]: int(n) for row, n in enumerate(np.diff(DATA.train.indptr))}
     for n in (1, 2, 3, 5, 60, 1000):

@@ -209,7 +209,24 @@ def test_a_new_red_product_is_for_those_who_like_red(shop: Path, ivbpr: Run) -> 
         "--user",
         "00",
     )
-    assert table.code == 0 and "colour=red" in table.out and "Nobody has bought it yet" in table.out
+    assert (
+        table.code == 0 and "colour=red" in table.out and "Treated as if nobody had bought it: " in table.out
+    )
+
+
+def test_a_photo_of_a_catalogue_item_says_so(shop: Path, ivbpr: Run, tmp_path: Path) -> None:
+    if not (shop / "model.h5").exists():
+        test_a_new_red_product_is_for_those_who_like_red(shop, ivbpr)
+    from ivbpr_numba import load
+
+    model = load(shop / "model.h5")
+    bought = int(model.data_.train_counts[3])
+    photo = tmp_path / f"{model.data_.items[3]}.png"
+    photo.write_bytes((shop / "new-red.png").read_bytes())
+    line = ("score", shop / "model.h5", "--network", shop / "net.onnx", "-n", "3", "--image")
+    said = f"{photo.stem} is in the catalogue already, with {bought} training purchase"
+    assert said in ivbpr(*line, photo).err
+    assert "catalogue" not in ivbpr(*line, shop / "new-red.png").err
 
 
 def test_several_photos_are_averaged(shop: Path) -> None:
@@ -332,7 +349,8 @@ def test_a_folder_of_new_products(shop: Path, shelf: Path, ivbpr: Run, tmp_path:
             assert [str(row[key]) for row in rows] == [str(p[key]) for p in found["products"]]
     table = ivbpr(*asked(shop, "--image", shelf, "--user", "00")).out
     share = found["products"][2]["percentile"]
-    assert f"{100 * share:.1f} %" in table and "broken.jpg" in table and "Nobody has bought them yet" in table
+    assert f"{100 * share:.1f} %" in table and "broken.jpg" in table
+    assert "Treated as if nobody had bought them: " in table
 
 
 def test_best_users_of_many_products(shop: Path, shelf: Path, ivbpr: Run, tmp_path: Path) -> None:

@@ -13,14 +13,15 @@ import pytest
 from small_models import ATTRIBUTES, DATA
 
 from ivbpr_numba import TVBPR, Features
-from ivbpr_numba.questions.seasons import YEAR
+from ivbpr_numba.questions.refits import Spread, chance_of
+from ivbpr_numba.questions.seasons import YEAR, seasons
 from ivbpr_numba.questions.trends import Trends
 from ivbpr_numba.report.drawing import Picture
 from ivbpr_numba.report.item_pictures import ItemPicture
 from ivbpr_numba.report.numbers import group_words, signed
 from ivbpr_numba.report.trend_axes import season_bands
 from ivbpr_numba.report.trend_figure import NARROW, WIDE, trend_figure
-from ivbpr_numba.report.trend_words import wrapped
+from ivbpr_numba.report.trend_words import headline, wrapped
 
 SVG = "{http://www.w3.org/2000/svg}"
 START = 1_537_401_600  # 2018-09-20
@@ -107,6 +108,25 @@ def test_the_title_states_what_is_seen() -> None:
     noise = planted()
     noise = replace(noise, response=np.random.default_rng(1).normal(0, 0.05, noise.response.shape))
     assert trend_figure(noise).title == "The liking of 9 features, September 2018 – September 2020"
+
+
+def test_the_surest_season_leads() -> None:
+    """Kind 2 swings less than kind 3, but with far less left over."""
+    found = planted()
+    response = found.response.copy()
+    response[:, 2] = 0.5 * (response[:, 2] - np.random.default_rng(0).normal(0, 0.05, response.shape)[:, 2])
+    title = trend_figure(replace(found, response=response)).title
+    assert title.endswith("Kind 2 highest in June, Kind 3 highest in December")
+
+
+def test_a_season_barely_beyond_the_band_of_refits_makes_no_headline() -> None:
+    found = planted()
+    told = seasons(found)
+    half = np.full(len(found.features), 0.2)
+    half[2] = 0.95 * told.season[2]
+    sure = replace(found, spread=Spread(8))
+    assert headline(sure, replace(told, season_half=half)).endswith("; Kind 3 highest in December")
+    assert chance_of(1.0, 8) == pytest.approx(0.05) and chance_of(3.0, 8) < 0.01
 
 
 def test_a_winter_and_a_summer_make_no_headline() -> None:

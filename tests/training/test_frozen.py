@@ -65,6 +65,18 @@ def values_of(network: Path, photos: tuple[Path, Path], task: Task) -> tuple[np.
     return tuple(read.session(["probabilities", "features"], "cpu").run(images))
 
 
+def test_the_file_tells_of_test_images_and_of_groups(tmp_path: Path, photos: tuple[Path, Path]) -> None:
+    from ivbpr_numba.documents.summaries import network_summary
+
+    task, out = the_task(photos, test_share=0.2), tmp_path / "net.onnx"
+    backbone = open_backbone(toy(tmp_path / "b.onnx"), preprocessing=PRE)
+    report = train_frozen(task, backbone, out, QUICK, device="cpu")
+    summary, groups, _ = network_summary(out)
+    assert summary["images"] == task.report["images_of_part"] and summary["images"]["test"] > 0
+    reached = {row["group"]: row["valid_accuracy"] for row in report["groups"]}
+    assert {row["group"]: row["valid_accuracy"] for row in groups} == reached
+
+
 # Branches
 
 

@@ -15,6 +15,15 @@ from ivbpr_numba.wording import first_of
 __all__ = ["examples", "extract", "import_", "info", "table"]
 
 
+SHORT = {
+    "values_seen": "seen",
+    "values_dropped": "dropped",
+    "items_without_value": "without",
+    "items_dropped": "lost",
+}
+GROUPS = "Groups: values seen and dropped; items without a value, and those that lost their last one"
+
+
 def table(
     screen: Screen,
     catalogue: Annotated[Path, argument("Table of the items: CSV, TSV, JSONL, Parquet; gzip.")],
@@ -48,7 +57,9 @@ def table(
     for text in _left_out(report):
         screen.note(text)
     document = documents.table(report)
-    screen.show(Answer.of(document, [facts(report), Table(document.rows)]))
+    screen.show(
+        Answer.of(document, [facts(report), Table(document.rows, GROUPS, wrap=("group",), heads=SHORT)])
+    )
 
 
 def _left_out(report: dict[str, Any]) -> Iterator[str]:

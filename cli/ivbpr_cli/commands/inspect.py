@@ -50,11 +50,14 @@ def inspect(
     tables = [_summary(content, full or digests), *_groups(content, full)]
     for name in ("users", "items"):
         if content.get(name):
-            tables.append(Table(content[name], f"{name.capitalize()} to try", whole=("valid", "test")))
+            held = ("valid", "test")
+            tables.append(Table(content[name], f"{name.capitalize()} to try", whole=held, drop=held))
     if full:
         tables += _tree(content)
     summary = content["summary"] or {}
-    notes = [f"Next: {line}" for line in summary.get("next", [])]
+    steps = summary.get("next", [])
+    # What was just done is no next step.
+    notes = [f"Next: {line}" for line in steps if not (users and "--users" in line.split())]
     screen.show(Answer.of(document, tables, notes))
 
 

@@ -23,7 +23,7 @@ __all__ = [
     "short_names",
 ]
 
-SPARED = ("tied_pairs", "pairs", "ci95_high", "ci95_low", "users")  # on a narrow screen
+SPARED = ("tied_pairs", "pairs", ("ci95_low", "ci95_high"), "users")  # on a narrow screen
 AT_ONCE = 3  # columns of figures with their error that 80 columns hold beside two names
 ERROR = "_stderr"
 

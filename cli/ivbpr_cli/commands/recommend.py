@@ -76,7 +76,10 @@ def recommend(
     )
     shown = explain or because is not None
     found = items.recommend(fitted, user, n, reasons=reasons, reasons_in_rows=shown, **asked)
-    table = Table(found.rows, f"For {user}, by {fitted.name}")
+    rows = found.rows
+    if not any(row.get("because") for row in rows):
+        rows = [{key: cell for key, cell in row.items() if key != "because"} for row in rows]
+    table = Table(rows, f"For {user}, by {fitted.name}")
     screen.show(Answer.of(found, [table], found.content["notes"]))
 
 

@@ -205,5 +205,5 @@ def _show_one(screen: Screen, found: dict[str, Any], full: bool) -> None:
 
 def _closing(found: dict[str, Any]) -> str:
     if "products" in found:
-        return f"Nobody has bought them yet: their item bias is {found['bias_from']}."
-    return f"Nobody has bought it yet: its item bias is {found['bias_from']}."
+        return f"Treated as if nobody had bought them: their item bias is {found['bias_from']}."
+    return f"Treated as if nobody had bought it: its item bias is {found['bias_from']}."

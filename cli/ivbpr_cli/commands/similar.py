@@ -34,4 +34,6 @@ def similar(
     fitted = load(model)
     given = Features.read(features) if features is not None else None
     found = documents.similar(fitted, item, n, where=conditions, features=given)
-    screen.show(Answer.of(found, [Table(found.rows, f"Like {item}, by {fitted.name}")]))
+    screen.show(
+        Answer.of(found, [Table(found.rows, f"Like {item}, by {fitted.name}")], found.content["notes"])
+    )

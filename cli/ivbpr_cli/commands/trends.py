@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from ivbpr_cli.commands.options import argument, option
 from ivbpr_cli.output import Answer, Screen, Table
 from ivbpr_cli.paths import input_file, input_images, plot_file
+from ivbpr_cli.tables import lay_out, screen_width
 from ivbpr_numba.errors import UsageError
 
 if TYPE_CHECKING:
@@ -112,7 +115,7 @@ def trends(
     if plot is not None:
         _draw(screen, fitted, found, plot, images, features, z_score, model.name, narrow)
     document = documents.trends(found, users, plot)
-    screen.show(Answer.of(document, _tables(found, told), _notes(found, told)))
+    screen.show(Answer.of(document, _tables(found, told, screen_width(sys.stdout)), _notes(found, told)))
 
 
 def _say_cost(screen: Screen, event: dict[str, Any]) -> None:
@@ -174,7 +177,23 @@ def _draw(
     screen.note(f"The figure is in {plot}.")
 
 
-def _tables(found: Trends, told: Seasons) -> list[Table]:
+def _by_epochs(rows: list[dict[str, Any]], title: str, n_epochs: int, width: int | None) -> list[Table]:
+    """Tables of consecutive epochs that fit the screen, as few and as even as can be; the spread in each."""
+    for count in range(1, n_epochs + 1):
+        cuts = [n_epochs * k // count for k in range(count + 1)]
+        tables = []
+        for first, stop in pairwise(cuts):
+            others = {f"epoch {n}" for n in range(n_epochs) if not first <= n < stop}
+            part = [{key: cell for key, cell in row.items() if key not in others} for row in rows]
+            epochs = f"{first} to {stop - 1}" if stop - first > 1 else f"{first}"
+            tables.append(Table(part, title if count == 1 else f"Epochs {epochs}", drop=("group",)))
+        if all({*lay_out(table, width).dropped} <= {"group"} for table in tables):
+            break
+    tables[0].title = title if count == 1 else f"{title}; {tables[0].title[0].lower()}{tables[0].title[1:]}"
+    return tables
+
+
+def _tables(found: Trends, told: Seasons, width: int | None = None) -> list[Table]:
     """The epochs; of each feature its change, unless there are too many epochs, and its trend and season."""
     import numpy as np
 
@@ -195,9 +214,7 @@ def _tables(found: Trends, told: Seasons) -> list[Table]:
     tables = [Table(epochs, "Epochs; events are training and validation pairs")]
     if n_epochs <= WIDEST:
         title = f"Response minus its mean over the epochs, {found.model}, {found.speakers}"
-        # The first and the last epoch, and the spread, stay longest.
-        inner = [*range(1, n_epochs - 1, 2), *range(2, n_epochs - 1, 2)]
-        tables.append(Table(changes, title, drop=("group", *(f"epoch {n}" for n in inner))))
+        tables += _by_epochs(changes, title, n_epochs, width)
     if told.told:
         title = f"Trend and season, {found.model}, {found.speakers}"
         tables.append(Table([_season(row) for row in told.rows()], title))

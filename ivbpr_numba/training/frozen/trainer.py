@@ -146,8 +146,10 @@ def train_frozen(
         )
         tell({"step": "writing the network"})
         record |= {
-            "images": {"train": len(data.train), "valid": len(data.valid)},
-            "best": {key: trained.best[key] for key in ("epoch", "valid_accuracy", "valid_log_loss")},
+            "images": {"train": len(data.train), "valid": len(data.valid), **task.held_out()},
+            "best": {
+                key: trained.best[key] for key in ("epoch", "valid_accuracy", "valid_log_loss", "groups")
+            },
             "temperatures": trained.temperatures,
         }
         shown = (data.valid if len(data.valid) else data.train)[:COMPARED]

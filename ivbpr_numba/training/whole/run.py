@@ -87,7 +87,8 @@ class Run:
         }
         self.cached: torch.Tensor | None = None
         images = {"train": len(data.train), "valid": len(data.valid)}
-        self.record = {**begun.record(), "images": images, **about}
+        # What is told about more images, such as those kept for a test, stands beside those trained on.
+        self.record = {**begun.record(), **about, "images": {**images, **about.get("images", {})}}
         self.identity = {**begun.identity(), "images or labels": data.digest()}
 
     # What happens

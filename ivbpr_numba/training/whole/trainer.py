@@ -97,7 +97,7 @@ def train_whole(
             state=state,
             held=held,
             tell=tell,
-            about=about,
+            about={**(about or {}), "images": task.held_out()},
             resume=resume,
             keep_checkpoint=keep_checkpoint,
         )
