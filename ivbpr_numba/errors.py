@@ -13,7 +13,9 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from difflib import get_close_matches
+from importlib import import_module
 from typing import Any, NamedTuple
 
 __all__ = [
@@ -160,8 +162,11 @@ def not_fitted(model: object) -> NotFittedError:
 
 def _not_fitted(name: str) -> NotFittedError:
     kind: Any = NotFittedError
-    theirs = getattr(sys.modules.get("sklearn.exceptions"), "NotFittedError", None)
-    if theirs is not None:  # nobody can catch it who has not imported it
+    theirs = None
+    if "sklearn" in sys.modules:  # nobody can catch it who has not imported it
+        with suppress(ImportError):
+            theirs = getattr(import_module("sklearn.exceptions"), "NotFittedError", None)
+    if theirs is not None:
         kind = type(
             "NotFittedError", (NotFittedError, theirs), {"__reduce__": lambda _: (_not_fitted, (name,))}
         )
@@ -208,9 +213,9 @@ class Interrupted(IvbprError):
         self.resume_with = resume_with
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return ``"Did you mean 'x'?"`` for a near miss of `name` among `known`, else ``""``."""
-    close = get_close_matches(name, list(known), n=1)
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """Return ``"Did you mean 'x'?"`` for another of `known` that `name` nearly is, else ``""``."""
+    close = [one for one in get_close_matches(str(name), list(known), n=2) if one != name]
     return f"Did you mean '{close[0]}'?" if close else ""
 
 

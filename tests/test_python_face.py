@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import doctest
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,19 +16,36 @@ from scipy import sparse
 from small_models import ATTRIBUTES, DATA, DENSE, FEATURES, fitted, made
 
 import ivbpr_numba
-from ivbpr_numba import VBPR, Dataset, Features, Popularity, auc, auc_of_scores, load, trends
+from ivbpr_numba import (
+    VBPR,
+    Dataset,
+    Features,
+    Popularity,
+    auc,
+    auc_of_scores,
+    compare,
+    create,
+    load,
+    prepare,
+    trends,
+    write_report,
+)
 from ivbpr_numba.datasets import dataset as dataset_module
 from ivbpr_numba.errors import DataError, IvbprError, UsageError
 from ivbpr_numba.features import features as features_module
+from ivbpr_numba.network.file import Network
 
 POP = Popularity().fit(DATA)
 FRAME = pd.DataFrame({"u": ["a"] * 3, "i": [1, 2, 3]})
+BOUGHT = pd.DataFrame(np.eye(2, 3, dtype=int) + 1, index=["a", "b"], columns=["x", "y", "z"])
+LONG = pd.DataFrame({"a": range(200), "b": range(200)})
+VISUAL = fitted("i-vbpr")
 SCORES = np.zeros((len(DATA.users), len(DATA.items)))
 USER = DATA.users[0]
 
 WRONG: dict[str, tuple[Callable[[], object], str]] = {
     "frame": (lambda: POP.fit(FRAME), r"fit takes a Dataset, not a DataFrame\. .*from_frame"),  # type: ignore[arg-type]
-    "array": (lambda: POP.fit(SCORES), r"not a ndarray\. .*from_matrix"),  # type: ignore[arg-type]
+    "array": (lambda: POP.fit(SCORES), r"not an ndarray\. .*from_matrix"),  # type: ignore[arg-type]
     "path": (lambda: POP.fit("d.h5"), r"not a str\. .*Dataset\.read"),  # type: ignore[arg-type]
     "features path": (lambda: VBPR().fit(DATA, "f.h5"), r"Features, not a str\. .*Features\.read"),  # type: ignore[arg-type]
     "features frame": (lambda: VBPR().fit(DATA, FRAME), r"not a DataFrame\. .*Features\.from_frame"),  # type: ignore[arg-type]
@@ -58,6 +77,49 @@ WRONG: dict[str, tuple[Callable[[], object], str]] = {
     "masked purchases": (lambda: Dataset.from_matrix(np.ma.masked_equal(np.eye(3), 0)), r"masked"),
     "no ids": (lambda: Features.from_matrix(np.eye(2)), r"which row is which item"),
     "no share": (lambda: Features.from_matrix([[2.0]], ids="a", kind="attributes"), r"'0' of item 'a' is 2;.*dense"),
+    "features as data": (lambda: POP.fit(ATTRIBUTES), r"a Dataset, not Features\."),  # type: ignore[arg-type]
+    "an int": (lambda: auc(3), r"a model, not an int\."),  # type: ignore[arg-type]
+    "where frame": (lambda: POP.recommend(USER, where=FRAME), r"where=<DataFrame>: it is no mapping"),  # type: ignore[arg-type]
+    "where pairs": (lambda: POP.similar(USER, where=[("a", "b")]), r"no mapping|Unknown item"),  # type: ignore[arg-type]
+    "where none": (lambda: POP.recommend(USER, where={"hue": None}), r"None is no text\. .*\{.colour."),  # type: ignore[dict-item]
+    "where int": (lambda: POP.recommend(USER, where={"hue": 3}), r": 3 is no text"),  # type: ignore[dict-item]
+    "where ints": (lambda: POP.recommend_all(where={"hue": [3]}), r": 3 is no text"),  # type: ignore[list-item]
+    "where bytes": (lambda: POP.recommend(USER, where={"hue": b"red"}), r"b'red' is no text"),
+    "where column": (lambda: POP.recommend(USER, where={"hue": "red"}), r"no column 'hue'.*keep=.*Dataset\.with_items"),
+    "because": (lambda: VISUAL.recommend(USER, because=3), r"3 is no name of a feature"),  # type: ignore[arg-type]
+    "exclude": (lambda: POP.recommend(USER, exclude=[1, 2]), r"Unknown part '1'"),  # type: ignore[list-item]
+    "at": (lambda: fitted("tvbpr", epochs=2, bins=4).recommend(USER, at=LONG), r"^<DataFrame> is not a date\."),
+    "ids set": (lambda: Features.from_matrix(np.eye(2), ids={"a", "b"}), r"ids were given as a set"),
+    "users set": (lambda: Dataset.from_matrix(np.eye(2), users={"a", "b"}), r"users were given as a set"),
+    "items set": (lambda: Dataset.from_matrix(np.eye(2), items=frozenset("ab")), r"items were given as a frozenset"),
+    "pairs of sets": (lambda: Dataset.from_pairs({"a"}, {"b"}), r"Users were given as a set"),
+    "scores of a set": (lambda: POP.scores({USER}), r"as a set.*list"),
+    "other rows": (lambda: Dataset.from_matrix(BOUGHT, users=["b", "a"]), r"rows of the frame.*users=frame\.index"),
+    "other columns": (lambda: Dataset.from_matrix(BOUGHT, items=["y", "z", "x"]), r"columns of the frame.*items=frame\.columns"),
+    "other times": (lambda: Dataset.from_matrix(BOUGHT, times=BOUGHT[["z", "y", "x"]]), r"frame of times"),
+    "pairs of nothing": (lambda: Dataset.from_pairs(None, "a"), r"Users are None\."),  # type: ignore[arg-type]
+    "pairs of frames": (lambda: Dataset.from_pairs(FRAME, FRAME), r"Users are a data frame\. .*from_frame"),
+    "column itself": (lambda: Dataset.from_frame(FRAME, FRAME["u"], "i"), r"user=<Series>: .*name of a column"),  # type: ignore[arg-type]
+    "twice": (lambda: Dataset.from_frame(FRAME[["u", "i", "i"]], "u", "i"), r"twice the column 'i'\. It has u, i, i"),
+    "no catalogue": (lambda: Features.from_frame("c.csv", id="id"), r"a data frame, not a str\."),  # type: ignore[arg-type]
+    "no columns": (lambda: Features.from_frame(FRAME, id="i", columns=None), r"columns=None: it is neither"),  # type: ignore[arg-type]
+    "no tags": (lambda: Features.from_frame(FRAME, id="i", tags=None), r"tags=None: it is neither"),  # type: ignore[arg-type]
+    "id itself": (lambda: Features.from_frame(FRAME, id=FRAME["i"], columns="u"), r"id=<Series>: "),
+    "compare none": (lambda: compare(None), r"compare takes models, not None\."),  # type: ignore[arg-type]
+    "compare int": (lambda: compare(3), r"compare takes models, not an int\."),  # type: ignore[arg-type]
+    "compare nothing": (lambda: compare([]), r"There is no model to compare"),
+    "compare unfitted": (lambda: compare([Popularity(), Popularity()]), r"not fitted"),
+    "prepare none": (lambda: prepare(None), r"inputs=None is no path"),  # type: ignore[arg-type]
+    "prepare numbers": (lambda: prepare([1, 2]), r"inputs=\[1, 2\] is no path"),  # type: ignore[list-item]
+    "prepare frame": (lambda: prepare(FRAME), r"files, not frames\. .*from_frame"),  # type: ignore[arg-type]
+    "prepare features": (lambda: prepare("p.csv", features=ATTRIBUTES), r"features=<Features> is no path"),  # type: ignore[arg-type]
+    "prepare catalogue": (lambda: prepare("p.csv", catalogue=LONG), r"^catalogue=<DataFrame> is no path"),  # type: ignore[arg-type]
+    "create": (lambda: create(None), r"Unknown model 'None'"),  # type: ignore[arg-type]
+    "device": (lambda: VBPR(device=3.5).fit(DATA, ATTRIBUTES), r"device"),  # type: ignore[arg-type]
+    "fits": (lambda: trends(fitted("tvbpr", epochs=2, bins=4), fits="2"), r"fits='2': it must be a whole number"),  # type: ignore[arg-type]
+    "report nothing": (lambda: write_report([1, 2], "x.html"), r"write_report takes a model, not an int"),  # type: ignore[list-item]
+    "report out": (lambda: write_report([POP], 3), r"out=3 is no path"),  # type: ignore[arg-type]
+    "metric": (lambda: auc(POP, metrics="recall"), r"Did you mean 'recall@10'"),
     "negative": (lambda: Features.from_matrix([[-0.1]], ids="a", kind="attributes"), r"is -0\.1"),
 }  # fmt: skip
 
@@ -68,6 +130,80 @@ def test_wrong_kinds_get_the_right_call(case: str) -> None:
     with pytest.raises(IvbprError, match=said) as caught:
         call()
     assert caught.value.hint and "--" not in str(caught.value)
+
+
+@pytest.mark.parametrize("path", [1, 2.5, None, [1], b"x", "x\0.h5", "a" * 300 + ".h5"])
+def test_what_is_no_path(path: Any) -> None:
+    """A number would be taken for an open file and closed."""
+    calls: list[Callable[[], object]] = [
+        lambda: load(path),
+        lambda: Dataset.read(path),
+        lambda: Features.read(path),
+        lambda: Network.read(path),
+        lambda: prepare(path),
+        lambda: DATA.write(path),
+        lambda: ATTRIBUTES.write(path),
+        lambda: POP.save(path),
+        lambda: write_report(POP, path),
+    ]
+    for call in calls:
+        with pytest.raises(UsageError, match=r"no path|NUL|too long") as caught:
+            call()
+        assert caught.value.hint
+
+
+def test_one_value_of_a_column_is_a_list_of_one() -> None:
+    items = pd.DataFrame({"id": DATA.items.texts(), "hue": ["red", "r"] * 22 + ["red"]})
+    model = Popularity().fit(DATA.with_items(items, id="id", keep="hue"))
+    alone, listed = ({"hue": "red"}, {"hue": ["red"]})
+    assert model.recommend(USER, 50, where=alone) == model.recommend(USER, 50, where=listed) != []
+    assert list(model.recommend_all(3, where=alone)) == list(model.recommend_all(3, where=listed))
+    visual = fitted("i-vbpr")
+    assert visual.similar(DATA.items[0], where={}) == visual.similar(DATA.items[0])
+
+
+def test_labels_of_a_frame_that_agree() -> None:
+    wanted = Dataset.from_matrix(BOUGHT)
+    assert wanted.users == ["a", "b"] and wanted.items == ["x", "y", "z"]
+    for users in (None, ["a", "b"], BOUGHT.index):
+        assert Dataset.from_matrix(BOUGHT, users=users).payload_sha256 == wanted.payload_sha256
+    plain = pd.DataFrame(BOUGHT.to_numpy())
+    assert Dataset.from_matrix(plain, "ab", "xyz").payload_sha256 == wanted.payload_sha256
+
+
+def test_series_belong_together_by_their_labels() -> None:
+    frame = pd.DataFrame({"u": ["a"] * 4, "i": [1, 2, 3, 4]})
+    wanted = Dataset.from_pairs(frame["u"], frame["i"]).payload_sha256
+    other = frame["i"].iloc[::-1]
+    with pytest.raises(DataError, match=r"Users and items have different indexes\. .*to_numpy"):
+        Dataset.from_pairs(frame["u"], other)
+    with pytest.raises(DataError, match="Users and times have different indexes"):
+        Dataset.from_pairs(frame["u"], [1, 2, 3, 4], other + 1_600_000_000)
+    assert Dataset.from_pairs(frame["u"], other.to_numpy()).payload_sha256 == wanted
+    assert Dataset.from_pairs(frame["u"], [1, 2, 3, 4]).payload_sha256 == wanted
+
+
+def test_columns_that_are_not_guessed_are_parameters(tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text("x,y\n1,2\n3,4\n")
+    with pytest.raises(DataError, match=r"Name it with user=") as caught:
+        prepare(tmp_path / "p.csv")
+    assert caught.value.told(lambda mention: f"--{mention.name}").endswith("Name it with --user.")
+
+
+def test_a_report_of_one_model(tmp_path: Path) -> None:
+    assert write_report(POP, tmp_path / "p.html")["models"] == ["POP"]
+
+
+@pytest.mark.parametrize("order", ["sklearn, ivbpr_numba", "ivbpr_numba, sklearn"])
+def test_who_catches_what_is_not_fitted(order: str) -> None:
+    code = (
+        f"import sys, {order}\n"
+        "sys.modules.pop('sklearn.exceptions', None)\n"  # where scikit-learn loads it late
+        "try: ivbpr_numba.BPRMF().recommend('a')\n"
+        "except __import__('importlib').import_module('sklearn.exceptions').NotFittedError: print('caught')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["caught"]
 
 
 def test_one_name_is_a_list_of_one() -> None:

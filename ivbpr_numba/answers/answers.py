@@ -34,7 +34,7 @@ __all__ = [
 
 USERS_A_BLOCK = 4096
 
-Where = Mapping[str, Sequence[str]]
+Where = Mapping[str, str | Sequence[str]]
 
 
 def recommend(
@@ -167,13 +167,14 @@ def allowed_items(data: Dataset, where: Where | None) -> np.ndarray:
         A column that was not kept, or a value that no item has.
     """
     allowed = np.ones(len(data.items), dtype=bool)
-    for column, values in (where or {}).items():
+    for column, values in expected.values_by_column("where", where).items():
         if column not in data.item_columns:
             known = sorted(data.item_columns)
             hint = did_you_mean(column, known) or (
                 f"Kept columns: {', '.join(known)}."
                 if known
-                else f"Keep columns with {parameter('keep', of='prepare')}."
+                else f"Keep columns with {parameter('keep', of='prepare')}, or, from a frame of items, with "
+                "Dataset.with_items."
             )
             raise UsageError(f"The items have no column '{column}'.", hint)
         cells = data.item_columns[column]

@@ -51,11 +51,10 @@ def columns_of_frame(
     items: Ids, frame: Any, id: str, title: str | None, keep: str | Sequence[str]
 ) -> dict[str, np.ndarray]:
     """Columns of a frame of items by item row; see `Dataset.with_items`. The first row of an item counts."""
-    if not hasattr(frame, "columns"):
-        raise UsageError(
-            f"with_items takes a data frame, not a {type(frame).__name__}.",
-            f"A file of items goes to {parameter('catalogue', of='prepare')}.",
-        )
+    hint = f"A file of items goes to {parameter('catalogue', of='prepare')}."
+    expected.frame(frame, "with_items", hint)
+    expected.label("id", id)
+    expected.label("title", title)
     columns = chosen_columns(title, expected.names("keep", keep), "the frame")
     known = list(map(str, frame.columns))
     for name in (id, *columns.values()):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import Any
 
 import numpy as np
 
+from ivbpr_numba import expected
 from ivbpr_numba.datasets.pairs import Pairs
 from ivbpr_numba.errors import DataError, UsageError, did_you_mean
 from ivbpr_numba.ids import encode_ids, id_text
@@ -26,6 +27,9 @@ def pairs_of(
 ) -> Pairs:
     """Take interactions from memory; see `Dataset.from_pairs`. `names` are those of the errors."""
     check_time_format(time_format)
+    for what, given in zip(names if times is not None else names[:2], (users, items, times)):
+        _check_sequence(what, given)
+    _refuse_other_rows(names, (users, items, times))
     (user_ids, user_codes), (item_ids, item_codes) = _numbered(users, names[0]), _numbered(items, names[1])
     seconds, notes = (None, []) if times is None else _seconds(times, time_format, names[2])
     lengths = {len(user_codes), len(item_codes)} | (set() if seconds is None else {len(seconds)})
@@ -38,13 +42,13 @@ def pairs_of(
 
 def pairs_of_frame(frame: Any, user: str, item: str, time: str | None, time_format: str | None) -> Pairs:
     """Take interactions from the columns of a frame; see `Dataset.from_frame`."""
-    if not hasattr(frame, "columns"):
-        raise UsageError(
-            f"from_frame takes a data frame, not a {type(frame).__name__}.",
-            "Files go to prepare, matrices to Dataset.from_matrix, lists to Dataset.from_pairs.",
-        )
+    hint = "Files go to prepare, matrices to Dataset.from_matrix, lists to Dataset.from_pairs."
+    expected.frame(frame, "from_frame", hint)
     columns = list(frame.columns)
-    for name in (user, item) if time is None else (user, item, time):
+    for role, name in (("user", user), ("item", item), ("time", time)):
+        if name is None and role == "time":
+            continue
+        expected.label(role, name)
         if columns.count(name) != 1:
             how_often = "twice" if name in columns else "not"
             known = ", ".join(map(str, columns[:30]))
@@ -56,8 +60,18 @@ def pairs_of_frame(frame: Any, user: str, item: str, time: str | None, time_form
 
 def pairs_of_matrix(matrix: Any, users: Any, items: Any, times: Any) -> Pairs:
     """Take the entries of a matrix that are not zero; see `Dataset.from_matrix`."""
-    if users is None and items is None and hasattr(matrix, "columns"):
-        users, items = matrix.index, matrix.columns  # a frame brings its ids
+    expected.ordered("The users", users)
+    expected.ordered("The items", items)
+    if hasattr(matrix, "columns"):  # a frame brings its ids, which must not be passed over
+        if hasattr(times, "columns") and not (
+            matrix.index.equals(times.index) and matrix.columns.equals(times.columns)
+        ):
+            raise DataError(
+                "The frame of times is labelled otherwise than the matrix.",
+                "Put it in the same order: times.reindex_like(matrix).",
+            )
+        users = _own_labels(matrix.index, users, "users", "rows", "index")
+        items = _own_labels(matrix.columns, items, "items", "columns", "columns")
     rows, columns, values = _entries(matrix, "The matrix")
     if len(values) and np.isnan(values).any():
         first = int(np.flatnonzero(np.isnan(values))[0])
@@ -80,6 +94,43 @@ def pairs_of_matrix(matrix: Any, users: Any, items: Any, times: Any) -> Pairs:
         _labels(items, n_items, "items", "column"),
     )
     return pairs_of(user_names[rows], item_names[columns], seconds)
+
+
+def _own_labels(labels: Any, ids: Any, what: str, axis: str, attribute: str) -> Any:
+    """The ids of a frame's rows or columns: `ids` where they are its labels, or it has none but numbers."""
+    if ids is None:
+        return labels
+    ids = list(ids)
+    own = list(map(str, labels))
+    if own not in ([str(one) for one in ids], [str(k) for k in range(len(own))]):
+        raise DataError(
+            f"The {axis} of the frame are labelled otherwise than the {what}.",
+            f"Give {what}=frame.{attribute}, or the plain matrix frame.to_numpy().",
+        )
+    return ids
+
+
+def _check_sequence(what: str, values: Any) -> None:
+    expected.ordered(_begin(what), values)
+    if hasattr(values, "columns"):
+        raise UsageError(
+            f"{_begin(what)} are a data frame.",
+            "Frames go to Dataset.from_frame, with the names of their columns.",
+        )
+    if not isinstance(values, Iterable):
+        raise UsageError(f"{_begin(what)} are {expected.kind_of(values)}.", "Give one a purchase, in a list.")
+
+
+def _refuse_other_rows(names: Sequence[str], given: Sequence[Any]) -> None:
+    """Refuse series of different indexes: by their labels they belong together otherwise than by place."""
+    series = [(name, one) for name, one in zip(names, given) if _is_of_pandas(one) and hasattr(one, "index")]
+    for name, one in series[1:]:
+        first_name, first = series[0]
+        if len(one) == len(first) and not one.index.equals(first.index):
+            raise DataError(
+                f"{_begin(first_name)} and {name} have different indexes.",
+                "Take them from one frame, or give them without: series.to_numpy().",
+            )
 
 
 def _entries(matrix: Any, what: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

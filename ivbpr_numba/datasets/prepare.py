@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ivbpr_numba import expected
 from ivbpr_numba.datasets.catalogue import NAMED, Catalogue
 from ivbpr_numba.datasets.dataset import Dataset
 from ivbpr_numba.datasets.item_cells import CELL_LIMIT, column_of
@@ -15,7 +16,7 @@ from ivbpr_numba.datasets.pairs import Pairs, assemble, check_options
 from ivbpr_numba.datasets.reading import read_pairs
 from ivbpr_numba.datasets.reporting import listed
 from ivbpr_numba.datasets.unlike import no_common_item, some_of
-from ivbpr_numba.errors import UsageError
+from ivbpr_numba.errors import UsageError, parameter
 from ivbpr_numba.events import Observer
 from ivbpr_numba.readers.badlines import summarise
 from ivbpr_numba.readers.id_index import IdIndex
@@ -113,8 +114,12 @@ def prepare(
     EnvironmentProblem
         A file may not be read, or Parquet without pyarrow.
     """
-    paths, meta, features = _as_paths(inputs), _one_or_more(meta), _one_or_more(features)
-    keep = [keep] if isinstance(keep, str) else list(keep)
+    paths = _as_paths(inputs)
+    meta, features = expected.paths("meta", meta), expected.paths("features", features)
+    keep = expected.names("keep", keep)
+    for name, place in (("catalogue", catalogue), ("out", out)):
+        if place is not None:
+            expected.path(place, parameter(name, place))
     check_time_format(time_format)
     if out is not None and not os.path.isdir(folder := os.path.dirname(os.path.abspath(out))):
         raise UsageError(f"The output folder {folder} does not exist.", f"Create it: mkdir -p {folder}")
@@ -165,12 +170,10 @@ def prepare(
     return data
 
 
-def _one_or_more(paths: PathLike | Sequence[PathLike]) -> list[PathLike]:
-    return [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
-
-
 def _as_paths(inputs: PathLike | Sequence[PathLike]) -> list[PathLike]:
-    paths = _one_or_more(inputs)
+    if hasattr(inputs, "columns"):
+        raise UsageError("prepare reads files, not frames.", "Frames go to Dataset.from_frame.")
+    paths = expected.paths("inputs", inputs)
     if not paths:
         raise UsageError("There is no input.", "Name one or more files of purchases.")
     real = [os.path.realpath(path) for path in paths]

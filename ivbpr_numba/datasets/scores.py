@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ivbpr_numba import expected
 from ivbpr_numba.errors import DataError, UsageError
 from ivbpr_numba.readers.id_index import IdIndex
 from ivbpr_numba.readers.tables import open_table
@@ -95,7 +96,7 @@ def _in_memory(scores: Any, data: Dataset) -> np.ndarray:
         matrix = np.array(None)
     if matrix.ndim != 2:
         raise UsageError(
-            f"The scores are a {type(scores).__name__}, not a table of users × items.",
+            f"The scores are {expected.kind_of(scores)}, not a table of users × items.",
             "Give a two-dimensional array, a data frame, or the path of a .npy or .csv file.",
         )
     return matrix

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ivbpr_numba import expected
 from ivbpr_numba.errors import DataError, UsageError, parameter
 from ivbpr_numba.features.encoding import check_choices, encode
 from ivbpr_numba.features.layout import (
@@ -179,6 +180,8 @@ class Features:
             Ids repeat or are neither text nor whole numbers, shapes disagree, or values are not numbers, NaN,
             infinite, or lost in float32.
         """
+        for what, given in (("The ids", ids), ("The names", names), ("The groups", groups)):
+            expected.ordered(what, given)
         if hasattr(X, "columns"):  # a frame has labels, which must not be passed over
             kind = kind or X.attrs.get("kind")
             ids = X.index if ids is None else ids
@@ -289,6 +292,9 @@ class Features:
             See `tables.build_feature_table`.
         """
         check_choices(min_count, aggregate)
+        hint = "Matrices go to Features.from_matrix, files to Features.read."
+        expected.frame(frame, "Features.from_frame", hint)
+        expected.label("id", id)
         rows, read = columns_of_frame(frame, id, columns, tags)
         encoded = encode(rows, read, min_count, aggregate, None)
         matrix = np.concatenate(list(encoded.blocks()))

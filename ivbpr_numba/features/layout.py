@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ivbpr_numba.errors import DataError, UsageError, did_you_mean, parameter
+from ivbpr_numba.errors import DataError, UsageError, did_you_mean, parameter, shown
 from ivbpr_numba.ids import Ids
 from ivbpr_numba.store.atomic import PathLike
 from ivbpr_numba.store.matrix import MATRIX
@@ -93,6 +93,8 @@ class Columns:
         UsageError
             Unknown or ambiguous; the hint names near misses or the candidates.
         """
+        if not isinstance(name, str):
+            raise UsageError(f"{shown(name)} is no name of a feature.", "Give it as text.")
         if name in self._by_name:
             return self._by_name[name]
         matches = self._by_value.get(name, [])

@@ -165,7 +165,7 @@ class Answering:
         n: int = 10,
         *,
         at: object = None,
-        where: Mapping[str, Sequence[str]] | None = None,
+        where: Mapping[str, str | Sequence[str]] | None = None,
         because: str | None = None,
         exclude: Sequence[str] = PARTS,
         reasons: bool | None = None,
@@ -181,7 +181,7 @@ class Answering:
         at : date, text or seconds, optional
             For models in time; by default the last epoch.
         where : mapping of column to values, optional
-            Kept item columns: one of the values in each column.
+            Kept item columns: one of the values in each column; one value alone is a list of one.
         because : str, optional
             A feature: rank by its contribution alone, then by the score; it stands first in the reasons.
         exclude : sequence of str
@@ -220,7 +220,7 @@ class Answering:
         n: int = 10,
         *,
         at: object = None,
-        where: Mapping[str, Sequence[str]] | None = None,
+        where: Mapping[str, str | Sequence[str]] | None = None,
         because: str | None = None,
         exclude: Sequence[str] = PARTS,
         reasons: bool | None = False,
@@ -264,7 +264,7 @@ class Answering:
         item: object,
         n: int = 10,
         *,
-        where: Mapping[str, Sequence[str]] | None = None,
+        where: Mapping[str, str | Sequence[str]] | None = None,
         features: Features | None = None,
     ) -> list[dict[str, Any]]:
         """The items nearest to one: cosine of the centred style vectors E f_i, or of γ_i without features.

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ivbpr_numba import expected
 from ivbpr_numba.errors import DataError, IvbprError
 from ivbpr_numba.store.atomic import PathLike, os_problem
 
@@ -70,6 +71,7 @@ def read_network(path: PathLike) -> NetworkBytes:
     EnvironmentProblem
         A file may not be read.
     """
+    expected.path(path)
     try:
         content = Path(path).read_bytes()
     except OSError as problem:

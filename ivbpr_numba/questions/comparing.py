@@ -14,7 +14,7 @@ and hard questions are the same for both.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations, pairwise
@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ivbpr_numba import expected
 from ivbpr_numba.errors import DataError, UsageError
 from ivbpr_numba.features.features import Features
 from ivbpr_numba.kernels.compilation import computing_clock
@@ -102,8 +103,9 @@ def compare(
     content = given[0] if given else None
     check_baselines([name for name in named if name != "cosine"], None)
     if len(contenders) + len(named) < 2:
+        there = "one model" if contenders or named else "no model"
         raise UsageError(
-            "There is one model to compare.", "Name two or more, or a baseline; 'auc' judges a single one."
+            f"There is {there} to compare.", "Name two or more, or a baseline; 'auc' judges a single one."
         )
     data = _same_data(contenders, data)
     if "cosine" in named and content is None:
@@ -178,6 +180,9 @@ def named_models(
     """
     if isinstance(models, str | os.PathLike) or hasattr(models, "scorer"):
         models = [models]  # type: ignore[list-item]
+    if not isinstance(models, Iterable):
+        hint = "Give fitted models or paths of model files, in a list."
+        raise UsageError(f"compare takes models, not {expected.kind_of(models)}.", hint)
     listed: list[Any] = list(models.values()) if isinstance(models, Mapping) else list(models)
     files = [os.fspath(one) if isinstance(one, str | os.PathLike) else None for one in listed]
     places = [os.path.realpath(file) for file in files if file is not None]
@@ -188,8 +193,11 @@ def named_models(
     for one in fitted:
         if not (hasattr(one, "scorer") and hasattr(one, "name")):
             raise UsageError(
-                f"A {type(one).__name__} can't be compared.", "Give fitted models or paths of model files."
+                f"compare takes models, not {expected.kind_of(one)}.",
+                "Give fitted models or paths of model files.",
             )
+        if hasattr(type(one), "views"):
+            one.views  # noqa: B018 - says so where it is not fitted
     names = list(models) if isinstance(models, Mapping) else distinct_names([o.name for o in fitted], files)
     return list(zip(names, files, fitted))
 

@@ -69,9 +69,10 @@ def parse_metrics(texts: Sequence[str]) -> list[Metric]:
     """
     found: dict[Metric, None] = {}
     for text in texts:
-        parts = re.fullmatch(r"([a-z]+)@([1-9][0-9]{0,8})", text)
+        parts = re.fullmatch(r"([a-z]+)@([1-9][0-9]{0,8})", str(text))
         if parts is None or parts[1] not in METRICS:
-            close = did_you_mean(text.partition("@")[0], METRICS)
+            name = str(text).partition("@")[0]
+            close = f"Did you mean '{name}@10'?" if name in METRICS else did_you_mean(name, METRICS)
             known = f"Use {', '.join(f'{name}@K' for name in METRICS)}, for example recall@10."
             raise UsageError(f"Unknown metric '{text}'.", f"{close} {known}".strip())
         found[Metric(parts[1], int(parts[2]))] = None

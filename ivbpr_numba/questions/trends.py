@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ivbpr_numba import expected
 from ivbpr_numba.answers.epochs import epoch_dates
 from ivbpr_numba.errors import UsageError, did_you_mean, parameter
 from ivbpr_numba.events import Observer
@@ -306,11 +307,9 @@ def _refitted(
 def _check(users: str, top: int | None, fits: int | None) -> None:
     if users not in USERS:
         raise UsageError(f"Unknown users '{users}'.", did_you_mean(users, USERS) or "Use all or active.")
-    if top is not None and top < 1:
-        raise UsageError(
-            f"{parameter('top', top)}: at least one feature must be asked for.", "Give a positive number."
-        )
-    if fits is not None and (fits < 0 or fits % 2):
+    if top is not None:
+        expected.whole("top", top, 1)
+    if fits is not None and expected.whole("fits", fits, 0) % 2:
         raise UsageError(
             f"{parameter('fits', fits)}: refits come in pairs, one for each half of the customers.",
             "Give an even number, or 0 for no spread.",
@@ -328,7 +327,7 @@ def _choose(
 ) -> list[int]:
     """Columns: the named ones in their order, then the `top` that change most, each standing for its like."""
     names = Columns(record.names, record.groups)
-    asked = [features] if isinstance(features, str) else list(features or ())
+    asked = [] if features is None else expected.names("features", features)
     chosen = list(dict.fromkeys(names.find(name) for name in asked))
     if top is None:
         return chosen if features is not None else list(range(len(record.names)))

@@ -125,7 +125,7 @@ def _check(table: Table, chosen: dict[str, str]) -> None:
     for role in ("user", "item"):
         if role not in chosen:
             raise DataError(
-                f"Which column of {where} is the {role}? It has {known}.", f"Name it with --{role}."
+                f"Which column of {where} is the {role}? It has {known}.", f"Name it with {parameter(role)}."
             )
     if len(set(chosen.values())) < len(chosen):
         raise UsageError(f"A column of {where} was given two roles.", f"It has {known}.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ivbpr_numba import expected
 from ivbpr_numba.errors import DataError, UsageError, did_you_mean, parameter
 from ivbpr_numba.ids import Ids, encode_ids
 from ivbpr_numba.readers.cells import Parts, id_text, key_of, list_in_text, looks_written, parts_in
@@ -131,8 +132,8 @@ def _choose(
     known: list[str], id_column: str, columns: Sequence[str], tags: Tags, where: str
 ) -> list[tuple[str, str | None]]:
     """Check the names against the table; pairs of column and separator (None for an exclusive group)."""
-    columns = [columns] if isinstance(columns, str) else columns
-    tags = [tags] if isinstance(tags, str) else tags
+    columns = expected.names("columns", columns)
+    tags = tags if isinstance(tags, Mapping) else expected.names("tags", tags)
     chosen: list[tuple[str, str | None]] = [(str(name), None) for name in columns]
     if isinstance(tags, Mapping):
         for name, separator in tags.items():

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterator
 from queue import Full, Queue
 
+from ivbpr_numba import expected
 from ivbpr_numba.errors import DataError, IvbprError, parameter
 from ivbpr_numba.readers.badlines import RECODE
 from ivbpr_numba.store.atomic import PathLike, os_problem
@@ -73,6 +74,7 @@ class ByteStream:
     """
 
     def __init__(self, path: PathLike) -> None:
+        expected.path(path)
         self.path = path
         self.name = os.path.basename(os.fspath(path))
         self.done = 0

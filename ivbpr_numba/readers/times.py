@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ivbpr_numba.errors import UsageError
+from ivbpr_numba.errors import shown as quoted
 
 __all__ = [
     "LATEST",
@@ -28,6 +29,8 @@ LATEST = 4_102_444_800  # 2100-01-01; a purchase after that is a mistake
 # From these on a number counts finer units: as seconds it would be in the year 5138, as milliseconds too …
 UNITS = {"milliseconds": 10**11, "microseconds": 10**14, "nanoseconds": 10**17}
 _FRACTIONS_ABOVE = 100_000_000
+_LONGEST = 80  # characters of a moment
+_FORMS = "Write 2020-09-01, 2020-09-01T12:30 or unix seconds."
 MISSING = np.iinfo(np.int64).min  # stands for a time that could not be read
 
 _DATE = re.compile(r"(\d{4})[-/](\d{1,2})[-/](\d{1,2})(.*)", re.ASCII | re.DOTALL)
@@ -163,6 +166,9 @@ def parse_moment(text: object, what: str = "date") -> int:
         When it can't be read, is absurd, or its day and month may be either.
     """
     shown = str(text)
+    if len(shown) > _LONGEST:
+        given = f"Text of {len(shown):,} characters" if isinstance(text, str) else quoted(text)
+        raise UsageError(f"{given} is not a {what}.", _FORMS)
     numbers = parse_times([shown], are_compact_dates([shown.strip()]))
     swappable = day_and_month(shown)
     if swappable is not None:
@@ -174,5 +180,5 @@ def parse_moment(text: object, what: str = "date") -> int:
         numbers = np.array([*known], dtype=np.int64)
     seconds, good, _ = settle_times(numbers)
     if not good[0]:
-        raise UsageError(f"'{shown}' is not a {what}.", "Write 2020-09-01, 2020-09-01T12:30 or unix seconds.")
+        raise UsageError(f"'{shown}' is not a {what}.", _FORMS)
     return int(seconds[0])

@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ivbpr_numba.errors import UsageError
+from ivbpr_numba import expected
+from ivbpr_numba.errors import UsageError, parameter
 from ivbpr_numba.report.item_pictures import open_pictures
 from ivbpr_numba.report.page import write_page
 from ivbpr_numba.report.subject import subject_of
@@ -25,11 +26,11 @@ MOST_MODELS, MOST_USERS = 12, 20  # more would make neither a readable nor a sma
 
 
 def write_report(
-    models: Sequence[Model | str | os.PathLike[str]],
+    models: Model | str | os.PathLike[str] | Sequence[Model | str | os.PathLike[str]],
     out: PathLike,
     *,
     data: Dataset | None = None,
-    features: Iterable[Features] = (),
+    features: Features | Iterable[Features] = (),
     images: PathLike | None = None,
     users: Sequence[str] = (),
     title: str | None = None,
@@ -38,7 +39,7 @@ def write_report(
 
     Parameters
     ----------
-    models : sequence of Model or path
+    models : Model or path, or sequence of them
         The page speaks of the first and compares it with the others; at most 12.
     out : path
         The page to write. It loads nothing and contains no script.
@@ -69,11 +70,27 @@ def write_report(
     EnvironmentProblem
         The page can't be written.
     """
+    if isinstance(models, str | os.PathLike) or hasattr(models, "scorer"):
+        models = [models]  # type: ignore[list-item]
+    if not isinstance(models, Iterable):
+        raise UsageError(
+            f"write_report takes models, not {expected.kind_of(models)}.",
+            "Give fitted models or paths of model files, in a list.",
+        )
+    models = list(models)
+    for one in models:
+        if not isinstance(one, str | os.PathLike):
+            expected.model(one, "write_report")
+    expected.path(out, parameter("out", out))
+    users = expected.names("users", users)
     if len(models) > MOST_MODELS:
         raise UsageError(f"{len(models)} models are too many for one page.", f"Name at most {MOST_MODELS}.")
     if len(users) > MOST_USERS:
         raise UsageError(f"{len(users)} users are too many for one page.", f"Name at most {MOST_USERS}.")
-    subject = subject_of(models, data, list(features))
+    known: list[Any] = [features] if hasattr(features, "rows_of_all") else list(features)
+    for given in known:
+        expected.features(given, "write_report")
+    subject = subject_of(models, data, known)
     photos = None if images is None else open_pictures(images)
     story = tell_models(subject, users, title, None if photos is None else photos.many)
     write_page(story, out)

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ivbpr_numba import expected
 from ivbpr_numba.errors import EnvironmentProblem, IvbprError, UsageError
 from ivbpr_numba.store.kinds import refuse_unlike
 
@@ -119,6 +120,8 @@ def os_problem(problem: OSError, path: PathLike, doing: str = "write") -> IvbprE
         return EnvironmentProblem(f"{where}: no permission.", "Check the rights to file and folder.")
     if problem.errno in (errno.ENOENT, errno.ENOTDIR):
         return UsageError(f"{where}: there is no such file or folder.", "Check the name.")
+    if problem.errno == errno.ENAMETOOLONG:
+        return UsageError(f"{where}: the name is too long.", "Choose a shorter one.")
     if problem.errno == errno.EISDIR:
         return UsageError(f"{where}: it is a folder.", "Name a file.")
     return EnvironmentProblem(f"{where}: {problem.strerror or problem}.", "Check the disk.")
@@ -126,11 +129,12 @@ def os_problem(problem: OSError, path: PathLike, doing: str = "write") -> IvbprE
 
 def _target(path: PathLike) -> Path:
     """Follow symbolic links (they stay links) and refuse what cannot be replaced by a file."""
+    expected.path(path)
     target = Path(os.path.realpath(path))
-    if not target.parent.is_dir():
+    if not os.path.isdir(target.parent):
         raise UsageError(f"Cannot write '{path}': its folder does not exist.", "Make it or name another.")
-    if target.exists() and not target.is_file():
-        kind = "a folder" if target.is_dir() else "not a regular file"
+    if os.path.exists(target) and not os.path.isfile(target):
+        kind = "a folder" if os.path.isdir(target) else "not a regular file"
         raise UsageError(f"Cannot write '{path}': it is {kind}.", "Name a file.")
     return target
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -141,7 +142,7 @@ def check_target(path: PathLike, format: str) -> None:
     """
     refuse_name(path, _noun(format))
     target = Path(path)
-    if not target.is_file() or target.stat().st_size == 0:
+    if not os.path.isfile(target) or target.stat().st_size == 0:
         return
     try:
         with opened(path) as file:

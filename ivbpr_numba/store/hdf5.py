@@ -11,6 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from ivbpr_numba import expected
 from ivbpr_numba.errors import DataError, IvbprError
 from ivbpr_numba.store.atomic import PathLike, os_problem
 from ivbpr_numba.store.tree import Value, as_bytes, as_entry, as_text
@@ -90,6 +91,7 @@ def has_our_layout(path: PathLike) -> bool:
     DataError
         Not an HDF5 file.
     """
+    expected.path(path)
     try:
         with open(path, "rb") as plain:
             start = plain.read(9)

@@ -11,6 +11,7 @@ import os
 import re
 from pathlib import Path
 
+from ivbpr_numba import expected
 from ivbpr_numba.errors import UsageError
 
 __all__ = ["HDF5", "is_log", "refuse_name", "refuse_other", "refuse_unlike"]
@@ -46,6 +47,7 @@ def refuse_name(path: PathLike, what: str) -> None:
     ------
     UsageError
     """
+    expected.path(path)
     suffix = Path(path).suffix
     if suffix.lower() in _OTHER_NAMES:
         raise UsageError(
@@ -63,7 +65,7 @@ def refuse_unlike(path: PathLike, begin: bytes) -> None:
         Something else lies there; a table of text is something else when it has mostly other columns.
     """
     target = Path(path)
-    if not target.is_file() or target.stat().st_size == 0:
+    if not os.path.isfile(target) or target.stat().st_size == 0:
         return
     with open(target, "rb") as file:
         head = file.read(_HEAD)

@@ -242,8 +242,8 @@ def test_a_fitted_model_can_be_pickled(name: str) -> None:
 
 def test_what_is_neither_data_nor_features_is_named() -> None:
     for given, said in (
-        ((ATTRIBUTES, DATA), "takes a Dataset, not a Features.*come first"),
-        ((DATA, np.ones((3, 2))), "takes Features, not a ndarray.*from_matrix"),
+        ((ATTRIBUTES, DATA), "takes a Dataset, not Features.*come first"),
+        ((DATA, np.ones((3, 2))), "takes Features, not an ndarray.*from_matrix"),
     ):
         with pytest.raises(UsageError, match=said):
             VBPR().fit(*given)
