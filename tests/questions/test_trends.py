@@ -191,7 +191,7 @@ def test_names_are_found_as_people_type_them() -> None:
         ({"features": ["reed"]}, "mean 'red'"),
         ({"users": "activ"}, "mean 'active'"),
         ({"top": 0}, "top=0"),
-        ({"fits": -2}, "even number"),
+        ({"fits": -2}, "at least 0"),
         ({"fits": 3}, "fits=3"),
     ],
 )
