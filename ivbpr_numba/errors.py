@@ -193,7 +193,7 @@ class CheckFailed(IvbprError):
 
 
 class Interrupted(IvbprError):
-    """Stopped by a signal after a checkpoint was written; ``exit_code`` is 128 + the signal.
+    """Stopped by a signal, mostly after a checkpoint was written; ``exit_code`` is 128 + the signal.
 
     Parameters
     ----------
@@ -201,12 +201,13 @@ class Interrupted(IvbprError):
         See `IvbprError`.
     signal_number : int
         Of the signal that came.
-    resume_with : str
-        The parameter that makes the same call go on; none, for some.
+    resume_with : str or None
+        The parameter that makes the same call go on; empty where it goes on without one, None where nothing
+        is kept.
     """
 
     def __init__(
-        self, message: str, hint: str = "", signal_number: int = 2, resume_with: str = "resume"
+        self, message: str, hint: str = "", signal_number: int = 2, resume_with: str | None = "resume"
     ) -> None:
         super().__init__(message, hint)
         self.exit_code = 128 + signal_number

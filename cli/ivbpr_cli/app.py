@@ -40,6 +40,7 @@ from ivbpr_cli.commands import (
 from ivbpr_cli.failures import describe
 from ivbpr_cli.output import drop_stdout, say_error, say_warning
 from ivbpr_cli.settings import State, add_environment, add_root_options, with_screen
+from ivbpr_cli.streams import open_streams
 from ivbpr_numba.errors import Interrupted
 
 __all__ = ["build", "main", "run"]
@@ -127,15 +128,18 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         drop_stdout()
         return 0
-    except _Terminated:
-        return 128 + signal.SIGTERM
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
+    except SystemExit as left:
+        if not isinstance(left.__context__, BrokenPipeError):
+            raise
+        drop_stdout()  # the reader of a help has left
+        return 0
+    except (_Terminated, KeyboardInterrupt) as stop:
+        return 128 + (signal.SIGTERM if isinstance(stop, _Terminated) else signal.SIGINT)
     except Exception as error:
         if state.debug or "--debug" in arguments:
             traceback.print_exc()
         code, text = describe(error, state.command, root)
-        if isinstance(error, Interrupted):
+        if isinstance(error, Interrupted) and error.resume_with is not None:
             text = f"{text} Go on with: {_resuming(arguments, error.resume_with)}"
         if text:
             say_error(text)
@@ -200,4 +204,5 @@ def _terminate_like_interrupt() -> Iterator[None]:
 
 def main() -> None:
     """Entry point of the ``ivbpr`` script."""
+    open_streams()
     sys.exit(run(sys.argv[1:]))

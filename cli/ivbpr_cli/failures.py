@@ -105,6 +105,8 @@ def _operating_system(error: OSError) -> tuple[int, str]:
     where = f"{error.filename}: " if error.filename else ""
     if error.errno in _ENVIRONMENT:
         return 4, where + _ENVIRONMENT[error.errno]
+    if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+        return 2, f"{where}{error.strerror}. Choose another name."
     if isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError) and error.filename:
         return 2, f"{where}{error.strerror}. Check the path."
     return 1, _bug(error)

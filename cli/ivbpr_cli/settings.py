@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ivbpr_cli.output import Format, Screen
+from ivbpr_cli.output import Format, Screen, say_error, say_warning
 from ivbpr_numba.errors import DataError, UsageError, did_you_mean
 from ivbpr_numba.events import same_file
 
@@ -47,9 +47,26 @@ class State:
 def _remember_config(context: typer.Context, value: Path | None) -> Path | None:
     state = context.ensure_object(State)
     state.config = value or state.config
+    if not context.resilient_parsing:  # nor while a shell completes
+        _warn_of_unknown(context)
     if state.config is not None:
         context.default_map = _defaults(_read_toml(state.config), context, state.config)
     return state.config
+
+
+def _warn_of_unknown(context: typer.Context) -> None:
+    """Warn of variables that are named as if they set options of this command, which has none such."""
+    words = context.command_path.split()[1:]
+    if not words or getattr(context.command, "commands", None):
+        return
+    before = "_".join([PREFIX, *words]).upper().replace("-", "_") + "_"
+    root = context.find_root().command
+    known = {name for _, command in _commands(root) for one in command.params for name in one.envvar or ()}
+    for name in sorted(os.environ):
+        if name.startswith(before) and name not in known:
+            hint = did_you_mean(name, sorted(one for one in known if one.startswith(before)))
+            what = f"{name} is set, but 'ivbpr {' '.join(words)}' has no such option."
+            say_warning(f"{what} {hint}".rstrip())
 
 
 def _remember(name: str) -> Callable[[typer.Context, Any], Any]:
@@ -121,11 +138,32 @@ def with_screen(function: Callable[..., None]) -> Callable[..., None]:
         _check_written(values, values.pop("config"))
         values.pop("debug")
         screen = Screen(values.pop("format") or Format.table, bool(values.pop("quiet")))
-        with screen.waiting():
-            function(screen, **values)
+        before = _marks(values)
+        try:
+            with screen.waiting():
+                function(screen, **values)
+        except BaseException as stop:
+            if before and not isinstance(stop, Exception):
+                unwritten = before == _marks(values)
+                say_error("Interrupted; nothing was written." if unwritten else "Interrupted.")
+            raise
 
     _set_parameters(run, own + _common_parameters())
     return run
+
+
+def _marks(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What tells whether the outputs that are named have been written: which files they are, and of when."""
+    found: dict[str, Any] = {}
+    for name in WRITTEN:
+        path = values.get(name)
+        if path is not None:
+            try:
+                now = os.stat(path)
+                found[name] = (now.st_dev, now.st_ino, now.st_mtime_ns, now.st_size)
+            except OSError:
+                found[name] = None
+    return found
 
 
 def _check_written(values: Mapping[str, Any], config: Path | None) -> None:
@@ -170,12 +208,30 @@ def _set_parameters(function: Any, parameters: list[inspect.Parameter]) -> None:
 def add_environment(root: Any) -> None:
     """Let every option of every command be set by ``IVBPR_<COMMAND>_<OPTION>`` or ``IVBPR_<OPTION>``."""
     for path, command in _commands(root):
+        for parameter in command.params:
+            if "Path" in str(parameter.type_descriptor.annotation):
+                _refuse_empty(parameter)
         for flag, parameter in _options(command).items():
             if parameter.param_type_name == "option":
                 name = flag.upper()
                 specific = "_".join([PREFIX, *path, name]).upper().replace("-", "_")
                 parameter.envvar = [specific, f"{PREFIX}_{name}"] if path else [f"{PREFIX}_{name}"]
                 parameter.show_envvar = False  # one rule for all, said once at --config
+
+
+def _refuse_empty(parameter: Any) -> None:
+    """Refuse an empty text where a path is asked for: it would become the current folder."""
+    consume = parameter.consume_value
+
+    def checked(context: typer.Context, options: Mapping[str, Any]) -> tuple[Any, Any]:
+        value, source = consume(context, options)
+        if value == "" or (isinstance(value, list | tuple) and "" in value):
+            option = parameter.param_type_name == "option"
+            name = max(parameter.opts, key=len) if option else parameter.name.upper()
+            raise UsageError(f"{name} is empty.", "Name a file or folder; in a script, check the variable.")
+        return value, source
+
+    parameter.consume_value = checked
 
 
 def _commands(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:

@@ -79,6 +79,8 @@ def _refuse_examples(path: PathLike, asked: int) -> None:
 
 def _is_network(path: PathLike) -> bool:
     """Whether a file that isn't HDF5 may be an ONNX model, whose first field is its version."""
+    if not os.path.isfile(path):
+        return False  # said where it is opened
     with open(path, "rb") as file:
         begin = file.read(len(HDF5))
     return begin != HDF5 and (os.fspath(path).lower().endswith(".onnx") or begin[:1] == b"\x08")

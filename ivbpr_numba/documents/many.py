@@ -14,6 +14,7 @@ from ivbpr_numba.answers.shoppers import PARTS
 from ivbpr_numba.documents import items
 from ivbpr_numba.documents.document import Document, columns_of, schema_of
 from ivbpr_numba.store.atomic import PathLike, write_bytes
+from ivbpr_numba.store.kinds import refuse_form
 
 if TYPE_CHECKING:
     from ivbpr_numba.features.features import Features
@@ -53,10 +54,11 @@ def recommend_all(
     Raises
     ------
     UsageError, DataError
-        As `Model.recommend`.
+        As `Model.recommend`; the name of the file promises another form.
     EnvironmentProblem
         The file can't be written.
     """
+    refuse_form(out, lines)
     view = model.view(at, features)
     with_reasons = reasons or because is not None
     asked = Asked.of(view, n, where, because, with_reasons)
@@ -85,9 +87,12 @@ def score_many(found: Mapping[str, Any], out: PathLike, lines: bool = False) -> 
 
     Raises
     ------
+    UsageError
+        The name of the file promises another form.
     EnvironmentProblem
         The file can't be written.
     """
+    refuse_form(out, lines)
     products = found["products"]
     if lines:
         schema = schema_of("score")

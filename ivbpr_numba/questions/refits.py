@@ -23,6 +23,7 @@ import numpy as np
 from scipy.special import stdtr, stdtrit
 
 from ivbpr_numba.datasets.drawn import draw_users
+from ivbpr_numba.errors import Interrupted
 from ivbpr_numba.events import Observer
 from ivbpr_numba.models.registry import create
 from ivbpr_numba.models.start import Start
@@ -125,7 +126,11 @@ def refits(
         rows = np.sort(order[middle:] if n % 2 else order[:middle])
         options["seed"] = int(_generator(seed, n // 2, 1 + n % 2).integers(0, 2**63 - 1))
         other = create(model.name, **options)
-        other.fit(draw_users(data, rows), features, start=Start(epoch_edges=edges))
+        try:
+            other.fit(draw_users(data, rows), features, start=Start(epoch_edges=edges))
+        except Interrupted as stop:
+            what = f"Interrupted in refit {n + 1} of {fits}; nothing was written."
+            raise Interrupted(what, "", stop.exit_code - 128, None) from stop
         iterations += max((row["iteration"] for row in other.history_), default=0)
         yield other
         seconds = time.perf_counter() - begun

@@ -194,7 +194,7 @@ def _runs(
                 again.append(_unfitted(model, run).fit(fresh, own, observers=observers))
             except Interrupted as stop:
                 number = stop.exit_code - 128
-                raise Interrupted(f"Interrupted in {what}; nothing was written.", "", number, "") from stop
+                raise Interrupted(f"Interrupted in {what}; nothing was written.", "", number, None) from stop
         yield {"run": run + 1, "split_seed": split_seed}, again
 
 

@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from ivbpr_numba.errors import EnvironmentProblem
 from ivbpr_numba.report.svg import tag
+from ivbpr_numba.store.kinds import OURS
 
 __all__ = ["Area", "Drawing", "Line", "Picture", "Words", "need_matplotlib", "width_of"]
 
@@ -125,7 +126,9 @@ class Drawing:
         EnvironmentProblem
             See `need_matplotlib`.
         """
-        return self.png() if suffix.lower() == ".png" else self.svg().encode()
+        if suffix.lower() == ".png":
+            return self.png()
+        return self.svg().replace(">", f"><!-- {OURS} -->", 1).encode()
 
     def png(self) -> bytes:
         """The same as pixels, two to a unit.
@@ -170,7 +173,7 @@ class Drawing:
                         axes.imshow(image, extent=box, aspect="auto", interpolation="lanczos", zorder=order)
             axes.set(xlim=(0, self.width), ylim=(self.height, 0))
             out = io.BytesIO()
-            figure.savefig(out, format="png", dpi=UNITS_PER_INCH * DOTS_PER_UNIT)
+            figure.savefig(out, format="png", dpi=UNITS_PER_INCH * DOTS_PER_UNIT, metadata={"Software": OURS})
         return out.getvalue()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -12,8 +13,9 @@ import h5py
 import numpy as np
 
 from ivbpr_numba import expected
-from ivbpr_numba.errors import DataError, IvbprError
+from ivbpr_numba.errors import DataError, IvbprError, UsageError
 from ivbpr_numba.store.atomic import PathLike, os_problem
+from ivbpr_numba.store.kinds import kind_of
 from ivbpr_numba.store.tree import Value, as_bytes, as_entry, as_text
 from ivbpr_numba.store.writers import unreadable
 
@@ -34,6 +36,7 @@ __all__ = [
 # let the library at hand decide, and HDF5 2.0 writes types that 1.14 can't read.
 LIBVER = ("v110", "v110")
 _MOST_NODES = 100_000
+_START = 1 << 12  # bytes that tell what a file is
 _JOURNAL = b"ivbpr ext"  # how the journal of an unfinished extraction begins
 _DEEPEST = 32
 
@@ -93,20 +96,32 @@ def has_our_layout(path: PathLike) -> bool:
     """
     expected.path(path)
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode) and not os.path.isdir(path):
+            raise UsageError(f"'{path}' is not a regular file.", "Name a file that ivbpr wrote.")
         with open(path, "rb") as plain:
-            start = plain.read(9)
+            start = plain.read(_START)
     except OSError as problem:
         raise unreadable(path, os_problem(problem, path, "read")) from problem
     if start[:8] != b"\x89HDF\r\n\x1a\n":
-        if start == _JOURNAL:
-            what, hint = (
-                "the unfinished work of `ivbpr features extract`",
-                "Run that command again: it goes on.",
-            )
-        else:
-            what, hint = "not an HDF5 file", "Name a file that ivbpr wrote."
-        raise unreadable(path, DataError(f"'{path}' is {what}.", hint))
-    return len(start) == 9 and start[8] in (2, 3)  # version of the superblock
+        raise unreadable(path, _not_ours(path, start))
+    return len(start) > 8 and start[8] in (2, 3)  # version of the superblock
+
+
+def _not_ours(path: PathLike, start: bytes) -> DataError:
+    """What to do about a file that is not HDF5 and begins with `start`."""
+    if start.startswith(_JOURNAL):
+        return DataError(
+            f"'{path}' is the unfinished work of `ivbpr features extract`.",
+            "Run that command again: it goes on.",
+        )
+    kind, what, hint = kind_of(start) if start else "", "not an HDF5 file", "Name a file that ivbpr wrote."
+    if kind in ("a table of text", "JSON"):
+        what += f"; it seems to be {kind}"
+        hint += " Of purchases, `prepare` makes a dataset."
+    elif kind == "an ONNX network":
+        what += "; it seems to be a network"
+        hint += " Networks keep no digests of what they hold."
+    return DataError(f"'{path}' is {what}.", hint)
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from pathlib import Path
 from ivbpr_numba import expected
 from ivbpr_numba.errors import UsageError
 
-__all__ = ["HDF5", "is_log", "refuse_name", "refuse_other", "refuse_unlike"]
+__all__ = ["HDF5", "OURS", "is_log", "kind_of", "refuse_form", "refuse_name", "refuse_other", "refuse_unlike"]
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
 PathLike = str | os.PathLike[str]
@@ -32,6 +32,38 @@ _MAGIC = {
     b"PAR1": "a Parquet file",
 }
 _OUR_NETWORK = b"ivbpr.format"  # a key in its metadata
+OURS = "generator: ivbpr"  # stands near the beginning of our pages and figures
+_MARKED = {"a page of HTML", "an SVG figure", "a PNG picture"}
+# Endings of names that promise something else than a table of text.
+_PACKED = {".gz", ".bz2", ".xz", ".zst", ".zip", ".tar", ".7z"}
+_NO_TEXT = {
+    *_PACKED,
+    *(
+        ".parquet",
+        ".feather",
+        ".arrow",
+        ".xlsx",
+        ".xls",
+        ".ods",
+        ".sqlite",
+        ".db",
+    ),
+}
+_JSON = {".json", ".jsonl", ".ndjson"}
+_NO_TEXT |= {
+    ".pkl",
+    ".pickle",
+    ".npy",
+    ".npz",
+    ".html",
+    ".svg",
+    ".png",
+    ".jpg",
+    ".pdf",
+    ".xml",
+    ".yaml",
+    ".toml",
+}
 
 
 def refuse_name(path: PathLike, what: str) -> None:
@@ -56,6 +88,29 @@ def refuse_name(path: PathLike, what: str) -> None:
         )
 
 
+def refuse_form(path: PathLike, lines: bool = False) -> None:
+    """Refuse a name that promises something else than the text that will be written.
+
+    Parameters
+    ----------
+    path : path
+    lines : bool
+        JSON lines will be written; else CSV.
+
+    Raises
+    ------
+    UsageError
+    """
+    suffix = Path(path).suffix.lower()
+    form, ending, other = ("JSON lines", ".jsonl", {".csv", ".tsv"}) if lines else ("CSV", ".csv", _JSON)
+    if suffix in _NO_TEXT | other:
+        stem = Path(path).with_suffix("") if suffix in _PACKED else Path(path)
+        plain = stem.with_suffix(ending)
+        raise UsageError(
+            f"'{path}' would be plain text, {form}, which its name doesn't promise.", f"Name it '{plain}'."
+        )
+
+
 def refuse_unlike(path: PathLike, begin: bytes) -> None:
     """Refuse to replace a file of another kind than that of `begin`, the first piece of the new one.
 
@@ -69,10 +124,13 @@ def refuse_unlike(path: PathLike, begin: bytes) -> None:
         return
     with open(target, "rb") as file:
         head = file.read(_HEAD)
-    old, new = _kind(head), _kind(begin[:_HEAD])
+    old, new = kind_of(head), kind_of(begin[:_HEAD])
     alike = old == new
     if old == "a table of text" == new or old == "JSON" == new:
         alike = _mostly_alike(_columns(head), _columns(begin[:_HEAD]))
+    if alike and new in _MARKED and OURS.encode() in begin[:_HEAD]:
+        alike = OURS.encode() in head
+        old += " that ivbpr didn't write"
     if alike and new == "an ONNX network" and _OUR_NETWORK in begin:
         alike = _OUR_NETWORK in target.read_bytes()
     if not alike:
@@ -92,7 +150,8 @@ def is_log(head: bytes) -> bool:
     return head.startswith(b"{") and re.search(rb'"(config|event)":', head.partition(b"\n")[0]) is not None
 
 
-def _kind(head: bytes) -> str:
+def kind_of(head: bytes) -> str:
+    """What a file that begins with `head` seems to be, in words: "a table of text" for one."""
     for magic, kind in _MAGIC.items():
         if head.startswith(magic):
             return kind

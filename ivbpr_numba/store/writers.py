@@ -33,6 +33,8 @@ def writer_of(path: PathLike) -> int | None:
     Ours hold ``TARGET.lock`` while they write a target, its temporary file or its unfinished state; of
     others the open file itself tells (Linux, and only what this user may see).
     """
+    if os.path.exists(path) and not os.path.isfile(path):
+        return None  # many hold /dev/null
     try:
         found = _holder_of_lock(Path(path)) or _holder_of_file(path)
     except OSError:

@@ -220,6 +220,29 @@ class TestInstalledScript:
             done = subprocess.run([self.SCRIPT, "doctor"], stdout=full, stderr=subprocess.PIPE, text=True)
         assert done.returncode == 4 and "full" in done.stderr and "Traceback" not in done.stderr
 
+    @pytest.mark.parametrize("closed", ["stdin", "stdout", "stderr"])
+    def test_a_closed_stream_leads_nowhere(self, closed: str) -> None:
+        number = ("stdin", "stdout", "stderr").index(closed)
+        for line, code in (("guide evaluation", 0), ("nope", 2)):
+            done = subprocess.run(
+                ["/bin/sh", "-c", f'exec "$0" {line} {number}>&-', str(self.SCRIPT)], capture_output=True
+            )
+            assert done.returncode == code
+            assert b"Internal error" not in done.stderr
+
+    def test_letters_that_stdout_lacks_are_replaced(self) -> None:
+        environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+        done = subprocess.run([self.SCRIPT, "guide", "evaluation"], env=environment, capture_output=True)
+        assert (done.returncode, done.stderr) == (0, b"") and b"?" in done.stdout
+
+    @pytest.mark.parametrize("line", [["--help"], ["--version"], ["fit", "--help"]])
+    def test_a_reader_that_left_before_the_help(self, line: list[str]) -> None:
+        read, write = os.pipe()
+        os.close(read)
+        done = subprocess.run([self.SCRIPT, *line], stdout=write, stderr=subprocess.PIPE)
+        os.close(write)
+        assert (done.returncode, done.stderr) == (0, b"")
+
 
 class TestFeatureFiles:
     """`features import`, `info`, `examples`, `inspect`, `verify` on one small file."""
@@ -329,7 +352,9 @@ class TestFeatureFiles:
         assert done.code == 3 and str(short) in done.err and str(changed) in done.err
         assert [json.loads(line)["ok"] for line in done.out.splitlines()] == [False, False, True]
         assert len(done.err.splitlines()) == 1
-        assert ivbpr("verify", file, file.with_name("none.h5")).code == 2
+        done = ivbpr("verify", file.with_name("none.h5"), file, changed, "--format", "json")
+        assert done.code == 2 and "none.h5 does not exist" in done.err and str(changed) in done.err
+        assert [one["ok"] for one in json.loads(done.out)["files"]] == [False, True, False]
         shown = ivbpr("verify", file, short, changed)
         assert all(path.name in shown.out for path in (file, short, changed))
 

@@ -241,3 +241,91 @@ def test_an_old_log_outlives_a_fit_that_is_refused(ivbpr: Run, shop: Path, fault
         "unfinished": (["f.h5"], 2, "--resume"),
     }[fault]
     refused(ivbpr, shop, said, *command, *more, code=code)
+
+
+# --- names and forms ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("no_work")
+@pytest.mark.parametrize(
+    ("name", "more", "said"),
+    [
+        ("z.csv.gz", (), "Name it 'z.csv'"),
+        ("z.parquet", (), "Name it 'z.csv'"),
+        ("z.json", ("--format", "json"), "Name it 'z.csv'"),
+        ("z.csv", ("--format", "jsonl"), "Name it 'z.jsonl'"),
+        ("z.jsonl.gz", ("--format", "jsonl"), "Name it 'z.jsonl'"),
+    ],
+)
+def test_a_table_has_the_form_that_its_name_promises(
+    ivbpr: Run, shop: Path, name: str, more: tuple[str, ...], said: str
+) -> None:
+    refused(ivbpr, shop, said, "recommend", "m.h5", "--all-users", "-o", name, *more)
+    score = ("score", "m.h5", "--image", "d.h5", "--network", "f.h5", "-o", name)
+    refused(ivbpr, shop, said, *score, *more)
+    if not more:
+        refused(ivbpr, shop, said, "auc", "m.h5", "--per-user", name)
+
+
+@pytest.mark.parametrize("format", ["csv", "jsonl"])
+@pytest.mark.parametrize("name", ["z", "z.txt", "z.out"])
+def test_names_that_promise_nothing_are_taken(ivbpr: Run, shop: Path, format: str, name: str) -> None:
+    done = ivbpr("recommend", "m.h5", "--all-users", "-o", name, "--format", format)
+    assert done.code == 0 and (shop / name).stat().st_size > 0
+
+
+@pytest.mark.usefixtures("no_work")
+def test_odd_names(ivbpr: Run, shop: Path) -> None:
+    long = "a" * 300
+    refused(ivbpr, shop, "name too long", "fit", "d.h5", "--model", "pop", "-o", long)
+    refused(ivbpr, shop, "name too long", "inspect", long)
+    refused(ivbpr, shop, "--out is empty", "fit", "d.h5", "--model", "pop", "-o", "")
+    refused(ivbpr, shop, "DATASET is empty", "fit", "", "--model", "pop", "-o", "x.h5")
+    refused(ivbpr, shop, "FILES is empty", "verify", "m.h5", "")
+
+
+def test_an_interrupt_says_what_became_of_the_output(
+    ivbpr: Run, shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ("recommend", "m.h5", "--all-users", "-o", "z.csv")
+
+    def stop(*given: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ivbpr_numba.documents.many.recommend_all", stop)
+    refused(ivbpr, shop, "Error: Interrupted; nothing was written.\n", *command, code=130)
+
+    def late(*given: object, **options: object) -> None:
+        (shop / "z.csv").write_text("user\n")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ivbpr_numba.documents.many.recommend_all", late)
+    done = ivbpr(*command)
+    assert (done.code, done.err) == (130, "Error: Interrupted.\n")
+
+
+def test_pages_and_figures_of_others_stay(ivbpr: Run, shop: Path) -> None:
+    for name, text in (("own.html", "<!DOCTYPE html><p>mine"), ("own.svg", "<svg><title>mine</title></svg>")):
+        (shop / name).write_text(text)
+    learned = ("fit", "d.h5", "--model", "bpr-mf", *FEW, "-o")
+    assert ivbpr(*learned, "b.h5").code == 0
+    done = ivbpr("report", "b.h5", "-o", "own.html")
+    assert done.code == 2 and "a page of HTML that ivbpr didn't write" in done.err
+    done = ivbpr(*learned, "b.h5", "--plot", "own.svg")
+    assert done.code == 2 and "an SVG figure that ivbpr didn't write" in done.err
+    assert "mine" in (shop / "own.html").read_text() and "mine" in (shop / "own.svg").read_text()
+    for _ in range(2):  # but our own are replaced
+        assert ivbpr("report", "b.h5", "-o", "page.html").code == 0
+        assert ivbpr(*learned, "b.h5", "--plot", "plot.svg").code == 0
+
+
+# --- variables ---------------------------------------------------------------------------------------------
+
+
+def test_a_mistyped_variable_is_warned_of(ivbpr: Run, shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IVBPR_FIT_FACTORZ", "3")
+    monkeypatch.setenv("IVBPR_FIT_ITERATIONS", "2")
+    done = ivbpr("fit", "d.h5", "--model", "bpr-mf", "-o", "new.h5")
+    assert done.code == 0 and done.err.count("IVBPR_FIT_FACTORZ is set") == 1
+    assert "Did you mean 'IVBPR_FIT_FACTORS'?" in done.err and "IVBPR_FIT_ITERATIONS is" not in done.err
+    assert "IVBPR_FIT" not in ivbpr("inspect", "new.h5").err

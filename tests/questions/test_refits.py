@@ -205,8 +205,9 @@ def test_an_interrupt_ends_the_refits(monkeypatch: pytest.MonkeyPatch) -> None:
         return before(self, iteration)
 
     monkeypatch.setattr(TemporalLearner, "iterate", iterate)
-    with pytest.raises(Interrupted, match="after iteration 2"):
+    with pytest.raises(Interrupted, match="in refit 1 of 4; nothing was written") as caught:
         measure(model, fits=4)
+    assert caught.value.exit_code == 130 and caught.value.resume_with is None
 
 
 # --- the command -------------------------------------------------------------------------------------------

@@ -194,7 +194,7 @@ def test_interrupted_in_a_later_run(number: int) -> None:
 
     with pytest.raises(Interrupted, match="in run 2 of 3; nothing was written") as caught:
         repeat(fitted("bpr-mf"), 3, observers=[stop])
-    assert caught.value.exit_code == 128 + number and caught.value.resume_with == ""
+    assert caught.value.exit_code == 128 + number and caught.value.resume_with is None
     assert told[-1]["iteration"] == 3 and signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 

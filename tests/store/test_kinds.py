@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,11 @@ import pytest
 from small_models import ATTRIBUTES, DATA, fitted
 
 from ivbpr_numba import BPRMF, Dataset, Features, Popularity, load
-from ivbpr_numba.errors import UsageError
+from ivbpr_numba.errors import DataError, UsageError
 from ivbpr_numba.events import check_log
 from ivbpr_numba.store.atomic import write_bytes
+from ivbpr_numba.store.verify import verify
+from ivbpr_numba.store.writers import writer_of
 
 FOREIGN = {
     "bytes": bytes(range(256)),
@@ -106,6 +109,8 @@ def test_epochs_auto_is_the_same_fit_again(tmp_path: Path) -> None:
         (b"a,b\n", b'{"a": 1, "b": 2}\n', False),
         (b"<!DOCTYPE html><p>", b"<!doctype html><b>", True),
         (b"<!DOCTYPE html><p>", b"<svg></svg>", False),
+        (b"<!DOCTYPE html><p>", b"<!DOCTYPE html><!-- generator: ivbpr -->", False),
+        (b"<!DOCTYPE html><!-- generator: ivbpr --><p>", b"<!DOCTYPE html><!-- generator: ivbpr -->", True),
         (b'<?xml version="1.0"?><svg></svg>', b"<svg><g/></svg>", True),
         (b"\x89PNG\r\n\x1a\nxx", b"\x89PNG\r\n\x1a\nyy", True),
         (b"\x89PNG\r\n\x1a\nxx", b"a,b\n", False),
@@ -124,6 +129,29 @@ def test_texts_and_pictures(tmp_path: Path, old: bytes, new: bytes, replaced: bo
         with pytest.raises(UsageError, match="Choose another name"):
             write_bytes(target, iter([new, b"more"]))
     assert target.read_bytes() == (new if replaced else old)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"user,item\na,b\n", "a table of text.*`prepare`"),
+        (b'{"user": "a"}\n', "JSON.*`prepare`"),
+        (b"\x08\x07\x12\0 resnet", "a network.*no digests"),
+        (b"", "not an HDF5 file. Name"),
+    ],
+)
+def test_what_else_a_file_seems_to_be(tmp_path: Path, content: bytes, said: str) -> None:
+    (tmp_path / "x").write_bytes(content)
+    with pytest.raises(DataError, match=said):
+        verify(tmp_path / "x")
+
+
+def test_only_regular_files_are_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/null")):
+        with pytest.raises(UsageError, match="not a regular file"):
+            verify(path)
+        assert writer_of(path) is None
 
 
 def test_a_log_replaces_logs_only(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from ivbpr_cli.commands.options import argument, names, option
 from ivbpr_cli.output import Answer, Screen
 from ivbpr_cli.paths import input_file, output_file, spare_features
 from ivbpr_numba.errors import CheckFailed, UsageError
+from ivbpr_numba.store.kinds import refuse_form
 
 if TYPE_CHECKING:
     from ivbpr_numba.questions.results import AucReport
@@ -72,6 +73,7 @@ def auc(
         if path is not None:
             input_file(path, what)
     if per_user is not None:
+        refuse_form(per_user)
         output_file(per_user, *(path for path, _ in named), flag="--per-user")
 
     from ivbpr_cli.commands.judged import auc_tables, repeat_tables, say_cost, short_names

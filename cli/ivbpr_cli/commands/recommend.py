@@ -10,6 +10,7 @@ from ivbpr_cli.commands.users import known_user
 from ivbpr_cli.output import Answer, Format, Screen, Table
 from ivbpr_cli.paths import input_file, output_file, spare_features
 from ivbpr_numba.errors import UsageError
+from ivbpr_numba.store.kinds import refuse_form
 
 __all__ = ["recommend"]
 
@@ -51,6 +52,7 @@ def recommend(
     if features is not None:
         input_file(features, "feature file")
     if out is not None:
+        refuse_form(out, lines=screen.format == Format.jsonl)
         output_file(out, model, features)
 
     from ivbpr_numba.documents import items, many

@@ -13,6 +13,7 @@ from ivbpr_cli.commands.users import known_user
 from ivbpr_cli.output import Answer, Format, Screen, Table
 from ivbpr_cli.paths import input_file, output_file, spare_features
 from ivbpr_numba.errors import UsageError
+from ivbpr_numba.store.kinds import refuse_form
 from ivbpr_numba.wording import first_of
 
 __all__ = ["score"]
@@ -82,6 +83,7 @@ def score(
         if path is not None:
             input_file(path, what)
     if out is not None:
+        refuse_form(out, lines=screen.format == Format.jsonl)
         output_file(out, model, network, features, items, *image)
 
     from ivbpr_numba.features.features import Features

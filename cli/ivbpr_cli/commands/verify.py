@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from ivbpr_cli.commands.options import argument
 from ivbpr_cli.output import Answer, Screen, Table, facts
 from ivbpr_cli.paths import input_file
-from ivbpr_numba.errors import CheckFailed, DataError, IvbprError
+from ivbpr_numba.errors import CheckFailed, IvbprError
 
 if TYPE_CHECKING:
     from ivbpr_numba.store.verify import Report
@@ -21,13 +21,14 @@ __all__ = ["verify"]
 
 
 def verify(screen: Screen, files: Annotated[list[Path], argument("Files that ivbpr wrote.")]) -> None:
-    """Check every digest of files: exit code 0 if all are right, 3 if one is unreadable, 5 if one differs."""
-    for file in files:
-        input_file(file, "file")
+    """Check every digest of files: exit code 0 if all are right, 3 if one is unreadable, 5 if one differs.
+
+    A file that is missing gives 2; the others are checked all the same.
+    """
     from ivbpr_numba.store.verify import verify as check
 
     if len(files) == 1:
-        report = check(files[0])
+        report = check(input_file(files[0], "file"))
         row = _row(report)
         screen.show(Answer("verify", report.as_dict(), [row], [facts(row)]))
         report.raise_for_mismatch()
@@ -37,13 +38,13 @@ def verify(screen: Screen, files: Annotated[list[Path], argument("Files that ivb
     problems: list[IvbprError] = []
     for file in files:
         try:
-            report = check(file)
+            report = check(input_file(file, "file"))
             documents.append(report.as_dict())
             rows.append(_row(report))
             report.raise_for_mismatch()
-        except (CheckFailed, DataError) as problem:
+        except IvbprError as problem:
             problems.append(problem)
-            if isinstance(problem, DataError):
+            if not isinstance(problem, CheckFailed):
                 row = {"ok": False, "file": str(file), "error": problem.message}
                 documents.append(row)
                 rows.append(row)
@@ -57,7 +58,7 @@ def _row(report: Report) -> dict[str, Any]:
 
 
 def _raise(problems: list[IvbprError], total: int) -> None:
-    """One error about all files that are wrong; that one can't be read weighs more than that one differs."""
+    """One error about all files that are wrong; missing weighs most, then unreadable, then different."""
     if not problems:
         return
     worst = min(problems, key=lambda problem: problem.exit_code)
