@@ -233,7 +233,7 @@ def test_the_command_says_what_the_spread_is_and_costs(ivbpr: Run, model_file: P
 
 @pytest.mark.parametrize(
     ("given", "said"),
-    [(("--bootstrap", "200"), "--fits N"), (("--fits", "3"), "even"), (("--fits", "-2"), "even")],
+    [(("--bootstrap", "200"), "--fits N"), (("--fits", "3"), "even"), (("--fits", "-2"), "at least 0")],
 )
 def test_wrong_numbers_of_refits(ivbpr: Run, model_file: Path, given: tuple[str, str], said: str) -> None:
     done = ivbpr("trends", model_file, *given)
