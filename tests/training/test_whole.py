@@ -483,7 +483,7 @@ def test_drawn_squares_are_learned(tmp_path: Path) -> None:
         "colour": True,
         "marks": True,
     }
-    assert "random weights" in report["notes"][0]
+    assert "starts from random ones" in report["notes"][0]
     pixels, colour, marks = squares.draw(200, seed=9)
     network = Network.read(tmp_path / "net.onnx")
     found = network.session(["probabilities"], device="cpu", threads=1).run(PRE.normalise(pixels))[0]
@@ -729,7 +729,7 @@ def test_the_command_trains_stops_and_goes_on(tmp_path: Path, capsys: pytest.Cap
     assert set(found["groups"]) == {"colour", "marks"}
     assert [row["item"] for row in found["bad_images"]] == ["p003"]
     assert sum(found["images"].values()) == 60
-    assert "random weights" in captured.err
+    assert "starts from random ones" in captured.err
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     kinds = [line["event"] for line in lines]
     assert kinds.count("evaluation") == 2 and kinds[-1] == "end" and "configuration" in kinds
