@@ -77,10 +77,10 @@ def test_the_quick_way_changes_no_choice(options: dict[str, Any]) -> None:
 
 # Digests of the worlds before there was a quick way.
 BEFORE = {
-    "tiny": "TINY",
-    "demo": "DEMO",
-    "drift": "DRIFT",
-    "S1": "S1X",
+    "tiny": "a74cad0fadb6f6c7",
+    "demo": "17fa0255521bb865",
+    "drift": "dd4099f220d2b79e",
+    "S1": "eada41cf87bf5213",
 }
 
 
