@@ -18,7 +18,7 @@ from ivbpr_numba.features.inputs import DenseInput, FeatureInput, sparse_input
 from ivbpr_numba.features.layout import SPARSE_BELOW
 from ivbpr_numba.ids import Ids
 from ivbpr_numba.kernels.arguments import Csr
-from ivbpr_numba.store.sparse import csr_of, csr_rows
+from ivbpr_numba.store.sparse import csr_of, csr_rows, stacked
 
 if TYPE_CHECKING:
     from ivbpr_numba.features.features import Features

@@ -153,9 +153,13 @@ def sparse_input(csr: Csr, groups: Sequence[Group], columns: int, scale: float) 
         F.
     scale : float
     """
-    indptr, indices = csr.indptr, csr.indices
-    n_items, counts = len(indptr) - 1, np.diff(csr.indptr)
+    indices, counts = csr.indices, np.diff(csr.indptr)
+    n_items = len(counts)
     values = csr.values if len(csr.values) else np.ones(len(indices), np.float32)
+    if not values.all():  # −0 is stored, and is nothing
+        kept = values != 0
+        counts = np.bincount(np.repeat(np.arange(n_items), counts)[kept], minlength=n_items)
+        indices, values = indices[kept], values[kept]
     group_of = np.repeat(np.arange(len(groups)), [group.size for group in groups])
     of_value = group_of[indices]
     filled = np.bincount(of_value, minlength=len(groups))

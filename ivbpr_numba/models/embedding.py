@@ -1,4 +1,4 @@
-"""How E and β lie in memory for the kernels: by factor beside dense features, by column beside sparse ones."""
+"""How E and β lie in memory: by factor beside dense features, by column beside sparse ones."""
 
 from __future__ import annotations
 

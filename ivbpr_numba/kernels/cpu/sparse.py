@@ -1,12 +1,13 @@
 """SGD of the visual models on features that are mostly zero (model specification 2.6).
 
-The block rule, and up to rounding the parameters, of `visual` and `temporal`; see `sparse_rows` for the table.
+The block rule of `visual` and `temporal`, and up to rounding their parameters; `sparse_rows` tells of the
+table of E and β.
 """
 
 import numpy as np
 from numba import prange
 
-from ivbpr_numba.kernels.arguments import Block, Drift, EmbeddingTable, EpochTables
+from ivbpr_numba.kernels.arguments import Block, Drift, EpochTables
 from ivbpr_numba.kernels.compiling import kernel
 from ivbpr_numba.kernels.cpu.blocks import parts
 from ivbpr_numba.kernels.cpu.sparse_block import sparse_block

@@ -96,7 +96,9 @@ def vector_block(triples, block, features, tables, scaled, sizes, rates, gains):
         for g in range(slots.shape[1]):
             row_i, row_j = np.int64(slots[i, g]), np.int64(slots[j, g])
             same = row_i == row_j
-            row_i = np.int64(0) if same else row_i  # no branch to guess: equal values go to the row for nothing
+            row_i = (
+                np.int64(0) if same else row_i
+            )  # no branch to guess: equal values go to the row for nothing
             row_j = np.int64(0) if same else row_j
             vectors.store(gains, row_i, 0, vectors.add(vectors.load(gains, row_i, 0), up))
             vectors.store(gains, row_j, 0, vectors.sub(vectors.load(gains, row_j, 0), down))

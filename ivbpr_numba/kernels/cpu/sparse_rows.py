@@ -1,8 +1,8 @@
 """Features that are mostly zero, and the rows of E and β that they touch.
 
-The table of E and β stands on its side: row 1 + k is [E_k, β_k, 0 …] of column k, so that the difference of two
-items touches the rows of the columns in which they differ, whole vectors each. Row 0 is what an item has in a
-group without a value: zero where it is read, and where sums are made a place for what nobody needs.
+The table of E and β stands on its side: row 1 + k is [E_k, β_k, 0 …] of column k, so that the difference of
+two items touches the rows of the columns in which they differ, whole vectors each. Row 0 is what an item has in
+a group without a value: zero where it is read, and where sums are made a place for what nobody needs.
 """
 
 import numpy as np

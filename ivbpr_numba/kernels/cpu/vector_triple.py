@@ -1,4 +1,4 @@
-"""One triple of a visual model whose rows are one vector each: what every loop over triples does with them."""
+"""One triple of a visual model whose rows are one vector each: what loops over triples do with them."""
 
 import numpy as np
 
