@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ivbpr_numba import backends
-from ivbpr_numba.arrays import padded
+from ivbpr_numba.arrays import aligned, padded
 from ivbpr_numba.features.inputs import DenseInput, FeatureInput
 
 __all__ = ["ByColumn", "ByFactor", "EmbeddingLayout", "layout_of"]
@@ -41,7 +41,7 @@ class ByFactor:
 
     def scaled(self, values: np.ndarray, multiplier: np.ndarray) -> np.ndarray:
         """A table times the multiplier."""
-        return values * multiplier
+        return np.multiply(values, multiplier, out=aligned(values.shape))
 
     def epoch(self, kernels: backends.Kernels) -> Callable[..., float]:
         return kernels.visual_epoch
@@ -71,7 +71,7 @@ class ByColumn:
         return row[..., 1:]
 
     def scaled(self, values: np.ndarray, multiplier: np.ndarray) -> np.ndarray:
-        return values * multiplier[:, None]
+        return np.multiply(values, multiplier[:, None], out=aligned(values.shape))
 
     def epoch(self, kernels: backends.Kernels) -> Callable[..., float]:
         return kernels.sparse_epoch

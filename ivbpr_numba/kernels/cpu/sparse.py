@@ -11,7 +11,7 @@ from ivbpr_numba.kernels.arguments import Block, Drift, EpochTables
 from ivbpr_numba.kernels.compiling import kernel
 from ivbpr_numba.kernels.cpu.blocks import parts
 from ivbpr_numba.kernels.cpu.sparse_block import sparse_block
-from ivbpr_numba.kernels.cpu.sparse_rows import clear_row, move_rows, powers
+from ivbpr_numba.kernels.cpu.sparse_rows import clear_row, move_rows, powers, room_for_sums
 
 __all__ = ["sparse_epoch", "sparse_epoch_racing", "sparse_temporal_epoch"]
 
@@ -19,7 +19,7 @@ __all__ = ["sparse_epoch", "sparse_epoch_racing", "sparse_temporal_epoch"]
 @kernel
 def run_blocks(triples, block, first, last, features, tables, embedding, sizes, rates):
     """Apply the triples first … last−1 in blocks, in order."""
-    gains = np.zeros(embedding.values.shape, np.float32)
+    gains = room_for_sums(embedding.values)
     kept = powers(rates.step, rates.visual, block)
     nothing = np.empty(0, np.float32)
     drift = Drift(nothing, nothing, np.empty(0, np.int64))
@@ -135,7 +135,7 @@ def sparse_temporal_epoch(triples, plan, block, features, tables, embedding, epo
     float64
         Summed loss of the triples at the time they were applied.
     """
-    gains = np.zeros(embedding.values.shape, np.float32)
+    gains = room_for_sums(embedding.values)
     kept = powers(rates.step, rates.visual, block)
     along = np.zeros(sizes.visual)
     now = Drift(np.empty(0, np.float32), np.empty(0, np.float32), drift.category)

@@ -12,8 +12,9 @@ from ivbpr_numba.kernels.arguments import Block, Scratch
 from ivbpr_numba.kernels.compiling import kernel
 from ivbpr_numba.kernels.cpu import vectors
 from ivbpr_numba.kernels.cpu.block_factors import plain_factors
-from ivbpr_numba.kernels.cpu.factor import AHEAD, ONE, ZERO
+from ivbpr_numba.kernels.cpu.factor import AHEAD, ZERO
 from ivbpr_numba.kernels.cpu.sparse_rows import (
+    COUNTED,
     add_difference,
     add_other_values,
     project_difference,
@@ -38,10 +39,12 @@ def plain_block(triples, block, features, tables, scaled, sizes, rates, drift, g
     for lo in range(block.first, block.first + block.size, CHUNK):
         size = min(CHUNK, block.first + block.size - lo)
         for b in range(size):
-            project_difference(features, scaled, positives[lo + b], negatives[lo + b], scratch.projections[b])
+            i, j = np.int64(positives[lo + b]), np.int64(negatives[lo + b])
+            project_difference(features, scaled, i, j, scratch.projections, b)
         loss += plain_factors(triples, Block(lo, size), tables, sizes, scratch, rates, drift)
         for b in range(size):
-            add_difference(features, positives[lo + b], negatives[lo + b], scratch.pulls[b], gains)
+            i, j = np.int64(positives[lo + b]), np.int64(negatives[lo + b])
+            add_difference(features, i, j, scratch.pulls, b, gains)
     return loss
 
 
@@ -54,9 +57,8 @@ def vector_block(triples, block, features, tables, scaled, sizes, rates, gains):
     first, size = block
     others = features.columns.shape[0] > 0
     shared = constants(sizes, rates)
-    room = np.zeros((2, WIDTH), np.float32)
-    room[0, WIDTH - 1] = ONE
-    counted = vectors.load(room, 0, 0)
+    room = np.zeros((1, WIDTH), np.float32)
+    counted = vectors.load(COUNTED, 0, 0)
     loss, product = 0.0, 1.0
     held, of_u, theta = np.int64(-1), counted, counted
     for b in range(size):
@@ -76,9 +78,9 @@ def vector_block(triples, block, features, tables, scaled, sizes, rates, gains):
             of_j = vectors.load(scaled, np.int64(slots[j, g]), 0)
             projected = vectors.add(projected, vectors.sub(of_i, of_j))
         if others:
-            vectors.store(room, 1, 0, projected)
-            project_other_values(features, scaled, i, j, room[1])
-            projected = vectors.load(room, 1, 0)
+            vectors.store(room, 0, 0, projected)
+            project_other_values(features, scaled, i, j, room[0])
+            projected = vectors.load(room, 0, 0)
         if u != held:
             held, of_u, theta = u, vectors.load(user_rows, u, 0), vectors.load(visual_rows, u, 0)
         of_i, of_j = vectors.load(item_rows, i, 0), vectors.load(item_rows, j, 0)
@@ -103,8 +105,8 @@ def vector_block(triples, block, features, tables, scaled, sizes, rates, gains):
             vectors.store(gains, row_i, 0, vectors.add(vectors.load(gains, row_i, 0), up))
             vectors.store(gains, row_j, 0, vectors.sub(vectors.load(gains, row_j, 0), down))
         if others:
-            vectors.store(room, 1, 0, pull)
-            add_other_values(features, i, j, room[1], gains)
+            vectors.store(room, 0, 0, pull)
+            add_other_values(features, i, j, room[0], gains)
     return loss + math.log(product)
 
 
