@@ -166,24 +166,6 @@ class Drift(NamedTuple):
     category: np.ndarray
 
 
-class Csr(NamedTuple):
-    """Stored features of which most are zero, by row.
-
-    Attributes
-    ----------
-    indptr : (M + 1,) int64
-        Row r has the entries indptr[r] … indptr[r + 1] − 1.
-    indices : (n,) int32
-        Columns, ascending in a row.
-    values : (n,) float16, uint8 or float32
-        None of them zero; empty where each is exactly 1.
-    """
-
-    indptr: np.ndarray
-    indices: np.ndarray
-    values: np.ndarray
-
-
 class StoredFeatures(NamedTuple):
     """Features as they are stored.
 
@@ -213,6 +195,24 @@ class SparseFeatures(NamedTuple):
     slots: np.ndarray
     indptr: np.ndarray
     columns: np.ndarray
+    values: np.ndarray
+
+
+class Csr(NamedTuple):
+    """Stored features of which most are zero, by row.
+
+    Attributes
+    ----------
+    indptr : (M + 1,) int64
+        Row r has the entries indptr[r] … indptr[r + 1] − 1.
+    indices : (n,) int32
+        Columns, ascending in a row.
+    values : (n,) float16, uint8 or float32
+        None of them zero; empty where each is exactly 1.
+    """
+
+    indptr: np.ndarray
+    indices: np.ndarray
     values: np.ndarray
 
 

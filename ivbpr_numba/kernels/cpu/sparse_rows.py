@@ -207,7 +207,8 @@ def vector_move(embedding, gains, visual, rate, kept):
             vectors.store(gains, r, p, zero)
 
 
-# E_k ← E_k (1 − η λ)^m_k + η Σ_b d_b θ_u⁽ᵇ⁾ Δ_bk, β likewise; where the multiplier is 0 Δ_k is 0 too. Clears the gains for the next block.
+# E_k ← E_k (1 − η λ)^m_k + η Σ_b d_b θ_u⁽ᵇ⁾ Δ_bk, β likewise, m_k being the count; where the multiplier is 0
+# nothing moves, since Δ_k is 0 there. Clears the gains for the next block.
 move_rows = vector_move if vectors.USABLE else plain_move
 
 
