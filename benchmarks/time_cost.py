@@ -19,7 +19,8 @@ import numpy as np
 from ivbpr_numba import Dataset
 from ivbpr_numba.arrays import stored_bits
 from ivbpr_numba.datasets.interactions import Interactions
-from ivbpr_numba.features.alignment import FeatureInput, fit_scaling
+from ivbpr_numba.features.inputs import DenseInput
+from ivbpr_numba.features.alignment import fit_scaling
 from ivbpr_numba.ids import Ids
 from ivbpr_numba.models.learners import VisualLearner
 from ivbpr_numba.models.presets import resolve
@@ -65,7 +66,7 @@ def main() -> None:
         for start in range(0, ITEMS, 1000):
             matrix[start : start + 1000] = rng.random((1000, columns), np.float32)
         matrix.flags.writeable = False
-        source = FeatureInput(stored_bits(matrix), np.arange(ITEMS), 1.0)
+        source = DenseInput(stored_bits(matrix), np.arange(ITEMS), 1.0)
         scaling = fit_scaling(source, "standard")
         fixed = {"block": 1024, "iterations": 1}
         plain = VisualLearner(

@@ -11,7 +11,7 @@ import numpy as np
 from ivbpr_numba.kernels.arguments import Block, Scratch
 from ivbpr_numba.kernels.compiling import kernel
 from ivbpr_numba.kernels.cpu import vectors
-from ivbpr_numba.kernels.cpu.block_factors import plain_factors
+from ivbpr_numba.kernels.cpu.block_factors import move_factors, plain_factors
 from ivbpr_numba.kernels.cpu.factor import AHEAD, ZERO
 from ivbpr_numba.kernels.cpu.sparse_rows import (
     COUNTED,
@@ -29,7 +29,7 @@ CHUNK = 64  # triples whose projections and pulls stay in the L1 cache
 
 
 @kernel
-def plain_block(triples, block, features, tables, scaled, sizes, rates, drift, gains):
+def wide_block(triples, block, features, tables, scaled, sizes, rates, drift, gains):
     """`sparse_block` for rows of any width, and for item biases that drift; in chunks, step by step."""
     positives, negatives = triples.positives, triples.negatives
     room = (CHUNK, scaled.shape[1])
@@ -41,7 +41,11 @@ def plain_block(triples, block, features, tables, scaled, sizes, rates, drift, g
         for b in range(size):
             i, j = np.int64(positives[lo + b]), np.int64(negatives[lo + b])
             project_difference(features, scaled, i, j, scratch.projections, b)
-        loss += plain_factors(triples, Block(lo, size), tables, sizes, scratch, rates, drift)
+        own = Block(lo, size)
+        if drift.own.shape[0] > 0:
+            loss += plain_factors(triples, own, tables, sizes, scratch, rates, drift)
+        else:
+            loss += move_factors(triples, own, tables, sizes, scratch, rates)
         for b in range(size):
             i, j = np.int64(positives[lo + b]), np.int64(negatives[lo + b])
             add_difference(features, i, j, scratch.pulls, b, gains)
@@ -61,9 +65,10 @@ def vector_block(triples, block, features, tables, scaled, sizes, rates, gains):
     counted = vectors.load(COUNTED, 0, 0)
     loss, product = 0.0, 1.0
     held, of_u, theta = np.int64(-1), counted, counted
+    last = users.shape[0] - 1  # what comes after this block is asked for too
     for b in range(size):
         n = first + b
-        ahead = first + min(b + AHEAD, size - 1)
+        ahead = min(n + AHEAD, last)
         vectors.prefetch_write(user_rows, np.int64(users[ahead]), 0)
         vectors.prefetch_write(visual_rows, np.int64(users[ahead]), 0)
         for item in (positives[ahead], negatives[ahead]):
@@ -118,7 +123,7 @@ if vectors.USABLE:
         widths = (tables.users.shape[1], tables.items.shape[1], tables.visual.shape[1], scaled.shape[1])
         if min(widths) == WIDTH and max(widths) == WIDTH and drift.own.shape[0] == 0:
             return vector_block(triples, block, features, tables, scaled, sizes, rates, gains)
-        return plain_block(triples, block, features, tables, scaled, sizes, rates, drift, gains)
+        return wide_block(triples, block, features, tables, scaled, sizes, rates, drift, gains)
 
 else:
-    sparse_block = plain_block
+    sparse_block = wide_block
