@@ -53,7 +53,7 @@ def _panel(name: str, rows: list[Row], threads: list[int], x: float, y: float) -
     for second in up.powers():
         height = up(second)
         parts.append(Line([(x + LEFT, height), (x + PANEL_WIDTH - RIGHT, height)], RULE))
-        parts.append(Words(x + LEFT - 6, height + 4, f"{second:g} s", MUTED, SIZE, "end"))
+        parts.append(Words(x + LEFT - 6, height + 4, _duration(second), MUTED, SIZE, "end"))
     for k, count in enumerate(threads):
         own = sorted((row["value"], row["seconds"]) for row in rows if row["threads"] == count)
         points = [(across(value), up(seconds)) for value, seconds in own]
@@ -61,12 +61,20 @@ def _panel(name: str, rows: list[Row], threads: list[int], x: float, y: float) -
     return parts
 
 
+def _duration(seconds: float) -> str:
+    """Seconds with a unit that keeps the number short."""
+    for size, unit in ((1.0, "s"), (1e-3, "ms")):
+        if seconds >= size:
+            return f"{seconds / size:g} {unit}"
+    return f"{seconds * 1e6:g} µs"
+
+
 class _Logarithmic:
-    """A map of positive numbers to positions, with a little room at both ends."""
+    """A map of positive numbers to positions with a little room, over a factor of 4 at least."""
 
     def __init__(self, values: list[float], start: float, end: float) -> None:
         low, high = math.log10(min(values)), math.log10(max(values))
-        room = 0.06 * (high - low) or 0.1
+        room = max(0.06 * (high - low), (math.log10(4) - (high - low)) / 2)
         self.low, self.high, self.start, self.end = low - room, high + room, start, end
 
     def __call__(self, value: float) -> float:

@@ -58,7 +58,8 @@ def table(what: str, rows: list[Row], goals: list[Row]) -> str:
     for goal in goals:
         lines.append(
             f"  {goal['label']}: {_plain(goal['reached'])} × {goal['of']} ({goal['how']}), per CPU second "
-            f"{_plain(goal['reached_per_cpu_second'])} ×; goal {_plain(goal['times'])} ×: {goal['fraction']:.0%}"
+            f"{_plain(goal['reached_per_cpu_second'])} ×; goal {_plain(goal['times'])} ×: "
+            f"{goal['fraction']:.0%}"
         )
     return "\n".join(lines)
 
@@ -86,8 +87,8 @@ def markdown(document: dict[str, Any], whats: dict[str, str], picture: str | Non
         "# How fast it is",
         "",
         f"{document['started']}; {machine['processor']}, {machine['cores']} cores, load {machine['load']} "
-        f"at the beginning; {versions}. Medians of {document['rounds']} interleaved rounds, units a second by "
-        f"the clock; {document['seconds']:.0f} s in all.",
+        f"at the beginning; {versions}. Medians of {document['rounds']} interleaved rounds, amounts a second "
+        f"by the clock; {document['seconds']:.0f} s in all.",
     ]
     if document["tiny"]:
         lines += ["", "**Sizes of a test: the figures mean nothing.**"]
