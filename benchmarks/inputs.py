@@ -1,4 +1,4 @@
-"""What a benchmark case works on: purchases without structure, features, starting values, triples."""
+"""What a benchmark case works on: purchases of a simple law, features, starting values, triples."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ __all__ = ["LAYOUTS", "Size", "Work", "group_sizes", "random_purchases"]
 # Layouts of attributes in memory that this version can be asked for.
 HAS_LAYOUTS = "layout" in inspect.signature(Features.from_matrix).parameters
 LAYOUTS = ("sparse", "dense") if HAS_LAYOUTS else ("dense",)
+TASTES = 10
 FIRST, SPAN = 1_400_000_000, 100_000_000  # seconds: of the first purchase, and to the last
 
 
@@ -73,11 +74,12 @@ class Size:
 
 
 def random_purchases(users: int, items: int, per_user: int, asked: int, seed: int = 0) -> Dataset:
-    """Purchases without structure: all users alike, items of skewed popularity.
+    """Purchases of a simple law: items of skewed popularity, users of ten tastes.
 
     Every user has `per_user` distinct training items; the first `asked` users also have a test and a
     validation item. The r-th most popular item, in random order of the ids, has weight 1 / (r + items / 50).
-    Times are uniform.
+    Half of what a user draws is moved to an item of his taste nearby, so that there is something to learn:
+    item i is to the taste i modulo 10, user u has the taste u modulo 10. Times are uniform.
     """
     rng = np.random.default_rng(seed)
     weights = np.cumsum(1.0 / (rng.permutation(items) + items / 50))
@@ -86,6 +88,9 @@ def random_purchases(users: int, items: int, per_user: int, asked: int, seed: in
     while True:
         drawn = np.searchsorted(weights, rng.random((users, draws)) * weights[-1], side="right")
         drawn = np.minimum(drawn, items - 1)
+        liked = drawn - drawn % TASTES + np.arange(users)[:, None] % TASTES
+        liked -= TASTES * (liked >= items)
+        drawn = np.where(rng.random(drawn.shape) < 0.5, liked, drawn)
         order = np.argsort(drawn, axis=1, kind="stable")
         inverse = np.argsort(order, axis=1)
         ranked = np.take_along_axis(drawn, order, axis=1)

@@ -103,13 +103,14 @@ def test_other_programs_learn_the_same_law(name: str) -> None:
     except Missing as problem:
         pytest.skip(str(problem))
     case = CASES["bpr-mf S1"]
-    work = Work(replace(case.tiny, users=400, asked=400, iterations=20, every=20))
+    work = Work(replace(case.tiny, users=400, asked=400, iterations=150, rate=0.1))
     run = case.peers[name](work, 1)
-    assert run.amount >= 19 * len(work.data.train) and run.seconds > 0
-    # Negatives drawn by popularity hold the bias back; the order is still that of the purchases.
+    assert run.amount >= 149 * len(work.data.train) and run.seconds > 0
     scores = run.result["user_factors"] @ run.result["item_factors"].T + run.result["item_bias"]
-    assert ranked(scores.mean(axis=0), work.data.train_counts) > 0.55
-    assert run.quality is not None and run.quality > 0.5
+    users, items = (np.arange(n) % inputs.TASTES for n in scores.shape)
+    liked = users[:, None] == items
+    assert scores[liked].mean() - scores[~liked].mean() > 0.1 * scores.std()
+    assert run.quality is not None and 0.3 < run.quality < 1
 
 
 # --- inputs and bounds -------------------------------------------------------------------------------------
