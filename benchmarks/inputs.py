@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -18,11 +17,8 @@ from ivbpr_numba.models.learners import draw_initial
 from ivbpr_numba.models.triples import TripleSampler
 from ivbpr_numba.ranking import ItemSide, VectorScorer
 
-__all__ = ["LAYOUTS", "Size", "Work", "group_sizes", "random_purchases"]
+__all__ = ["TASTES", "Size", "Work", "group_sizes", "random_purchases"]
 
-# Layouts of attributes in memory that this version can be asked for.
-HAS_LAYOUTS = "layout" in inspect.signature(Features.from_matrix).parameters
-LAYOUTS = ("sparse", "dense") if HAS_LAYOUTS else ("dense",)
 TASTES = 10
 FIRST, SPAN = 1_400_000_000, 100_000_000  # seconds: of the first purchase, and to the last
 
@@ -140,7 +136,7 @@ class Work:
         return random_purchases(size.users, size.items, size.per_user, size.asked)
 
     def features(self, layout: str = "dense") -> Features:
-        """Features of the items; `layout` is how attributes lie in memory, one of `LAYOUTS`."""
+        """Features of the items; `layout` is how they lie in memory, ``dense`` or ``sparse``."""
         if layout not in self._features:
             self._features[layout] = self._make(layout)
         return self._features[layout]
@@ -156,7 +152,7 @@ class Work:
             for start in range(0, size.items, 1000):
                 rows = matrix[start : start + 1000]
                 rows[:] = rng.random(rows.shape, np.float32)
-            return Features.from_arrays(self.data.items, matrix)
+            return Features.from_arrays(self.data.items, matrix, layout=layout)
         matrix, offset = np.zeros((size.items, size.columns), np.float16), 0
         groups = []
         for g, n in enumerate(group_sizes(size.columns, size.groups)):
@@ -166,9 +162,8 @@ class Work:
             groups.append(Group(f"group{g}", offset, n, True))
             offset += n
         names = [f"{group.name}={k}" for group in groups for k in range(group.size)]
-        more = {"layout": layout} if HAS_LAYOUTS else {}
         return Features.from_matrix(
-            matrix, ids=self.data.items, names=names, groups=groups, kind="attributes", **more
+            matrix, ids=self.data.items, names=names, groups=groups, kind="attributes", layout=layout
         )
 
     def options(self) -> dict[str, Any]:

@@ -327,8 +327,7 @@ def test_a_goal_may_be_of_another_of_ours() -> None:
 def test_goals_name_what_is_there() -> None:
     for case in CASES.values():
         for goal in case.goals:
-            known = case.implementations
-            assert isinstance(goal.of, Recorded) or goal.of in known or goal.of == "ours, dense features"
+            assert isinstance(goal.of, Recorded) or goal.of in case.implementations
             assert not goal.label or goal.label in case.ours
 
 

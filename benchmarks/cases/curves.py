@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from benchmarks.cases.ranking import FULL as RANKED
 from benchmarks.cases.sizes import TINY, TINY_DENSE
-from benchmarks.inputs import LAYOUTS, Size
+from benchmarks.inputs import Size
 from benchmarks.ours import auc_count, fit
 from benchmarks.registry import Case, Implementation
 
@@ -45,7 +45,7 @@ def _curve(
     return tuple(map(point, values))
 
 
-_IVBPR = fit("i-vbpr", layout=LAYOUTS[0])
+_IVBPR = fit("i-vbpr", layout="sparse")
 _GROUPED = replace(TINY_DENSE, groups=3)
 
 CASES = (

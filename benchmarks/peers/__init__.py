@@ -5,7 +5,7 @@ an iteration as there are training pairs. Their laws are their own:
 
 implicit     draws positives by pair, negatives by popularity, and skips a triple whose negative the user owns
 cornac       draws positives by pair, negatives uniformly
-LightFM      its loss "bpr" with adagrad; draws every pair once an iteration, negatives by popularity
+LightFM      its loss "bpr" with adagrad, unpenalised; every pair once an iteration, negatives by popularity
 MyMediaLite  BPRMF of the program `item_recommendation`, where it is on the PATH; users uniformly
 """
 
