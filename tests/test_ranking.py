@@ -11,8 +11,8 @@ from small import needs_two_threads, with_threads
 from ivbpr_numba import ranking
 from ivbpr_numba.arrays import stored_bits
 from ivbpr_numba.datasets.dataset import Dataset
-from ivbpr_numba.features.inputs import DenseInput
 from ivbpr_numba.features.alignment import project
+from ivbpr_numba.features.inputs import DenseInput
 from ivbpr_numba.kernels.arguments import TILE
 from ivbpr_numba.kernels.cpu.features import decode, feature_differences
 from ivbpr_numba.kernels.cpu.panels import PANEL

@@ -23,11 +23,11 @@ from hypothesis.extra import numpy as hnp
 
 from ivbpr_numba.errors import CheckFailed, DataError, UsageError
 from ivbpr_numba.features import alignment
-from ivbpr_numba.features.inputs import DenseInput
 from ivbpr_numba.features.alignment import align
 from ivbpr_numba.features.describing import describe, examples
 from ivbpr_numba.features.features import Features
 from ivbpr_numba.features.importing import import_features
+from ivbpr_numba.features.inputs import DenseInput
 from ivbpr_numba.features.layout import Group
 from ivbpr_numba.features.tables import build_feature_table
 from ivbpr_numba.features.writing import features_sink, write_features

@@ -17,6 +17,7 @@ from ivbpr_numba.kernels.cpu.sparse_rows import (
     COUNTED,
     add_difference,
     add_other_values,
+    distinct,
     project_difference,
     project_other_values,
 )
@@ -101,12 +102,7 @@ def vector_block(triples, block, features, tables, scaled, sizes, rates, gains):
         vectors.store(item_rows, j, 0, of_j)
         up, down = vectors.add(pull, counted), vectors.sub(pull, counted)
         for g in range(slots.shape[1]):
-            row_i, row_j = np.int64(slots[i, g]), np.int64(slots[j, g])
-            same = row_i == row_j
-            row_i = (
-                np.int64(0) if same else row_i
-            )  # no branch to guess: equal values go to the row for nothing
-            row_j = np.int64(0) if same else row_j
+            row_i, row_j = distinct(slots[i, g], slots[j, g])
             vectors.store(gains, row_i, 0, vectors.add(vectors.load(gains, row_i, 0), up))
             vectors.store(gains, row_j, 0, vectors.sub(vectors.load(gains, row_j, 0), down))
         if others:
