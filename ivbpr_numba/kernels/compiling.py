@@ -18,10 +18,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import llvmlite.binding as llvm
 import numba
-from numba import njit
 from numba.core import event
 
 from ivbpr_numba.kernels import compilation
+from ivbpr_numba.kernels.dispatching import Kernel
 
 __all__ = ["cache_directory", "compile_scalars", "kernel"]
 
@@ -78,8 +78,12 @@ def kernel(function: Callable | None = None, **options: object) -> Callable:
     """Compile lazily on first call, cached on disk, with NumPy's rules for division."""
     if function is None:
         return lambda f: kernel(f, **options)
+    if numba.config.DISABLE_JIT:
+        return function
+    made = Kernel(function, targetoptions={"error_model": "numpy", "nogil": True, **options})
     with _our_cache():
-        return njit(cache=True, error_model="numpy", nogil=True, **options)(function)
+        made.enable_caching()
+    return made
 
 
 def compile_scalars(
