@@ -12,59 +12,115 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from numba.core import compiler, dispatcher, event, sigutils, types, typing
+from numba.core import compiler, dispatcher, environment, event, sigutils, types, typing
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler_lock import global_compiler_lock
+from numba.core.compiler_machinery import FunctionPass, register_pass
 from numba.core.registry import CPUDispatcher
+from numba.core.typed_passes import ParforPreLoweringPass
+from numba.parfors.parfor import Parfor
 
 __all__ = ["Kernel"]
 
 
-class Uncoded(JITCodeLibrary):
-    """LLVM code that becomes machine code only when an address in it is asked for."""
+class Whole(JITCodeLibrary):
+    """LLVM code that is optimised and translated only when an address in it is asked for.
 
-    _coded = False
+    What a caller links in is optimised with the caller, whole, instead of once on every level of calls.
+    """
+
+    _translated = False
+
+    def _optimize_final_module(self) -> None:
+        """The step of numba's `finalize` after linking: put off."""
 
     def _finalize_final_module(self) -> None:
-        """The last step of numba's `finalize`: put off."""
+        """The last step of `finalize`: put off."""
         self._finalized = True
 
-    def _code(self) -> None:
+    def _translate(self) -> None:
         self._ensure_finalized()
-        if not self._coded:
-            self._coded = True
-            super()._finalize_final_module()
+        if self._translated:
+            return
+        self._translated = True
+        super()._optimize_final_module()
+        self._final_module.verify()
+        super()._finalize_final_module()
+        for variable in self._final_module.global_variables:
+            found = environment.lookup_environment(variable.name)
+            if found is not None:
+                type(self._codegen).set_env(self._codegen, variable.name, found)
 
     def get_pointer_to_function(self, name: str) -> int:
-        self._code()
+        self._ensure_finalized()
+        if not any(f.name == name and not f.is_declaration for f in self._final_module.functions):
+            return 0
+        self._translate()
         return super().get_pointer_to_function(name)
 
     def _get_compiled_object(self) -> bytes:
-        self._code()
+        self._translate()
         return super()._get_compiled_object()
 
 
 @contextmanager
-def _uncoded(codegen: Any) -> Iterator[None]:
-    """Inside, everything that numba compiles becomes machine code only where an address is asked for."""
-    before = codegen._library_class
-    codegen._library_class = Uncoded
+def _whole(codegen: Any) -> Iterator[None]:
+    """Inside, whatever numba compiles is optimised and translated only where an address is asked for."""
+    if codegen._library_class is Whole:
+        yield
+        return
+    before, codegen._library_class = codegen._library_class, Whole
+    codegen.set_env = lambda name, found: None  # there is no such variable yet
     try:
         yield
     finally:
         codegen._library_class = before
+        del codegen.set_env
+
+
+def _inner(flags: Any) -> Any:
+    """The flags for code that only compiled code calls."""
+    flags.no_compile = flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
+    return flags
+
+
+@register_pass(mutates_CFG=False, analysis_only=False)
+class _InnerBodies(FunctionPass):
+    """The body of a parallel loop is called by compiled code alone, also where Python calls the kernel."""
+
+    _name = "ivbpr_inner_bodies"
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def run_pass(self, state: Any) -> bool:
+        for block in state.func_ir.blocks.values():
+            for statement in block.body:
+                if isinstance(statement, Parfor):
+                    statement.flags = _inner(statement.flags.copy())
+        return True
+
+
+class _Pipeline(compiler.CompilerBase):
+    """numba's own, with `_InnerBodies`."""
+
+    def define_pipelines(self) -> list[Any]:
+        passes = compiler.DefaultPassBuilder.define_nopython_pipeline(self.state)
+        if self.state.flags.auto_parallel.enabled:
+            passes.add_pass_after(_InnerBodies, ParforPreLoweringPass)
+        passes.finalize()
+        return [passes]
 
 
 class _Compiler(dispatcher._FunctionCompiler):
     def compile(self, args: tuple[types.Type, ...], return_type: types.Type | None) -> Any:
-        with _uncoded(self.targetdescr.target_context.codegen()):
+        with _whole(self.targetdescr.target_context.codegen()):
             return super().compile(args, return_type)
 
 
 class _InnerCompiler(_Compiler):
     def _customize_flags(self, flags: Any) -> Any:
-        flags.no_compile = flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
-        return flags
+        return _inner(flags)
 
 
 class _Key:
@@ -84,7 +140,7 @@ class Kernel(CPUDispatcher):
     def __init__(self, py_func: Any, locals: Any = None, targetoptions: Any = None) -> None:
         options = {"nopython": True, "boundscheck": None, "no_cfunc_wrapper": True, **(targetoptions or {})}
         super().__init__(py_func, locals, options)
-        arguments = (py_func, self.targetdescr, options, self.locals, compiler.Compiler)
+        arguments = (py_func, self.targetdescr, options, self.locals, _Pipeline)
         self._compiler = _Compiler(*arguments)
         self._inner = _InnerCompiler(*arguments)
         self._within: dict[tuple[types.Type, ...], Any] = {}
