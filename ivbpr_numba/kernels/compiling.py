@@ -75,7 +75,7 @@ def _our_cache():
 
 
 def kernel(function: Callable | None = None, **options: object) -> Callable:
-    """Compile lazily on first call, cached on disk, with NumPy's rules for division."""
+    """Compile lazily on first call, cached on disk, with NumPy's rules for division; see `dispatching`."""
     if function is None:
         return lambda f: kernel(f, **options)
     if numba.config.DISABLE_JIT:

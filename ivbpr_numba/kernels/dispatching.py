@@ -1,9 +1,12 @@
-"""How numba compiles a kernel: once with machine code where Python calls it, once without for its callers.
+"""How numba compiles a kernel: for Python with all that a call from there needs, for other kernels without.
 
-A kernel that others call ends inside their machine code: its own would never run. So for a caller it is
-compiled for plain types (numba would compile it anew for every constant that somebody passes), without the
-wrappers through which Python and C would call it, and to LLVM code alone. Only what Python calls becomes
-machine code and goes to the cache. This leans on numba's internals, as `cpu.vectors` does.
+Left to itself numba optimises a function and translates it to machine code on every level of calls: alone, in
+each kernel that calls it, and in three wrappers around each parallel loop; and it compiles a function anew
+for each constant that somebody passes. Nearly all of that is thrown away, since in the end the callers hold
+the code of what they call. Here a kernel that another one calls is compiled once for its plain types, to LLVM
+code without wrappers, and only what Python calls is optimised, translated and kept in the cache, whole.
+
+This leans on numba's internals, as `cpu.vectors` does; what must hold is in `tests/kernels/test_dispatching.py`.
 """
 
 from __future__ import annotations
@@ -16,26 +19,32 @@ from numba.core import compiler, dispatcher, environment, event, sigutils, types
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.compiler_machinery import FunctionPass, register_pass
+from numba.core.cpu import ParallelOptions
 from numba.core.registry import CPUDispatcher
 from numba.core.typed_passes import ParforPreLoweringPass
 from numba.parfors.parfor import Parfor
 
 __all__ = ["Kernel"]
 
+# In a parallel kernel `prange` alone is parallel. An array that is filled or summed stays one thread's work:
+# as one more parallel loop it would cost its compilation, and waking the threads.
+LOOPS_ALONE = {
+    **dict.fromkeys(("comprehension", "fusion", "inplace_binop", "numpy", "reduction"), False),
+    **dict.fromkeys(("setitem", "stencil"), False),
+    "prange": True,
+}
+
 
 class Whole(JITCodeLibrary):
-    """LLVM code that is optimised and translated only when an address in it is asked for.
-
-    What a caller links in is optimised with the caller, whole, instead of once on every level of calls.
-    """
+    """LLVM code that is optimised and translated, with all that was linked in, when an address is asked for."""
 
     _translated = False
 
     def _optimize_final_module(self) -> None:
-        """The step of numba's `finalize` after linking: put off."""
+        """numba's step after linking: put off."""
 
     def _finalize_final_module(self) -> None:
-        """The last step of `finalize`: put off."""
+        """numba's last step: put off."""
         self._finalized = True
 
     def _translate(self) -> None:
@@ -52,6 +61,7 @@ class Whole(JITCodeLibrary):
                 type(self._codegen).set_env(self._codegen, variable.name, found)
 
     def get_pointer_to_function(self, name: str) -> int:
+        """Address of a function, 0 where this library defines none of that name."""
         self._ensure_finalized()
         if not any(f.name == name and not f.is_declaration for f in self._final_module.functions):
             return 0
@@ -65,12 +75,12 @@ class Whole(JITCodeLibrary):
 
 @contextmanager
 def _whole(codegen: Any) -> Iterator[None]:
-    """Inside, whatever numba compiles is optimised and translated only where an address is asked for."""
+    """Inside, numba puts whatever it compiles into a `Whole`; the compiler's lock is held."""
     if codegen._library_class is Whole:
         yield
         return
     before, codegen._library_class = codegen._library_class, Whole
-    codegen.set_env = lambda name, found: None  # there is no such variable yet
+    codegen.set_env = lambda name, found: None  # `_translate` does it: before, there is no such variable
     try:
         yield
     finally:
@@ -79,7 +89,7 @@ def _whole(codegen: Any) -> Iterator[None]:
 
 
 def _inner(flags: Any) -> Any:
-    """The flags for code that only compiled code calls."""
+    """Flags for what compiled code alone calls."""
     flags.no_compile = flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
     return flags
 
@@ -124,44 +134,48 @@ class _InnerCompiler(_Compiler):
 
 
 class _Key:
-    """By what numba finds a compiled kernel when it writes a call of it."""
+    """By what numba finds an inner kernel when it writes a call of it."""
 
 
 class Kernel(CPUDispatcher):
-    """A compiled function.
+    """A function compiled by numba, as by `numba.njit`.
 
     Parameters
     ----------
-    function : function
-    options : dict
-        Of `numba.njit`.
+    py_func : function
+        It does not call itself.
+    targetoptions : dict
+        Options of `numba.njit`; of a `parallel` one the loops over `prange` alone are parallel.
     """
 
     def __init__(self, py_func: Any, locals: Any = None, targetoptions: Any = None) -> None:
         options = {"nopython": True, "boundscheck": None, "no_cfunc_wrapper": True, **(targetoptions or {})}
+        if options.get("parallel"):
+            options["parallel"] = ParallelOptions(dict(LOOPS_ALONE))  # numba empties the dictionary
         super().__init__(py_func, locals, options)
-        arguments = (py_func, self.targetdescr, options, self.locals, _Pipeline)
-        self._compiler = _Compiler(*arguments)
-        self._inner = _InnerCompiler(*arguments)
-        self._within: dict[tuple[types.Type, ...], Any] = {}
+        how = (py_func, self.targetdescr, options, self.locals, _Pipeline)
+        self._compiler = _Compiler(*how)
+        self._inner_compiler = _InnerCompiler(*how)
+        self._inner: dict[tuple[types.Type, ...], Any] = {}
 
     def get_call_template(self, args: Any, kws: Any) -> Any:
-        """What a caller needs to know of its types; it is compiled for these."""
-        pysig, folded = self._compiler.fold_argument_types(args, kws)
+        """What numba asks when another kernel calls this one: its types; it is compiled for them."""
+        signature, folded = self._compiler.fold_argument_types(args, kws)
         plain = tuple(types.unliteral(t) for t in folded)
-        if plain not in self._within:
-            self._compile_within(plain)
+        if plain not in self._inner:
+            self._compile_inner(plain)
         name = self.py_func.__name__
-        signatures = [self._within[plain].signature]
-        template = typing.make_concrete_template(f"CallTemplate({name})", name, signatures)
-        return template, pysig, plain, {}
+        known = [self._inner[plain].signature]
+        template = typing.make_concrete_template(f"CallTemplate({name})", name, known)
+        return template, signature, plain, {}
 
     def get_overload(self, sig: Any) -> Any:
-        return self._within[tuple(sigutils.normalize_signature(sig)[0])].entry_point
+        """What numba asks when it writes the call."""
+        return self._inner[tuple(sigutils.normalize_signature(sig)[0])].entry_point
 
     @global_compiler_lock
-    def _compile_within(self, args: tuple[types.Type, ...]) -> None:
+    def _compile_inner(self, args: tuple[types.Type, ...]) -> None:
         with event.trigger_event("numba:compile", data={"dispatcher": self, "args": args}):
-            found = self._inner.compile(args, None)._replace(entry_point=_Key())
+            found = self._inner_compiler.compile(args, None)._replace(entry_point=_Key())
         self.targetctx.insert_user_function(found.entry_point, found.fndesc, [found.library])
-        self._within[args] = found
+        self._inner[args] = found
