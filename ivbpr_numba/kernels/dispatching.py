@@ -6,7 +6,8 @@ for each constant that somebody passes. Nearly all of that is thrown away, since
 the code of what they call. Here a kernel that another one calls is compiled once for its plain types, to LLVM
 code without wrappers, and only what Python calls is optimised, translated and kept in the cache, whole.
 
-This leans on numba's internals, as `cpu.vectors` does; what must hold is in `tests/kernels/test_dispatching.py`.
+This leans on numba's internals, as `cpu.vectors` does; `tests/kernels/test_dispatching.py` says what must
+hold.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ LOOPS_ALONE = {
 
 
 class Whole(JITCodeLibrary):
-    """LLVM code that is optimised and translated, with all that was linked in, when an address is asked for."""
+    """LLVM code that is optimised and translated, all that it calls with it, when an address is asked for."""
 
     _translated = False
 
@@ -152,7 +153,7 @@ class Kernel(CPUDispatcher):
         options = {"nopython": True, "boundscheck": None, "no_cfunc_wrapper": True, **(targetoptions or {})}
         if options.get("parallel"):
             options["parallel"] = ParallelOptions(dict(LOOPS_ALONE))  # numba empties the dictionary
-        super().__init__(py_func, locals, options)
+        super().__init__(py_func, locals or {}, options)
         how = (py_func, self.targetdescr, options, self.locals, _Pipeline)
         self._compiler = _Compiler(*how)
         self._inner_compiler = _InnerCompiler(*how)
