@@ -54,8 +54,8 @@ class Kernels:
         setattr(self, name, found)
         return found
 
-    def racers(self) -> int:
-        """How many runs of Hogwild race side by side: one on each thread in use."""
+    def threads(self) -> int:
+        """Threads in use: so many runs of Hogwild race side by side, and ordered work is shared out so."""
         return int(_numba().get_num_threads())
 
 

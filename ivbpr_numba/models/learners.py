@@ -196,7 +196,7 @@ class FactorLearner(_Sampled):
             self.size,
             np.float32(o.get("margin", -1.0)),
             _rates(o["learning_rate"], factors=o["lambda_theta"], bias=o["lambda_bias"]),
-            self.kernels.racers() if o["update"] == "hogwild" else 1,
+            self.kernels.threads() if o["update"] == "hogwild" else 1,
         )
         return Iteration(len(drawn.users), loss, drawn.fallbacks)
 
@@ -301,9 +301,10 @@ class VisualLearner(_Sampled):
             EmbeddingTable(values, values * self.multiplier, self.multiplier),
             Sizes(self.latent, self.visual),
             self._rates(),
+            self.kernels.threads(),
         )
         if self.options["update"] == "hogwild":
-            loss = self.kernels.visual_epoch_racing(*given, self.kernels.racers())
+            loss = self.kernels.visual_epoch_racing(*given)
         else:
             loss = self.kernels.visual_epoch(*given)
         return Iteration(len(drawn.users), loss, drawn.fallbacks, warning)
