@@ -228,7 +228,9 @@ class Events(NamedTuple):
 
 
 class EpochVectors(NamedTuple):
-    """Scores in every epoch: x̂_ui(e) = γ_u · γ_i + [θ_u, 1] · [θ_i(e), bias_i(e)], float32, padded to whole vectors.
+    """Scores in every epoch: x̂_ui(e) = γ_u · γ_i + [θ_u, 1] · [θ_i(e), bias_i(e)].
+
+    Rows are float32, each of their parts padded to whole vectors.
 
     Attributes
     ----------

@@ -114,8 +114,8 @@ def store_four(table, row, column, a, b, c, d):
     vectors.store(table, row, column + 3 * WIDTH, d)
 
 
-# total[r, c] += Σ pulls[b, r] · differences[b, c] over b = first … last−1 for the columns c = lo … hi−1, whole
-# vectors; the rows of `total` are a multiple of four.
+# total[r, c] += Σ pulls[b, r] · differences[b, c] over b = first … last−1 for the columns c = lo … hi−1,
+# whole vectors; the rows of `total` are a multiple of four.
 block_sums = vector_sums if vectors.USABLE else plain_sums
 
 
@@ -167,7 +167,7 @@ def summed(sums, row, lo, hi):
 
 @kernel
 def column_shrink(sums, multiplier, lo, hi):
-    """(1 − η λ)^m_c for the columns lo … hi−1, m_c being the block's triples with Δ_c ≠ 0; clears the counts."""
+    """(1 − η λ)^m_c for the columns lo … hi−1, m_c being the block's triples with Δ_c ≠ 0, which are cleared."""
     shrink = np.ones(hi - lo, np.float32)
     if sums.powers.shape[0] > 0:
         first, second = sums.present[0, lo:hi], sums.present[1, lo:hi]
