@@ -119,8 +119,8 @@ def align(features: Features, items: Ids) -> FeatureInput:
         When an item has no features, or stored rows don't match their digest.
     """
     rows = features.rows_of_all(items)
-    row_bytes = max(1, features.matrix.shape[1] * features.matrix.dtype.itemsize)
-    if len(rows) * row_bytes <= IN_MEMORY_BYTES:
+    row_bytes = max(1, features.shape[1] * features.dtype.itemsize)
+    if features.sparse or len(rows) * row_bytes <= IN_MEMORY_BYTES:
         return FeatureInput(stored_bits(features.take(rows)), np.arange(len(rows)), float(features.scale))
     step = max(1, (64 << 20) // row_bytes)
     for start in range(0, len(rows), step):

@@ -15,6 +15,7 @@ __all__ = [
     "Block",
     "BlockPlan",
     "BlockSums",
+    "Csr",
     "Drift",
     "EmbeddingTable",
     "EpochTables",
@@ -174,6 +175,24 @@ class StoredFeatures(NamedTuple):
 
     matrix: np.ndarray
     rows: np.ndarray
+
+
+class Csr(NamedTuple):
+    """Stored features of which most are zero, by row.
+
+    Attributes
+    ----------
+    indptr : (M + 1,) int64
+        Row r has the entries indptr[r] … indptr[r + 1] − 1.
+    indices : (n,) int32
+        Columns, ascending in a row.
+    values : (n,) float16, uint8 or float32
+        None of them zero; empty where each is exactly 1.
+    """
+
+    indptr: np.ndarray
+    indices: np.ndarray
+    values: np.ndarray
 
 
 class Block(NamedTuple):

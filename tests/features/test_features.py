@@ -32,7 +32,7 @@ from ivbpr_numba.features.tables import build_feature_table
 from ivbpr_numba.features.writing import features_sink, write_features
 from ivbpr_numba.ids import Ids
 from ivbpr_numba.readers.cells import list_in_text
-from ivbpr_numba.store import matrix as matrix_module
+from ivbpr_numba.store import blocks as blocks_module
 from ivbpr_numba.store.atomic import lock
 from ivbpr_numba.store.verify import inspect, verify
 
@@ -43,7 +43,7 @@ VALUES = np.array([[0.5, 1, 0], [0, 2, 0.25], [3, 0, 0], [-1, 0, 7], [0, 0, 0]],
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two rows of three halves under one digest instead of 8 MiB."""
-    monkeypatch.setattr(matrix_module, "_BLOCK_BYTES", 12)
+    monkeypatch.setattr(blocks_module, "_BLOCK_BYTES", 12)
 
 
 def values_of(features: Features, ids: list[str]) -> np.ndarray:
@@ -108,7 +108,7 @@ def test_any_matrix_survives(
     if kind == "attributes":
         values = np.clip(values, 0, 1).astype(values.dtype)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(matrix_module, "_BLOCK_BYTES", block)
+        patch.setattr(blocks_module, "_BLOCK_BYTES", block)
         features = Features.from_arrays(
             [f"item {k:03d}" for k in range(len(values))], values, kind=kind, scale=scale
         )

@@ -167,7 +167,7 @@ def summed(sums, row, lo, hi):
 
 @kernel
 def column_shrink(sums, multiplier, lo, hi):
-    """(1 − η λ)^m_c for the columns lo … hi−1, m_c being the block's triples with Δ_c ≠ 0, which are cleared."""
+    """(1 − η λ)^m_c for the columns lo … hi−1, m_c being the block's triples with Δ_c ≠ 0; clears them."""
     shrink = np.ones(hi - lo, np.float32)
     if sums.powers.shape[0] > 0:
         first, second = sums.present[0, lo:hi], sums.present[1, lo:hi]

@@ -11,9 +11,7 @@ from ivbpr_numba.kernels.cpu.vectors import I32, VECTOR, WIDTH, float32x16, fma_
 __all__ = ["exp_below"]
 
 LOWEST = -87.0  # e^x is a normal number down to here
-ROUNDING = (
-    1.5 * 2.0**23
-)  # a float32 of this size has no bits behind the point, and its lowest bits are an integer
+ROUNDING = 1.5 * 2.0**23  # a float32 of this size has no bits behind the point: the lowest ones are whole
 LN2 = 355 / 512, math.log(2.0) - 355 / 512  # the first has few bits: its products with |n| ≤ 126 are exact
 
 

@@ -47,9 +47,9 @@ if vectors.HALF_USABLE:
 
     @kernel
     def feature_differences(matrix, row_i, row_j, start, stop, out):
-        """out[c] = v_ic − v_jc in stored units for the columns start … stop−1, `start` being of a whole vector.
+        """out[c] = v_ic − v_jc in stored units for the columns start … stop−1.
 
-        Columns beyond the matrix stay untouched (zero).
+        A vector begins at `start`; columns beyond the matrix stay untouched (zero).
         """
         whole = min(stop, matrix.shape[1]) // WIDTH * WIDTH
         for c in range(start, whole, WIDTH):

@@ -1,10 +1,10 @@
 """Steps 1 and 2 of a block, and the sums of step 3 (see `visual`), round by round.
 
-A round is as many of the block's triples as the caches hold differences of; E and β stand still from round to
-round. The first half of every round adds to the first of the block's two sums, the rest to the second, each in
-the order of the triples: so two threads can add at a time, each the triples that it projected itself, while
-the order of every sum is fixed. One thread does the same in strips, that nothing leaves its cache. Small
-blocks use one of the sums.
+A round is as many of the block's triples as the caches hold differences of; E and β stand still from round
+to round. The first half of every round adds to the first of the block's two sums, the rest to the second,
+each in the order of the triples: so two threads can add at a time, each the triples that it projected itself,
+while the order of every sum is fixed. One thread does the same in strips, so that nothing leaves its cache.
+Small blocks use one of the sums.
 """
 
 import numpy as np

@@ -34,7 +34,7 @@ def sift(indices, lo, hi, sieve):
 
 @kernel
 def draw_negatives(state, first, item, indices, lo, hi, sieve, n_items, n, chosen):
-    """The next n items that are not `item` nor among indices[lo:hi], into chosen; the next attempt's number."""
+    """The next n items, not `item` nor among indices[lo:hi], into chosen; returns the next attempt."""
     found = 0
     while found < n:
         j = bounded(absorb(state, first), n_items)
@@ -104,11 +104,8 @@ def vector_explained(users, u, items, latent, chosen, n, positive, room, out):
         for e in range(n_epochs):
             left = latent + e * width
             for k in range(WIDTH):
-                score, j, ahead = (
-                    vectors.load(room, WIDTH + k, 0),
-                    chosen[first + k],
-                    chosen[first + WIDTH + k],
-                )
+                j, ahead = chosen[first + k], chosen[first + WIDTH + k]
+                score = vectors.load(room, WIDTH + k, 0)
                 for c in range(0, width, WIDTH):
                     vectors.prefetch(items, ahead, left + c)
                     theta = vectors.load(users, u, latent + c)
@@ -128,8 +125,9 @@ def vector_explained(users, u, items, latent, chosen, n, positive, room, out):
         out[e] -= math.log(product)
 
 
-# out[e] += Σ ln σ(positive[e] − x̂_uj(e)) over the items j = chosen[0] … chosen[n−1], at most AT_ONCE; what
-# comes in `chosen` behind them is overwritten. `room` has 32 rows and two for every epoch, a vector wide or more.
+# out[e] += Σ ln σ(positive[e] − x̂_uj(e)) over the items j = chosen[0] … chosen[n−1], at most AT_ONCE; two
+# vectors behind them in `chosen` are overwritten. `room` has 32 rows and two for every epoch, and at least
+# sixteen columns and one for every epoch.
 explained = vector_explained if vectors.USABLE else plain_explained
 
 

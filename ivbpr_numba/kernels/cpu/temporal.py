@@ -79,12 +79,8 @@ def move_epoch_columns(embedding, epoch, sums, visual, lo, hi, rate, row_sums):
         for c in range(hi - lo):
             values[c] += rate * (weight * moves[c])
             drift[c] = drift[c] * shrink[c] + rate * moves[c]
-    values, drift, bias_weight = (
-        embedding.values[visual, lo:hi],
-        epoch.drift[visual, lo:hi],
-        epoch.bias_weight,
-    )
-    moves, weight = summed(sums, visual, lo, hi), bias_weight[lo:hi]
+    values, drift = embedding.values[visual, lo:hi], epoch.drift[visual, lo:hi]
+    moves, weight = summed(sums, visual, lo, hi), epoch.bias_weight[lo:hi]
     for c in range(hi - lo):
         v, beta, b = multiplier[c] * moves[c], values[c], weight[c]
         values[c] = beta + rate * (b * v)
