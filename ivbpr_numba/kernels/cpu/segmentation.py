@@ -95,22 +95,23 @@ def vector_explained(users, u, items, latent, chosen, n, positive, room, out):
     chosen[n : n + 2 * WIDTH] = nobody
     for first in range(0, n, WIDTH):
         for k in range(WIDTH):
-            j, ahead = chosen[first + k], chosen[first + WIDTH + k]
-            common = zero
-            for c in range(0, latent, WIDTH):
-                vectors.prefetch(items, ahead, c)  # the next sixteen rows are on their way meanwhile
-                common = vectors.fma(vectors.load(users, u, c), vectors.load(items, j, c), common)
-            vectors.store(room, WIDTH + k, 0, common)
+            vectors.store(room, WIDTH + k, 0, zero)
+        for c in range(0, latent, WIDTH):
+            gamma = vectors.load(users, u, c)
+            for k in range(WIDTH):
+                vectors.prefetch(items, chosen[first + WIDTH + k], c)  # the next sixteen are on their way
+                common = vectors.load(room, WIDTH + k, 0)
+                common = vectors.fma(gamma, vectors.load(items, chosen[first + k], c), common)
+                vectors.store(room, WIDTH + k, 0, common)
         for e in range(n_epochs):
             left = latent + e * width
-            for k in range(WIDTH):
-                j, ahead = chosen[first + k], chosen[first + WIDTH + k]
-                score = vectors.load(room, WIDTH + k, 0)
-                for c in range(0, width, WIDTH):
-                    vectors.prefetch(items, ahead, left + c)
-                    theta = vectors.load(users, u, latent + c)
-                    score = vectors.fma(theta, vectors.load(items, j, left + c), score)
-                vectors.store(room, k, 0, score)
+            for c in range(0, width, WIDTH):
+                theta, so_far = vectors.load(users, u, latent + c), WIDTH if c == 0 else 0
+                for k in range(WIDTH):
+                    vectors.prefetch(items, chosen[first + WIDTH + k], left + c)
+                    score = vectors.load(room, so_far + k, 0)
+                    score = vectors.fma(theta, vectors.load(items, chosen[first + k], left + c), score)
+                    vectors.store(room, k, 0, score)
             x = vectors.sub(vectors.splat(positive[e]), vectors.row_totals(room, 0))
             lower = vectors.smaller(x, zero)
             size = exp_below(vectors.smaller(x, vectors.sub(zero, x)))
