@@ -26,6 +26,8 @@ KERNELS = {
     "ranking": ("count_ranks", "count_row", "fill_tiles", "random_scores", "score_items"),
     "sampling": ("count_draws", "draw_triples", "user_order"),
     "segmentation": ("event_likelihoods",),
+    "sparse": ("sparse_epoch", "sparse_epoch_racing", "sparse_temporal_epoch"),
+    "sparse_rows": ("project_sparse_items",),
     "temporal": ("find_pairs", "temporal_epoch"),
     "top": ("best_of_rows", "top_items"),
     "visual": ("visual_epoch", "visual_epoch_racing"),
@@ -55,8 +57,12 @@ class Kernels:
         return found
 
     def threads(self) -> int:
-        """Threads in use: so many runs of Hogwild race side by side, and ordered work is shared out so."""
+        """Threads in use: they decide who does what, not what comes out."""
         return int(_numba().get_num_threads())
+
+    def racers(self) -> int:
+        """How many runs of Hogwild race side by side: one on each thread in use."""
+        return self.threads()
 
 
 _KERNELS = {"cpu": Kernels("cpu")}

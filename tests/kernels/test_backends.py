@@ -61,9 +61,9 @@ print(*sorted(m for m in sys.modules if m.startswith("ivbpr_numba.kernels.cpu.")
     assert done.stdout.split() == ["False", "ivbpr_numba.kernels.cpu.idtable"]
 
 
-def test_threads_in_use() -> None:
+def test_as_many_racers_as_threads() -> None:
     with backends.threads(1):
-        assert backends.kernels().threads() == 1
+        assert backends.kernels().threads() == backends.kernels().racers() == 1
 
 
 class Recorder(backends.Kernels):
