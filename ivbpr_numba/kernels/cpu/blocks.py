@@ -16,7 +16,6 @@ from ivbpr_numba.kernels.cpu.vectors import WIDTH
 
 __all__ = [
     "clear_rest",
-    "decay_powers",
     "half_of",
     "is_small",
     "moves_alone",

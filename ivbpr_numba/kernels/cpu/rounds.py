@@ -28,7 +28,7 @@ from ivbpr_numba.kernels.cpu.features import feature_differences
 from ivbpr_numba.kernels.cpu.projection import project
 from ivbpr_numba.kernels.cpu.vectors import WIDTH
 
-__all__ = ["rounds_alone", "rounds_shared"]
+__all__ = ["rounds_shared", "strips_alone"]
 
 TABLE = 12 * 1024  # numbers of the embedding that are read for triple after triple from the innermost caches
 
