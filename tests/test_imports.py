@@ -210,7 +210,10 @@ def inside(module: str, rooms: tuple[str, ...]) -> bool:
     return any(module == room or module.startswith(room + ".") for room in rooms)
 
 
-BENCHMARKS = {f"benchmarks.{path.stem}": path for path in sorted((ROOT / "benchmarks").glob("*.py"))}
+BENCHMARKS = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts): path
+    for path in sorted((ROOT / "benchmarks").rglob("*.py"))
+}
 
 
 @pytest.mark.parametrize("module", sorted(MODULES | BENCHMARKS))
