@@ -164,7 +164,7 @@ class Features:
         scale : float
             value = stored × scale.
         layout : str
-            ``dense``, ``sparse``, or ``auto``: sparse where few values are not zero
+            ``dense``, ``sparse``, or ``auto``: sparse for attributes of which few values are not zero
             (`layout.SPARSE_BELOW`). Nothing but room and time depends on it.
 
         Examples
@@ -271,7 +271,8 @@ class Features:
         layout : str
             As for `from_matrix`.
         """
-        sparse = is_sparse(layout, self._filled() if layout == "auto" else 0, self.shape)
+        counted = layout == "auto" and self.kind == "attributes"
+        sparse = is_sparse(layout, self.kind, self._filled() if counted else 0, self.shape)
         if sparse and self.sparse:
             return write_csr_features(
                 path, self.items, self.names, self.groups, self.kind, self.scale, self.csr(),

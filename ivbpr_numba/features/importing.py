@@ -58,8 +58,8 @@ def import_features(
     kind : str
         ``dense`` or ``attributes``.
     layout : str
-        ``dense``, ``sparse``, or ``auto``: sparse where few values are not zero (`layout.SPARSE_BELOW`); a
-        dense matrix is read until that is known, and then from its beginning.
+        ``dense``, ``sparse``, or ``auto``: sparse for attributes of which few values are not zero
+        (`layout.SPARSE_BELOW`); a dense matrix is read until that is known, and then from its beginning.
     out : path
         The feature file.
     progress : callable, optional
@@ -89,9 +89,9 @@ def import_features(
         raise UsageError(f"'{out}' is the input itself.", "Name another file for the result.")
     check_layout(layout)
     sparse = layout == "sparse"
-    if layout == "auto":
+    if layout == "auto" and kind == "attributes":
         source = open_source(path, ids)
-        sparse = is_sparse(layout, source.filled(), source.shape)
+        sparse = is_sparse(layout, kind, source.filled(), source.shape)
     if dtype is not None:
         return _import(path, ids, divide_by, dtype, None, kind, sparse, out, progress)
     try:

@@ -133,7 +133,7 @@ def parts_in_memory(
         check_attributes(rows, scale, items, names)
     kept = len(rows.indices) if isinstance(rows, Csr) else int(np.count_nonzero(filled(rows)))
     laid: Rows
-    if is_sparse(layout, kept, shape):
+    if is_sparse(layout, kind, kept, shape):
         csr = rows if isinstance(rows, Csr) else csr_of(rows)
         laid = SparseMatrix(csr, columns, digest_csr(csr, columns), PLACE)
     else:

@@ -87,7 +87,7 @@ def build_feature_table(
     }
     parts = (out, encoded.items, encoded.names, encoded.groups, "attributes", 1.0)
     csr = encoded.csr()
-    sparse = is_sparse(layout, len(csr.indices), encoded.shape)
+    sparse = is_sparse(layout, "attributes", len(csr.indices), encoded.shape)
     if sparse:
         digest = write_csr_features(*parts, csr, source=source)
     else:

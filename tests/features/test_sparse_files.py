@@ -79,8 +79,9 @@ def test_auto_is_sparse_below_the_threshold_that_the_documents_name(tmp_path: Pa
     for few in (False, True):
         values[0, 0] = not few
         for layout in ("dense", "sparse"):
-            Features.from_matrix(values, ids=range(20), layout=layout).write(tmp_path / "f.h5")
-            assert Features.read(tmp_path / "f.h5").sparse == few
+            for kind in ("attributes", "dense"):
+                Features.from_matrix(values, ids=range(20), kind=kind, layout=layout).write(tmp_path / "f.h5")
+                assert Features.read(tmp_path / "f.h5").sparse == (few and kind == "attributes")
     assert SPARSE_BELOW == 0.1
     assert "less than a tenth of the values" in (ROOT / "data" / "FORMAT.md").read_text()
 
@@ -322,10 +323,11 @@ def test_an_import_chooses_by_the_share_of_values(tmp_path: Path) -> None:
             {"path": tmp_path / "d.npz"},
             saved(tmp_path, scipy.sparse.csr_array(values), ids=ids),
         ):
-            report = import_features(**source, out=tmp_path / "f.h5")
+            assert import_features(**source, out=tmp_path / "f.h5")["layout"] == "dense"  # of nameless ones
+            report = import_features(**source, kind="attributes", out=tmp_path / "f.h5")
             assert report["layout"] == ("sparse" if few else "dense")
             assert Features.read(tmp_path / "f.h5").sparse == few
-            again = import_features(tmp_path / "f.h5", out=tmp_path / "g.h5")
+            again = import_features(tmp_path / "f.h5", kind="attributes", out=tmp_path / "g.h5")
             assert (again["layout"], again["payload_sha256"]) == (report["layout"], report["payload_sha256"])
     with pytest.raises(UsageError, match="Unknown layout 'csr'"):
         import_features(tmp_path / "d.npz", layout="csr", out=tmp_path / "f.h5")

@@ -492,7 +492,7 @@ def test_a_disk_that_really_is_full(tmp_path: Path) -> None:
             for write in (
                 lambda: write_tree(target, Tree("ivbpr-model", {"/x": np.zeros(200_000)}), payload=["/x"]),
                 lambda: Features.from_arrays(range(2000), np.ones((2000, 100))).write(target.replace("m.h5", "f.h5")),
-                lambda: Features.from_arrays(range(30000), np.eye(30000, 50)).write(target.replace("m.h5", "f.h5")),
+                lambda: Features.from_arrays(range(30000), np.eye(30000, 50)).write(target.replace("m.h5", "f.h5"), layout="sparse"),
             ):
                 try:
                     write()

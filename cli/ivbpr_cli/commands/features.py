@@ -21,7 +21,7 @@ SHORT = {
     "items_without_value": "without",
     "items_dropped": "lost",
 }
-LAYOUT = "dense, sparse, or auto: sparse where more than 90 % of the values are zero."
+LAYOUT = "dense, sparse, or auto: sparse for attributes of which more than 90 % are zero."
 GROUPS = "Groups: values seen and dropped; items without a value, and those that lost their last one"
 
 
