@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ivbpr_numba import backends
-from ivbpr_numba.arrays import padded
+from ivbpr_numba.arrays import aligned_zeros, padded
 from ivbpr_numba.features.alignment import FeatureInput, Scaling, project_style
 from ivbpr_numba.kernels.arguments import (
     EmbeddingTable,
@@ -182,8 +182,8 @@ class FactorLearner(_Sampled):
         self.sampler = _sampler(options, indptr, indices, n_items, self.kernels)
         self.size = k = options["factors"]
         n_users = len(indptr) - 1
-        users = np.zeros((n_users, padded(k)), np.float32)
-        items = np.zeros((n_items, padded(k + 1)), np.float32)
+        users = aligned_zeros((n_users, padded(k)))
+        items = aligned_zeros((n_items, padded(k + 1)))
         users[:, :k] = draw_initial(options, "user_factors", (n_users, k))
         items[:, :k] = draw_initial(options, "item_factors", (n_items, k))
         self.tables: Tables = {"users": users, "items": items}
@@ -244,10 +244,10 @@ class VisualLearner(_Sampled):
         n_users, width = len(indptr) - 1, padded(self.columns)
         self.multiplier = np.zeros(width, np.float32)
         self.multiplier[: self.columns] = scaling.multiplier.astype(np.float64) * source.scale
-        users = np.zeros((n_users, padded(k)), np.float32)
-        items = np.zeros((n_items, padded(k + 1)), np.float32)
-        visual = np.zeros((n_users, padded(d)), np.float32)
-        embedding = np.zeros((padded(d + 1, 4), width), np.float32)
+        users = aligned_zeros((n_users, padded(k)))
+        items = aligned_zeros((n_items, padded(k + 1)))
+        visual = aligned_zeros((n_users, padded(d)))
+        embedding = aligned_zeros((padded(d + 1, 4), width))
         users[:, :k] = draw_initial(options, "user_factors", (n_users, k))
         items[:, :k] = draw_initial(options, "item_factors", (n_items, k))
         visual[:, :d] = draw_initial(options, "user_visual", (n_users, d))
