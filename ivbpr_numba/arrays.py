@@ -8,7 +8,7 @@ import numpy as np
 
 from ivbpr_numba.errors import DataError
 
-__all__ = ["LINE", "aligned", "aligned_zeros", "as_float32", "padded", "stored_bits"]
+__all__ = ["LINE", "aligned", "as_float32", "padded", "stored_bits", "zeros"]
 
 LINE = 16  # float32 numbers in a cache line; tables are padded to whole lines
 
@@ -26,11 +26,11 @@ def aligned(shape: tuple[int, ...]) -> np.ndarray:
     return room[skipped : skipped + size].reshape(shape)
 
 
-def aligned_zeros(shape: tuple[int, ...]) -> np.ndarray:
-    """Float32 zeros that begin with a cache line: where rows are whole lines, reading one fetches no more."""
-    zeros = aligned(shape)
-    zeros[...] = 0
-    return zeros
+def zeros(shape: tuple[int, ...]) -> np.ndarray:
+    """Zeros that begin with a cache line: a row of one line is one access to memory, not two."""
+    room = aligned(shape)
+    room[...] = 0
+    return room
 
 
 def as_float32(name: str, array: object, shape: tuple[int, ...]) -> np.ndarray:

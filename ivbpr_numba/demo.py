@@ -162,7 +162,7 @@ def run_demo(
         },
         "models": rows,
         "features": {
-            "vbpr": f"{dense.matrix.shape[1]} nameless features of the photos, from inside that network",
+            "vbpr": f"{dense.shape[1]} nameless features of the photos, from inside that network",
             "i-vbpr": f"{len(attributes.names)} attributes by name, as probable as the network holds them",
             **{name: f"what {name.replace('tv', 'v')} sees, and time" for name in models if "tvbpr" in name},
         },

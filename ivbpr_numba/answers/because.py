@@ -9,7 +9,6 @@ import numpy as np
 
 from ivbpr_numba.answers.explaining import Centred, by_taste
 from ivbpr_numba.errors import DataError, parameter
-from ivbpr_numba.features.writing import row_blocks
 from ivbpr_numba.parameters import VisualParameters
 from ivbpr_numba.ranking import ItemSide, VectorScorer, top_of_vectors
 
@@ -55,9 +54,7 @@ class Because:
         found = view.views.find_features()
         column = found.column(feature)
         rows = found.rows_of_all(view.fitted.data.items)
-        # Whole blocks, because only these are compared with their digests.
-        stored = np.concatenate([found.take(block)[:, column] for block in row_blocks(found.matrix)])
-        value = stored[rows].astype(np.float64) * found.scale
+        value = found.stored_column(column)[rows].astype(np.float64) * found.scale
         candidates = np.flatnonzero(allowed & (value != 0))
         if not len(candidates):
             raise DataError(

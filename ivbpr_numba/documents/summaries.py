@@ -106,7 +106,7 @@ def _dataset(path: PathLike, documents: Mapping[str, Any]) -> tuple[Summary, Dat
 
 def _features(path: PathLike, documents: Mapping[str, Any]) -> tuple[Summary, Dataset | None, list[Group]]:
     features = Features.read(path)
-    rows, columns = features.matrix.shape
+    rows, columns = features.shape
     source = features.source
     found: Summary = {
         "kind": "features",
@@ -114,7 +114,8 @@ def _features(path: PathLike, documents: Mapping[str, Any]) -> tuple[Summary, Da
         "items": rows,
         "columns": columns,
         "groups": len(features.groups),
-        "dtype": features.matrix.dtype.name,
+        "dtype": features.dtype.name,
+        "layout": "sparse" if features.sparse else "dense",
         "scale": features.scale,
     }
     kept = ("command", "file", "catalogue", "matrix", "images", "model", "output", "min_count", "aggregate")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ivbpr_numba.errors import UsageError
-from ivbpr_numba.features.writing import row_blocks
+from ivbpr_numba.store.blocks import row_blocks
 
 if TYPE_CHECKING:
     from ivbpr_numba.features.features import Features
@@ -31,9 +31,9 @@ def describe(features: Features) -> dict[str, Any]:
     """
     low, high, nonzero = np.inf, -np.inf, 0
     having = np.zeros(len(features.groups), dtype=np.int64)
-    used = np.zeros(features.matrix.shape[1], dtype=bool)
+    used = np.zeros(features.shape[1], dtype=bool)
     bare: list[np.ndarray] = []
-    for rows in row_blocks(features.matrix):
+    for rows in row_blocks(features.shape, features.dtype):
         block = features.take(rows)
         low, high = min(low, float(block.min())), max(high, float(block.max()))
         filled = block != 0
@@ -43,14 +43,15 @@ def describe(features: Features) -> dict[str, Any]:
         for k, group in enumerate(features.groups):
             part = filled[:, group.offset : group.offset + group.size]
             having[k] += int(np.count_nonzero(part.any(axis=1)))
-    count, columns = features.matrix.shape
+    count, columns = features.shape
     without, unused = np.concatenate(bare), np.flatnonzero(~used)
     return {
         "file": features.path,
         "items": count,
         "columns": columns,
         "kind": features.kind,
-        "dtype": features.matrix.dtype.name,
+        "dtype": features.dtype.name,
+        "layout": "sparse" if features.sparse else "dense",
         "scale": features.scale,
         "min": low * features.scale,
         "max": high * features.scale,
@@ -99,8 +100,7 @@ def examples(features: Features, name: str, n: int = 10) -> list[dict[str, Any]]
     if n < 1:
         raise UsageError(f"{n} items can't be shown.", "Ask for a positive number.")
     column = features.column(name)
-    values = np.concatenate([features.take(rows)[:, column] for rows in row_blocks(features.matrix)])
-    values = values.astype(np.float64) * features.scale
+    values = features.stored_column(column).astype(np.float64) * features.scale
     order = np.argsort(-values, kind="stable")[:n]  # stable: rows, and so ties, are in id order
     if features.kind == "attributes":
         order = order[values[order] > 0]

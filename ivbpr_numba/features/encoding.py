@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,14 +11,15 @@ import numpy as np
 from ivbpr_numba.errors import DataError, UsageError, parameter
 from ivbpr_numba.features.layout import Group
 from ivbpr_numba.ids import Ids
+from ivbpr_numba.kernels.arguments import Csr
 from ivbpr_numba.readers.item_columns import Column, Rows, disagreeing, disagreement
 from ivbpr_numba.store.atomic import PathLike
+from ivbpr_numba.store.sparse import joined
 
 __all__ = ["Encoded", "check_choices", "encode"]
 
 AGGREGATES = ("error", "first", "share")
 NAMED = 5  # the first items of a drop, in reports
-_BLOCK_BYTES = 8 << 20
 
 
 @dataclass
@@ -55,17 +56,16 @@ class Encoded:
         """Items and columns."""
         return len(self.items), len(self.names)
 
-    def blocks(self) -> Iterator[np.ndarray]:
-        """The rows in order, float16, in blocks of about 8 MiB."""
-        step = max(1, _BLOCK_BYTES // (2 * self.shape[1]))
-        for start in range(0, self.shape[0], step):
-            block = np.zeros((min(step, self.shape[0] - start), self.shape[1]), dtype=np.float16)
-            for weights, group in zip(self.kept, self.groups):
-                low, high = np.searchsorted(weights.item, [start, start + len(block)])
-                block[weights.item[low:high] - start, group.offset + weights.value[low:high]] = (
-                    weights.weight[low:high]
-                )
-            yield block
+    def csr(self) -> Csr:
+        """The rows in order, float16."""
+        item = np.concatenate([weights.item for weights in self.kept])
+        column = np.concatenate(
+            [group.offset + weights.value for weights, group in zip(self.kept, self.groups)]
+        )
+        order = np.argsort(item, kind="stable")  # groups, and values in them, are in the order of columns
+        weight = np.concatenate([weights.weight for weights in self.kept])[order]
+        sizes = np.bincount(item, minlength=len(self.items))
+        return joined(np.concatenate([[0], np.cumsum(sizes)]), column[order], weight)
 
 
 def check_choices(min_count: int, aggregate: str) -> None:

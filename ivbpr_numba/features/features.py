@@ -12,37 +12,19 @@ import numpy as np
 from ivbpr_numba import expected
 from ivbpr_numba.errors import DataError, UsageError, parameter
 from ivbpr_numba.features.encoding import check_choices, encode
-from ivbpr_numba.features.layout import (
-    DTYPES,
-    FORMAT,
-    PAYLOAD,
-    Columns,
-    Group,
-    all_finite,
-    check_attributes,
-    check_finite,
-    default_groups,
-    feature_tree,
-    layout_from,
-    sort_distinct,
-)
-from ivbpr_numba.features.rounding import Rounding
+from ivbpr_numba.features.layout import FORMAT, Columns, Group, check_layout, layout_from
+from ivbpr_numba.features.memory import parts_in_memory, parts_of_matrix
 from ivbpr_numba.features.showing import as_html, shorten
-from ivbpr_numba.features.writing import row_blocks, write_features
-from ivbpr_numba.ids import Ids, encode_ids
-from ivbpr_numba.readers.cells import id_text
+from ivbpr_numba.features.writing import write_features
+from ivbpr_numba.ids import Ids
+from ivbpr_numba.kernels.arguments import Csr
 from ivbpr_numba.readers.item_columns import Tags, columns_of_frame
 from ivbpr_numba.store.atomic import PathLike
-from ivbpr_numba.store.digest import digest_objects
+from ivbpr_numba.store.blocks import Rows, row_blocks
 from ivbpr_numba.store.files import refuse_changed
-from ivbpr_numba.store.matrix import (
-    MATRIX,
-    MappedMatrix,
-    as_digested,
-    digest_blocks,
-    open_matrix,
-)
-from ivbpr_numba.store.tree import Tree, entries_of
+from ivbpr_numba.store.matrix import MappedMatrix, open_matrix
+from ivbpr_numba.store.sparse import SparseMatrix
+from ivbpr_numba.store.tree import Tree
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,8 +39,13 @@ class Features:
     ----------
     items : Ids
         Item ids, sorted by their UTF-8 bytes; one row each.
-    matrix : ndarray (I, F)
-        Stored values: float16, float32 or uint8, read-only; a memory map when read from a file.
+    shape : (int, int)
+        Items and columns.
+    dtype : dtype
+        Of the stored values: float16, float32 or uint8.
+    sparse : bool
+        Whether rows are laid out sparse: only what is not zero is kept (`csr`), in memory. Else they are in
+        `matrix`. `take` and `values` give the same rows for both.
     scale : float
         value = stored × scale.
     names : list of str
@@ -80,7 +67,7 @@ class Features:
     def __init__(
         self,
         items: Ids,
-        mapped: MappedMatrix,
+        stored: Rows,
         scale: float,
         names: list[str],
         groups: list[Group],
@@ -91,7 +78,9 @@ class Features:
         source: dict[str, Any] | None = None,
     ) -> None:
         self.items = items
-        self.matrix = mapped.values
+        self.shape = stored.shape
+        self.dtype = stored.dtype
+        self.sparse = isinstance(stored, SparseMatrix)
         self.scale = scale
         self.names = names
         self.groups = groups
@@ -100,24 +89,24 @@ class Features:
         self.path = path
         self.attrs = attrs or {}
         self.source = source or {}
-        self._mapped = mapped
+        self._stored = stored
 
     def __len__(self) -> int:
         return len(self.items)
 
     def __repr__(self) -> str:
-        rows, columns = self.matrix.shape
+        rows, columns = self.shape
         groups = f" in {len(self.groups):,} groups" if len(self.groups) > 1 else ""
         shown = ", ".join(shorten(name) for name in self.names[:3]) + (", …" if columns > 3 else "")
         size = f"{rows:,} items × {columns:,} columns{groups}"
-        return f"Features({size}, {self.kind}, {self.matrix.dtype}: {shown})"
+        return f"Features({size}, {self.kind}, {self.dtype}{', sparse' if self.sparse else ''}: {shown})"
 
     def _repr_html_(self) -> str:
         return as_html(self)
 
     @classmethod
     def read(cls, path: PathLike) -> Features:
-        """Open a feature file; the matrix stays on disk.
+        """Open a feature file; a dense matrix stays on disk, of a sparse one all is read.
 
         Raises
         ------
@@ -128,8 +117,8 @@ class Features:
         """
         sealed, mapped = open_matrix(path, FORMAT)
         refuse_changed(path, sealed.changed)
-        layout = layout_from(Tree(FORMAT, sealed.objects, sealed.attrs), mapped.values.shape, path)
-        return cls(mapped=mapped, path=os.fspath(path), **layout)
+        layout = layout_from(Tree(FORMAT, sealed.objects, sealed.attrs), mapped.shape, path)
+        return cls(stored=mapped, path=os.fspath(path), **layout)
 
     @classmethod
     def from_matrix(
@@ -141,14 +130,14 @@ class Features:
         groups: Sequence[Group] | Sequence[str] | None = None,
         kind: str | None = None,
         scale: float = 1.0,
+        layout: str = "auto",
     ) -> Features:
         """Make features of a matrix in memory.
 
         Parameters
         ----------
         X : array (I, F), SciPy sparse matrix or array, or data frame
-            Values before `scale`. float16, float32 and uint8 are kept, other numbers become float32. A sparse
-            matrix becomes a dense one.
+            Values before `scale`. float16, float32 and uint8 are kept, other numbers become float32.
         ids : Ids or iterable of text or whole numbers
             One per row, in any order; rows are sorted by id. A data frame has them as its index.
         names : sequence of str, optional
@@ -163,6 +152,9 @@ class Features:
             made remembers it.
         scale : float
             value = stored × scale.
+        layout : str
+            ``dense``, ``sparse``, or ``auto``: sparse where few values are not zero
+            (`layout.SPARSE_BELOW`). Nothing but room and time depends on it.
 
         Examples
         --------
@@ -175,65 +167,12 @@ class Features:
         Raises
         ------
         UsageError
-            An unknown kind.
+            An unknown kind or layout.
         DataError
             Ids repeat or are neither text nor whole numbers, shapes disagree, or values are not numbers, NaN,
             infinite, or lost in float32.
         """
-        for what, given in (("The ids", ids), ("The names", names), ("The groups", groups)):
-            expected.ordered(what, given)
-        if hasattr(X, "columns"):  # a frame has labels, which must not be passed over
-            kind = kind or X.attrs.get("kind")
-            ids = X.index if ids is None else ids
-            ids = ids if isinstance(ids, Ids) else list(ids)
-            given = ids.texts() if isinstance(ids, Ids) else [str(one) for one in ids]
-            labels = [str(label) for label in X.index]
-            if labels != given and labels != [str(k) for k in range(len(labels))]:
-                raise DataError(
-                    "The rows of the frame are labelled otherwise than the ids.",
-                    "Give ids=frame.index, or the plain matrix frame.to_numpy().",
-                )
-            names = list(X.columns) if names is None else names
-        kind = "dense" if kind is None else kind
-        if ids is None:
-            raise UsageError("A matrix doesn't say which row is which item.", "Give one id a row: ids=[…].")
-        if np.ma.is_masked(X):
-            raise DataError("The feature matrix has masked cells.", "Say what they are worth: X.filled(0).")
-        values = np.asarray(X.toarray() if hasattr(X, "toarray") else X)
-        if values.dtype.kind not in "biuf":
-            hint = "Give one number each; tables of text go to Features.from_frame."
-            raise DataError(f"The feature matrix holds {values.dtype}, not numbers.", hint)
-        if values.ndim != 2:
-            raise DataError(f"The feature matrix has {values.ndim} dimensions, not 2.", "One row an item.")
-        names = [str(k) for k in range(values.shape[1])] if names is None else [str(name) for name in names]
-        if values.dtype.name not in DTYPES:
-            values = _as_float32(values, names)
-        if not isinstance(ids, Ids):
-            encoded = _encoded(ids)
-            if len(encoded) != len(values):
-                raise DataError(
-                    f"{len(encoded):,} ids for {len(values):,} rows of features.", "One id a row."
-                )
-            order = sort_distinct(encoded, "The features")
-            items, values = Ids(encoded[order], "item"), values[order]
-        else:
-            items = ids
-        values = np.array(values, dtype=values.dtype.newbyteorder("<"), order="C")
-        values.flags.writeable = False
-        if groups is None or (len(groups) and isinstance(groups[0], str)):
-            found = default_groups(names, values, kind, scale, groups)  # type: ignore[arg-type]
-        else:
-            found = list(groups)  # type: ignore[arg-type]
-        tree = feature_tree(items, names, found, kind, scale, values.shape, values.dtype)
-        check_finite(values, items, names)
-        if kind == "attributes":
-            check_attributes(values, scale, items, names)
-        digests = digest_blocks(values)
-        entries = entries_of(tree.objects, tree.attrs)
-        whole = {**entries, MATRIX: as_digested(values.shape, values.dtype, digests)}
-        digest = digest_objects({name: whole[name] for name in PAYLOAD})
-        mapped = MappedMatrix(values, digests, "(features in memory)")
-        return cls(items, mapped, float(scale), names, found, kind, digest)
+        return cls(**parts_of_matrix(X, ids, names, groups, kind, scale, layout))
 
     @classmethod
     def from_arrays(
@@ -244,9 +183,12 @@ class Features:
         groups: Sequence[Group] | None = None,
         kind: str | None = None,
         scale: float = 1.0,
+        layout: str = "auto",
     ) -> Features:
         """`from_matrix` with the ids first: ``Features.from_arrays(ids, matrix)``."""
-        return cls.from_matrix(matrix, ids=items, names=names, groups=groups, kind=kind, scale=scale)
+        return cls.from_matrix(
+            matrix, ids=items, names=names, groups=groups, kind=kind, scale=scale, layout=layout
+        )
 
     @classmethod
     def from_frame(
@@ -258,6 +200,7 @@ class Features:
         tags: Tags = (),
         min_count: int = 1,
         aggregate: str = "error",
+        layout: str = "auto",
     ) -> Features:
         """One-hot groups of a data frame of items, as ``ivbpr features table`` makes them of a file.
 
@@ -272,6 +215,8 @@ class Features:
             Columns with any number of values: lists, sets, arrays, or text with separators (``;``).
         min_count, aggregate
             See `tables.build_feature_table`.
+        layout
+            See `from_matrix`.
 
         Returns
         -------
@@ -292,24 +237,26 @@ class Features:
             See `tables.build_feature_table`.
         """
         check_choices(min_count, aggregate)
+        check_layout(layout)
         hint = "Matrices go to Features.from_matrix, files to Features.read."
         expected.frame(frame, "Features.from_frame", hint)
         expected.label("id", id)
         rows, read = columns_of_frame(frame, id, columns, tags)
         encoded = encode(rows, read, min_count, aggregate, None)
-        matrix = np.concatenate(list(encoded.blocks()))
-        features = cls.from_matrix(
-            matrix, ids=encoded.items, names=encoded.names, groups=encoded.groups, kind="attributes"
+        features = cls(
+            **parts_in_memory(
+                encoded.items, encoded.csr(), encoded.names, encoded.groups, "attributes", 1.0, layout
+            )
         )
         features.source = {"command": "Features.from_frame", "min_count": min_count, **encoded.report}
         return features
 
     def write(self, path: PathLike) -> str:
         """Write a feature file (see `write_features`) and return its ``payload_sha256``."""
-        blocks = (self.take(rows) for rows in row_blocks(self.matrix))
+        blocks = (self.take(rows) for rows in row_blocks(self.shape, self.dtype))
         return write_features(
-            path, self.items, self.names, self.groups, self.kind, self.scale, blocks, self.matrix.dtype,
-            self.matrix.shape, attrs=self.attrs, source=self.source,
+            path, self.items, self.names, self.groups, self.kind, self.scale, blocks, self.dtype,
+            self.shape, attrs=self.attrs, source=self.source,
         )  # fmt: skip
 
     def to_frame(self) -> pd.DataFrame:
@@ -353,8 +300,36 @@ class Features:
             )
         return rows
 
+    @property
+    def matrix(self) -> np.ndarray:
+        """Stored values, (I, F), read-only, a memory map when read from a file; only of the dense layout.
+
+        Raises
+        ------
+        UsageError
+            The rows are laid out sparse.
+        """
+        if isinstance(self._stored, MappedMatrix):
+            return self._stored.values
+        raise UsageError(
+            "These features are laid out sparse and have no matrix.",
+            "Rows are take(rows) and values(rows), all that is not zero is csr().",
+        )
+
+    def csr(self) -> Csr:
+        """What is not zero of all rows, read-only; only of the sparse layout.
+
+        Raises
+        ------
+        UsageError
+            The rows are laid out dense.
+        """
+        if isinstance(self._stored, SparseMatrix):
+            return self._stored.csr
+        raise UsageError("These features are laid out dense.", "Their rows are take(rows) and values(rows).")
+
     def take(self, rows: np.ndarray) -> np.ndarray:
-        """Stored rows, (n, F) contiguous; their blocks are checked when first touched.
+        """Stored rows, (n, F) contiguous; of a file that is mapped, blocks are checked when first touched.
 
         Raises
         ------
@@ -362,20 +337,29 @@ class Features:
             A block differs from its digest.
         """
         rows = np.asarray(rows)
-        if len(rows) and (int(rows.min()) < 0 or int(rows.max()) >= len(self.matrix)):
+        if len(rows) and (int(rows.min()) < 0 or int(rows.max()) >= len(self)):
             raise DataError("Features were asked for an item that has none.", "Check rows() for −1 first.")
-        self._mapped.check(rows)
-        return self.matrix[rows]
+        return self._stored.take(rows)
+
+    def stored_column(self, column: int) -> np.ndarray:
+        """Stored values of one column, (I,).
+
+        Raises
+        ------
+        DataError
+            A block differs from its digest.
+        """
+        return self._stored.column(column)
 
     def check(self) -> None:
-        """Compare every block of the matrix with its digest, each once.
+        """Compare every block of rows with its digest, each once.
 
         Raises
         ------
         DataError
             A block differs.
         """
-        self._mapped.check()
+        self._stored.check()
 
     def values(self, rows: np.ndarray) -> np.ndarray:
         """Values of rows, (n, F) float32: stored × scale."""
@@ -394,31 +378,3 @@ class Features:
     @cached_property
     def _columns(self) -> Columns:
         return Columns(self.names, self.groups)
-
-
-def _encoded(ids: Iterable[object]) -> np.ndarray:
-    """Ids as fixed-width UTF-8."""
-    texts = []
-    for row, value in enumerate(ids):
-        try:
-            texts.append(value if isinstance(value, bytes) else id_text(value))
-        except ValueError as problem:
-            raise DataError(
-                f"The id of row {row + 1:,} is {problem}.", "Give ids as text or whole numbers."
-            ) from None
-    return encode_ids(texts)
-
-
-def _as_float32(values: np.ndarray, names: list[str]) -> np.ndarray:
-    """The values as float32, unless that loses a column."""
-    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        stored: np.ndarray = values.astype(np.float32)
-    if values.size and all_finite(stored):  # what is not finite is named later
-        rounding = Rounding(values.shape[1])
-        rounding.add(values, None if np.can_cast(values.dtype, np.float32) else stored)
-        columns = names if len(names) == values.shape[1] else list(map(str, range(values.shape[1])))
-        complaint = rounding.complaint(columns, "float32")
-        if complaint:
-            hint = "Subtract what all values of a column share, or divide them by a common number."
-            raise DataError(f"{complaint[0].upper()}{complaint[1:]}.", hint)
-    return stored

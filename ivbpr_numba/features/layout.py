@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,21 +11,28 @@ import numpy as np
 
 from ivbpr_numba.errors import DataError, UsageError, did_you_mean, parameter, shown
 from ivbpr_numba.ids import Ids
+from ivbpr_numba.kernels.arguments import Csr
 from ivbpr_numba.store.atomic import PathLike
-from ivbpr_numba.store.matrix import MATRIX
+from ivbpr_numba.store.blocks import MATRIX
+from ivbpr_numba.store.sparse import entry_rows
 from ivbpr_numba.store.tree import Tree
 
 __all__ = [
     "DTYPES",
     "FORMAT",
+    "LAYOUTS",
     "PAYLOAD",
+    "SPARSE_BELOW",
     "Columns",
     "Group",
     "all_finite",
     "check_attributes",
     "check_finite",
+    "check_layout",
     "default_groups",
     "feature_tree",
+    "is_sparse",
+    "largest_sums",
     "layout_from",
     "sort_distinct",
 ]
@@ -33,6 +40,9 @@ __all__ = [
 FORMAT = "ivbpr-features"
 KINDS = ("dense", "attributes")
 DTYPES = ("float16", "float32", "uint8")
+LAYOUTS = ("auto", "dense", "sparse")
+# Share of values that are not zero below which `auto` lays rows out sparse.
+SPARSE_BELOW = 0.2
 PAYLOAD = (
     "/ids/items",
     "/names",
@@ -109,17 +119,40 @@ class Columns:
         raise UsageError(f"Unknown feature '{name}'.", hint or "`ivbpr features info FILE` lists the groups.")
 
 
+def check_layout(layout: str) -> None:
+    """Refuse an unknown layout.
+
+    Raises
+    ------
+    UsageError
+    """
+    if layout not in LAYOUTS:
+        raise UsageError(f"Unknown layout '{layout}'.", f"Use {', '.join(LAYOUTS)}.")
+
+
+def is_sparse(layout: str, filled: int, shape: tuple[int, ...]) -> bool:
+    """Whether rows are laid out sparse of which `filled` values are not zero."""
+    check_layout(layout)
+    return layout == "sparse" or (layout == "auto" and filled < SPARSE_BELOW * shape[0] * shape[1])
+
+
 def default_groups(
     names: Sequence[str],
-    values: np.ndarray,
     kind: str,
-    scale: float,
+    largest: Callable[[list[int]], np.ndarray],
     owners: Sequence[str] | None = None,
 ) -> list[Group]:
     """One group of all columns; for attributes named ``column=value`` a group for each run of columns.
 
-    `owners` names the group of each column instead. A group of attributes is exclusive where no item's values
-    in it sum to more than 1 (one-hot, soft-max).
+    Parameters
+    ----------
+    names, kind
+        As in `Features`.
+    largest : callable
+        Of the first columns of the groups: the largest sum of an item's values in each (`largest_sums`). A
+        group of attributes is exclusive where it is not more than 1 (one-hot, soft-max).
+    owners : sequence of str, optional
+        The group of each column instead.
 
     Raises
     ------
@@ -140,12 +173,38 @@ def default_groups(
             split = next(owner for k, owner in enumerate(runs) if owner in runs[:k])
             raise DataError(f"The columns of the group '{split}' are apart.", "Put them beside each other.")
     starts = [k for k, owner in enumerate(owners) if k == 0 or owner != owners[k - 1]]
-    groups = []
-    for start, stop in zip(starts, [*starts[1:], len(names)]):
-        sums = values[:, start:stop].sum(axis=1, dtype=np.float64) * scale
-        exclusive = kind == "attributes" and bool(sums.max(initial=0.0) <= 1.01)
-        groups.append(Group(owners[start], start, stop - start, exclusive))
-    return groups
+    one = largest(starts) <= 1.01 if kind == "attributes" else np.zeros(len(starts), bool)
+    return [
+        Group(owners[start], start, stop - start, bool(exclusive))
+        for start, stop, exclusive in zip(starts, [*starts[1:], len(names)], one)
+    ]
+
+
+def largest_sums(rows: np.ndarray | Csr, columns: int, scale: float, starts: list[int]) -> np.ndarray:
+    """The largest sum of a row's values within each group of columns, (G,) float64.
+
+    Parameters
+    ----------
+    rows : (I, F) array, or Csr
+        Stored values.
+    columns : int
+        F
+    scale : float
+    starts : list of int
+        First column of each group, ascending, from 0.
+    """
+    if not isinstance(rows, Csr):
+        stops = [*starts[1:], columns]
+        sums = (rows[:, a:b].sum(axis=1, dtype=np.float64) for a, b in zip(starts, stops))
+        return np.array([one.max(initial=0.0) for one in sums]) * scale
+    largest = np.zeros(len(starts))
+    if len(rows.indices):
+        group = np.searchsorted(starts, rows.indices, side="right") - 1
+        of = entry_rows(rows)
+        first = np.concatenate([[0], np.flatnonzero((np.diff(of) != 0) | (np.diff(group) != 0)) + 1])
+        weights = rows.values.astype(np.float64) if len(rows.values) else np.ones(len(group))
+        np.maximum.at(largest, group[first], np.add.reduceat(weights, first))
+    return largest * scale
 
 
 def sort_distinct(encoded: np.ndarray, what: str) -> np.ndarray:
@@ -176,30 +235,49 @@ def all_finite(block: np.ndarray) -> bool:
     return bool(np.isfinite(block).all())
 
 
-def check_finite(block: np.ndarray, items: Ids, names: Sequence[str], rows: np.ndarray | None = None) -> None:
-    """Raise DataError when a value is NaN or infinite, naming its item and column."""
-    if all_finite(block):
+def check_finite(
+    block: np.ndarray | Csr, items: Ids, names: Sequence[str], rows: np.ndarray | None = None
+) -> None:
+    """Raise DataError when a value is NaN or infinite, naming its item and column.
+
+    `rows` are the rows of a block; a `Csr` holds all.
+    """
+    values = block.values if isinstance(block, Csr) else block
+    if all_finite(values):
         return
-    row, column = np.argwhere(~np.isfinite(block))[0].tolist()
-    item = items[int(row if rows is None else rows[row])]
+    row, column, value = _first(block, ~np.isfinite(values))
+    item = items[row if rows is None else int(rows[row])]
     raise DataError(
-        f"The feature '{names[column]}' (column {column + 1:,}) of item '{item}' is {block[row, column]}.",
+        f"The feature '{names[column]}' (column {column + 1:,}) of item '{item}' is {value}.",
         "Features must be finite; mend the input or leave that item out.",
     )
 
 
-def check_attributes(values: np.ndarray, scale: float, items: Ids, names: Sequence[str]) -> None:
+def check_attributes(block: np.ndarray | Csr, scale: float, items: Ids, names: Sequence[str]) -> None:
     """Raise DataError when an attribute is no share: below 0, or above 1 but for rounding."""
+    if not isinstance(block, Csr):
+        values = block
+    else:
+        values = block.values if len(block.values) else np.ones(len(block.indices), np.uint8)
     wrong = (values < 0) | (values * scale > 1.001)
     if not wrong.any():
         return
-    row, column = np.argwhere(wrong)[0].tolist()
-    value = f"{values[row, column] * scale:g}"
+    row, column, value = _first(block, wrong)
     raise DataError(
-        f"The attribute '{names[column]}' of item '{items[row]}' is {value}; attributes go from 0, absent, "
-        "to 1, there.",
+        f"The attribute '{names[column]}' of item '{items[row]}' is {value * scale:g}; attributes go from 0, "
+        "absent, to 1, there.",
         f"Other numbers are features of {parameter('kind', 'dense')}.",
     )
+
+
+def _first(block: np.ndarray | Csr, wrong: np.ndarray) -> tuple[int, int, Any]:
+    """Row, column and value of the first that is wrong; `wrong` marks values, or entries of a `Csr`."""
+    if not isinstance(block, Csr):
+        row, column = np.argwhere(wrong)[0].tolist()
+        return row, column, block[row, column]
+    entry = int(wrong.argmax())
+    row = int(np.searchsorted(block.indptr, entry, side="right")) - 1
+    return row, int(block.indices[entry]), block.values[entry] if len(block.values) else 1
 
 
 def feature_tree(

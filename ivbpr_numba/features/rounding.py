@@ -38,6 +38,24 @@ class Rounding:
             np.subtract(values, back, out=back)  # in place: blocks are large
             np.maximum(self.error, np.abs(back, out=back).max(axis=0), out=self.error)
 
+    def add_entries(
+        self,
+        columns: np.ndarray,
+        values: np.ndarray,
+        stored: np.ndarray | None,
+        rows: int,
+        scale: float = 1.0,
+    ) -> None:
+        """Take what of so many rows is not zero: columns (n,), finite values (n,), `stored` as in `add`."""
+        np.minimum.at(self.low, columns, values)
+        np.maximum.at(self.high, columns, values)
+        zeros = np.bincount(columns, minlength=len(self.low)) < rows
+        self.low[zeros] = np.minimum(self.low[zeros], 0.0)
+        self.high[zeros] = np.maximum(self.high[zeros], 0.0)
+        if stored is not None:
+            wide = np.dtype(np.float64 if values.dtype.itemsize > 4 else np.float32)
+            np.maximum.at(self.error, columns, np.abs(values - stored.astype(wide) * wide.type(scale)))
+
     @property
     def largest_error(self) -> float:
         """How far a stored value is from the true one at most."""

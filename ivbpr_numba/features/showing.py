@@ -25,8 +25,10 @@ def as_html(features: Features) -> str:
     def cell(text: str) -> str:
         return f"<td style='text-align: left'>{escape(text)}</td>"
 
-    rows, columns = features.matrix.shape
-    title = f"Features: {rows:,} items × {columns:,} columns, {features.kind}, {features.matrix.dtype}"
+    rows, columns = features.shape
+    title = f"Features: {rows:,} items × {columns:,} columns, {features.kind}, {features.dtype}"
+    if features.sparse:
+        title += ", sparse"
     if features.path:
         title += f", {features.path}"
     lines = []

@@ -18,11 +18,11 @@ import numpy as np
 from ivbpr_numba.errors import DataError, UsageError, parameter
 from ivbpr_numba.features.features import Features
 from ivbpr_numba.features.layout import Group
-from ivbpr_numba.features.writing import row_blocks
 from ivbpr_numba.ids import encode_ids
 from ivbpr_numba.readers.foreign_hdf5 import ForeignHdf5
 from ivbpr_numba.readers.text import read_lines
 from ivbpr_numba.store.atomic import PathLike
+from ivbpr_numba.store.blocks import row_blocks
 from ivbpr_numba.store.hdf5 import has_our_layout, opened
 from ivbpr_numba.store.writers import unreadable
 
@@ -320,10 +320,10 @@ def _own(path: PathLike) -> RowSource:
     features = Features.read(path)
 
     def blocks() -> Iterator[np.ndarray]:
-        for rows in row_blocks(features.matrix):
+        for rows in row_blocks(features.shape, features.dtype):
             yield features.take(rows)
 
-    columns = features.matrix.shape[1]
+    columns = features.shape[1]
     return RowSource(features.items.values, columns, blocks, features.names, features.groups, features.scale)
 
 

@@ -10,6 +10,8 @@ from ivbpr_numba.features.encoding import check_choices, encode
 from ivbpr_numba.features.writing import write_features
 from ivbpr_numba.readers.item_columns import Tags, read_columns
 from ivbpr_numba.store.atomic import PathLike
+from ivbpr_numba.store.blocks import row_blocks
+from ivbpr_numba.store.sparse import dense_rows
 
 __all__ = ["build_feature_table"]
 
@@ -77,6 +79,7 @@ def build_feature_table(
         "min_count": min_count,
         "aggregate": aggregate,
     }
+    csr = encoded.csr()
     digest = write_features(
         out,
         encoded.items,
@@ -84,7 +87,7 @@ def build_feature_table(
         encoded.groups,
         "attributes",
         1.0,
-        encoded.blocks(),
+        (dense_rows(csr, rows, len(encoded.names)) for rows in row_blocks(encoded.shape, csr.values.dtype)),
         "float16",
         encoded.shape,
         source=source,

@@ -11,9 +11,9 @@ import numpy as np
 from ivbpr_numba.features.layout import PAYLOAD, Group, check_finite, feature_tree
 from ivbpr_numba.ids import Ids
 from ivbpr_numba.store.atomic import Lock, PathLike
-from ivbpr_numba.store.matrix import MatrixSink, rows_per_block, writing_matrix
+from ivbpr_numba.store.matrix import MatrixSink, writing_matrix
 
-__all__ = ["FeatureSink", "features_sink", "row_blocks", "write_features"]
+__all__ = ["FeatureSink", "features_sink", "write_features"]
 
 
 def write_features(
@@ -125,10 +125,3 @@ def features_sink(
     tree = feature_tree(items, names, groups, kind, scale, (len(items), columns), stored, attrs, source)
     with writing_matrix(path, tree, PAYLOAD, (len(items), columns), stored, keep_lock) as sink:
         yield FeatureSink(sink, items, names)
-
-
-def row_blocks(matrix: np.ndarray) -> Iterator[np.ndarray]:
-    """Row numbers of a matrix in steps of about 8 MiB: the blocks that have a digest."""
-    step = rows_per_block(matrix.shape, matrix.dtype)
-    for start in range(0, len(matrix), step):
-        yield np.arange(start, min(start + step, len(matrix)))

@@ -75,7 +75,7 @@ def _average(state: TrainingState, raw: Tables, decay: float, kernels: Kernels) 
         return
     into = state.averaged
     if state.best is state.averaged:
-        into = state.spare or {name: np.empty_like(table) for name, table in raw.items()}
+        into = state.spare or {name: np.empty(table.shape, table.dtype) for name, table in raw.items()}
         state.spare = {}
     for name, table in raw.items():
         average = state.averaged[name]

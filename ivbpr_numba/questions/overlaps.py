@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ivbpr_numba.features.writing import row_blocks
+from ivbpr_numba.store.blocks import row_blocks
 
 if TYPE_CHECKING:
     from ivbpr_numba.features.features import Features
@@ -42,7 +42,7 @@ def overlapping(features: Features, items: Ids) -> list[list[int]]:
         return [[] for _ in range(count)]
     rows = features.rows_of_all(items)
     both = np.zeros((count, count), dtype=np.int64)
-    for part in row_blocks(features.matrix[: len(rows)]):
+    for part in row_blocks((len(rows), count), features.dtype):
         # Sums of ones below 2^24 are exact in float32, so no order and no number of threads matters.
         assert len(part) <= _COUNTED_AT_ONCE
         has = (features.values(rows[part]) >= HAS).astype(np.float32)

@@ -18,7 +18,17 @@ import numpy as np
 
 from ivbpr_numba.errors import DataError
 from ivbpr_numba.store.atomic import Lock, PathLike, Temporary, replacing
-from ivbpr_numba.store.digest import Digested, Entry
+from ivbpr_numba.store.blocks import (
+    BLOCK_SHA256,
+    MATRIX,
+    Rows,
+    as_digested,
+    block_count,
+    digest_rows,
+    row_blocks,
+    rows_per_block,
+)
+from ivbpr_numba.store.digest import Entry
 from ivbpr_numba.store.files import Attributes, Sealed, check_format, check_target, compare_digests, seal
 from ivbpr_numba.store.hdf5 import (
     LIBVER,
@@ -31,47 +41,18 @@ from ivbpr_numba.store.hdf5 import (
 )
 from ivbpr_numba.store.tree import Tree, Value, entries_of
 
-__all__ = [
-    "BLOCK_SHA256",
-    "MATRIX",
-    "MappedMatrix",
-    "MatrixSink",
-    "open_matrix",
-    "rows_per_block",
-    "writing_matrix",
-]
+__all__ = ["MappedMatrix", "MatrixSink", "digest_blocks", "open_matrix", "writing_matrix"]
 
-MATRIX = "/matrix"
-BLOCK_SHA256 = "/block_sha256"
-_BLOCK_BYTES = 8 << 20
 _ALIGNMENT = 64  # a cache line; a page would leave a gap of bytes that nothing checks
 _TYPES = {"<f2": h5py.h5t.IEEE_F16LE, "<f4": h5py.h5t.IEEE_F32LE, "|u1": h5py.h5t.STD_U8LE}
 
 
-def rows_per_block(shape: tuple[int, int], dtype: np.dtype) -> int:
-    """Rows under one digest: as many as fit into 8 MiB, at least one."""
-    return max(1, _BLOCK_BYTES // max(1, shape[1] * dtype.itemsize))
-
-
-def block_count(shape: tuple[int, int], dtype: np.dtype) -> int:
-    """Number of digests of a matrix."""
-    return -(-shape[0] // rows_per_block(shape, dtype))
-
-
-def as_digested(shape: tuple[int, int], dtype: np.dtype, digests: np.ndarray) -> Digested:
-    """The matrix as it enters digests: dtype, shape and the block digests for its values."""
-    return Digested(dtype, shape, b"".join(digests.tolist()))
-
-
 def digest_blocks(values: np.ndarray) -> np.ndarray:
     """Block digests of a matrix in memory, shape (blocks,), dtype S64."""
-    step = rows_per_block(values.shape, values.dtype)
-    digests = [_sha(values[start : start + step]) for start in range(0, len(values), step)]
-    return np.array(digests, dtype="S64")
-
-
-def _sha(rows: np.ndarray) -> bytes:
-    return hashlib.sha256(np.ascontiguousarray(rows).reshape(-1).view(np.uint8).data).hexdigest().encode()
+    return np.array(
+        [digest_rows(values[rows[0] : rows[-1] + 1]) for rows in row_blocks(values.shape, values.dtype)],
+        dtype="S64",
+    )
 
 
 class MatrixSink:
@@ -200,8 +181,8 @@ def _sealed(
     return seal(with_blocks, payload, {MATRIX: as_digested(shape, dtype, digests)})
 
 
-class MappedMatrix:
-    """Rows of a matrix and the digests of its blocks, checked when a block is first touched.
+class MappedMatrix(Rows):
+    """Rows of a matrix laid out dense and the digests of its blocks, checked when a block is first touched.
 
     Attributes
     ----------
@@ -210,35 +191,33 @@ class MappedMatrix:
     """
 
     def __init__(self, values: np.ndarray, digests: np.ndarray, path: PathLike) -> None:
+        super().__init__(values.shape, values.dtype, digests, path)
         self.values = values
-        self.digests = digests
-        self._path = path
-        self._step = rows_per_block(values.shape, values.dtype)
-        self._checked = np.zeros(len(digests), dtype=bool)
 
-    def wrong_blocks(self, rows: np.ndarray | None = None) -> list[int]:
-        """Numbers of the blocks (of all, or of those that hold `rows`) that differ from their digest."""
-        touched = np.arange(len(self.digests)) if rows is None else np.unique(np.asarray(rows) // self._step)
-        wrong = []
-        for block in touched[~self._checked[touched]].tolist():
-            if _sha(self.values[block * self._step : (block + 1) * self._step]) == self.digests[block]:
-                self._checked[block] = True
-            else:
-                wrong.append(block)
-        return wrong
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        """Stored rows, (n, F) contiguous.
 
-    def rows_of(self, block: int) -> str:
-        """The rows of a block, in words."""
-        return f"rows {block * self._step:,} to {min((block + 1) * self._step, len(self.values)) - 1:,}"
+        Raises
+        ------
+        DataError
+            A block that holds some of them differs from its digest.
+        """
+        self.check(rows)
+        return self.values[rows]
 
-    def check(self, rows: np.ndarray | None = None) -> None:
-        """Raise DataError when blocks that hold `rows` changed since the file was written."""
-        wrong = self.wrong_blocks(rows)
-        if wrong:
-            raise DataError(
-                f"'{self._path}' changed since it was written: {MATRIX}, {self.rows_of(wrong[0])}.",
-                "Make the file again or restore a copy; `ivbpr verify` lists every difference.",
-            )
+    def column(self, number: int) -> np.ndarray:
+        """Stored values of one column, (I,).
+
+        Raises
+        ------
+        DataError
+            A block differs from its digest.
+        """
+        self.check()
+        return self.values[:, number].copy()
+
+    def _block(self, start: int, stop: int) -> np.ndarray:
+        return self.values[start:stop]
 
 
 def open_matrix(path: PathLike, expected: str) -> tuple[Sealed, MappedMatrix]:

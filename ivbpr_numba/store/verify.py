@@ -11,10 +11,11 @@ import numpy as np
 
 from ivbpr_numba.errors import CheckFailed
 from ivbpr_numba.store.atomic import PathLike
+from ivbpr_numba.store.blocks import MATRIX, as_digested
 from ivbpr_numba.store.digest import Entry, digest_objects
 from ivbpr_numba.store.files import EXTRA, OURS, PAYLOAD_NAMES, Sealed, check_format, read_sealed
 from ivbpr_numba.store.hdf5 import opened, read_attributes
-from ivbpr_numba.store.matrix import MATRIX, MappedMatrix, as_digested, open_matrix
+from ivbpr_numba.store.matrix import MappedMatrix, open_matrix
 from ivbpr_numba.store.tree import Value, as_bytes, as_text, entries_of
 from ivbpr_numba.wording import first_of
 
@@ -97,7 +98,7 @@ def verify(path: PathLike) -> Report:
     entries: dict[str, Entry] = dict(entries_of(sealed.objects, sealed.attrs))
     blocks = 0
     if mapped is not None:
-        entries[MATRIX] = as_digested(mapped.values.shape, mapped.values.dtype, mapped.digests)
+        entries[MATRIX] = as_digested(mapped.shape, mapped.dtype, mapped.digests)
         blocks = len(mapped.digests)
         mismatches += [f"{MATRIX} differs in {mapped.rows_of(block)}" for block in mapped.wrong_blocks()]
     if not _payload_agrees(sealed, entries):

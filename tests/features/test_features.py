@@ -23,16 +23,17 @@ from hypothesis.extra import numpy as hnp
 
 from ivbpr_numba.errors import CheckFailed, DataError, UsageError
 from ivbpr_numba.features import alignment
-from ivbpr_numba.features.alignment import FeatureInput, align
+from ivbpr_numba.features.alignment import align
 from ivbpr_numba.features.describing import describe, examples
 from ivbpr_numba.features.features import Features
 from ivbpr_numba.features.importing import import_features
+from ivbpr_numba.features.inputs import DenseInput
 from ivbpr_numba.features.layout import Group
 from ivbpr_numba.features.tables import build_feature_table
 from ivbpr_numba.features.writing import features_sink, write_features
 from ivbpr_numba.ids import Ids
 from ivbpr_numba.readers.cells import list_in_text
-from ivbpr_numba.store import matrix as matrix_module
+from ivbpr_numba.store import blocks as blocks_module
 from ivbpr_numba.store.atomic import lock
 from ivbpr_numba.store.verify import inspect, verify
 
@@ -43,7 +44,7 @@ VALUES = np.array([[0.5, 1, 0], [0, 2, 0.25], [3, 0, 0], [-1, 0, 7], [0, 0, 0]],
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two rows of three halves under one digest instead of 8 MiB."""
-    monkeypatch.setattr(matrix_module, "_BLOCK_BYTES", 12)
+    monkeypatch.setattr(blocks_module, "_BLOCK_BYTES", 12)
 
 
 def values_of(features: Features, ids: list[str]) -> np.ndarray:
@@ -82,7 +83,7 @@ def test_kernels_see_one_type_of_matrix(tmp_path: Path, monkeypatch: pytest.Monk
     mapped = align(features, items)
     assert mapped.matrix.base is not None and np.shares_memory(mapped.matrix, features.matrix)
     own = VALUES.view(np.uint16).copy()
-    given = FeatureInput(own, np.arange(len(own)), 1.0)
+    given = DenseInput(own, np.arange(len(own)), 1.0)
     assert own.flags.writeable and np.shares_memory(given.matrix, own)
     assert numba.typeof(taken.matrix) == numba.typeof(mapped.matrix) == numba.typeof(given.matrix)
     with pytest.raises(ValueError, match="read-only"):
@@ -108,7 +109,7 @@ def test_any_matrix_survives(
     if kind == "attributes":
         values = np.clip(values, 0, 1).astype(values.dtype)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(matrix_module, "_BLOCK_BYTES", block)
+        patch.setattr(blocks_module, "_BLOCK_BYTES", block)
         features = Features.from_arrays(
             [f"item {k:03d}" for k in range(len(values))], values, kind=kind, scale=scale
         )
