@@ -125,14 +125,15 @@ def clear_rest(scratch, size):
 
 
 @kernel
-def plan_blocks(epochs, n_epochs, block, order, starts, block_epochs):
+def plan_blocks(epochs, n_epochs, block, drawn, triples, starts, block_epochs):
     """Sort triples by epoch, stably, within runs of 64 blocks, and cut them into blocks of one epoch.
 
     Parameters
     ----------
-    epochs : (T,) int64, epoch of each triple in the starting order
+    epochs : (T,) int16, of the drawn triples
     n_epochs, block : int64
-    order : (T,) int64, filled: which triple comes at each place
+    drawn : Triples
+    triples : Triples, filled with these in the planned order
     starts : (≥ blocks + 1,) int64, filled: first place of each block, then T
     block_epochs : (≥ blocks,) int64, filled
 
@@ -157,8 +158,10 @@ def plan_blocks(epochs, n_epochs, block, order, starts, block_epochs):
                 block_epochs[count] = e
                 count += 1
         for k in range(first, last):
-            e = epochs[k]
-            order[first + offsets[e]] = k
-            offsets[e] += 1
+            place = first + offsets[epochs[k]]
+            offsets[epochs[k]] += 1
+            triples.users[place] = drawn.users[k]
+            triples.positives[place] = drawn.positives[k]
+            triples.negatives[place] = drawn.negatives[k]
     starts[count] = n
     return count

@@ -22,29 +22,7 @@ from ivbpr_numba.kernels.cpu.blocks import (
 )
 from ivbpr_numba.kernels.cpu.rounds import rounds_shared, strips_alone
 
-__all__ = ["find_pairs", "temporal_epoch"]
-
-
-SHORT = 64  # items that are looked through in vectors rather than halved again
-
-
-@kernel(parallel=True)
-def find_pairs(triples, pairs, out):
-    """Position in the training pairs of every triple's user and positive item, into out (T,) int64."""
-    users, positives = triples.users, triples.positives
-    indptr, indices = pairs
-    for n in prange(users.shape[0]):
-        lo, hi, item = indptr[users[n]], indptr[users[n] + 1], positives[n]
-        while hi - lo > SHORT:
-            mid = (lo + hi) >> 1
-            if indices[mid] < item:
-                lo = mid + 1
-            else:
-                hi = mid
-        below = 0
-        for own in indices[lo:hi]:  # no branch to guess
-            below += own < item
-        out[n] = lo + below
+__all__ = ["temporal_epoch"]
 
 
 @kernel
