@@ -10,7 +10,7 @@ import numpy as np
 
 from ivbpr_numba import Dataset, Features
 from ivbpr_numba.datasets.interactions import Interactions
-from ivbpr_numba.features.alignment import FeatureInput, Scaling, align, fit_scaling
+from ivbpr_numba.features.alignment import Scaling, align, fit_scaling
 from ivbpr_numba.features.layout import Group
 from ivbpr_numba.ids import Ids
 from ivbpr_numba.models.learners import draw_initial
@@ -135,36 +135,34 @@ class Work:
         size = self.size
         return random_purchases(size.users, size.items, size.per_user, size.asked)
 
-    def features(self, layout: str = "dense") -> Features:
-        """Features of the items; `layout` is how they lie in memory, ``dense`` or ``sparse``."""
-        if layout not in self._features:
-            self._features[layout] = self._make(layout)
-        return self._features[layout]
+    def features(self, kind: str = "dense") -> Features:
+        """Features of the items: ``dense``, or ``attributes`` of a size with groups; the same values as both."""
+        if kind not in self._features:
+            self._features[kind] = self._make(kind)
+        return self._features[kind]
 
     @cached_property
     def _features(self) -> dict[str, Features]:
         return {}
 
-    def _make(self, layout: str) -> Features:
+    def _make(self, kind: str) -> Features:
         size, rng = self.size, np.random.default_rng(1)
+        matrix = np.zeros((size.items, size.columns), np.float16)
         if not size.groups:
-            matrix = np.empty((size.items, size.columns), np.float16)
             for start in range(0, size.items, 1000):
                 rows = matrix[start : start + 1000]
                 rows[:] = rng.random(rows.shape, np.float32)
-            return Features.from_arrays(self.data.items, matrix, layout=layout)
-        matrix, offset = np.zeros((size.items, size.columns), np.float16), 0
-        groups = []
+        groups, offset = [], 0
         for g, n in enumerate(group_sizes(size.columns, size.groups)):
             weights = 1.0 / np.arange(1, n + 1)
             chosen = rng.choice(n, size.items, p=weights / weights.sum())
             matrix[np.arange(size.items), offset + chosen] = 1
             groups.append(Group(f"group{g}", offset, n, True))
             offset += n
+        if kind == "dense":
+            return Features.from_arrays(self.data.items, matrix)
         names = [f"{group.name}={k}" for group in groups for k in range(group.size)]
-        return Features.from_matrix(
-            matrix, ids=self.data.items, names=names, groups=groups, kind="attributes", layout=layout
-        )
+        return Features.from_arrays(self.data.items, matrix, names=names, groups=groups, kind=kind)
 
     def options(self) -> dict[str, Any]:
         """Options of our fit, all that decide the work: new defaults don't change what is measured."""
@@ -224,9 +222,9 @@ class Work:
             tables["visual_bias"] = np.zeros(size.columns, np.float32)
         return tables
 
-    def aligned(self, layout: str = "dense") -> tuple[FeatureInput, Scaling]:
+    def aligned(self, kind: str = "dense") -> tuple[Any, Scaling]:
         """Features as learners take them."""
-        source = align(self.features(layout), self.data.items)
+        source = align(self.features(kind), self.data.items)
         return source, fit_scaling(source, self.options()["feature_scaling"])
 
     @cached_property

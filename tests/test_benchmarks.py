@@ -119,7 +119,7 @@ def test_groups_fill_the_columns(columns: int, groups: int) -> None:
 
 
 def test_attributes_have_one_value_a_group() -> None:
-    features = Work(replace(CASES["i-vbpr 5 groups F=45"].tiny, columns=45, groups=5)).features()
+    features = Work(replace(CASES["i-vbpr 5 groups F=45"].tiny, columns=45, groups=5)).features("attributes")
     values = features.values(np.arange(len(features)))
     assert features.kind == "attributes" and len(features.groups) == 5
     for group in features.groups:
