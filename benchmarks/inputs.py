@@ -136,7 +136,7 @@ class Work:
         return random_purchases(size.users, size.items, size.per_user, size.asked)
 
     def features(self, kind: str = "dense") -> Features:
-        """Features of the items: ``dense``, or ``attributes`` of a size with groups; the same values as both."""
+        """The same values as ``dense`` features or, of a size with groups, as ``attributes``."""
         if kind not in self._features:
             self._features[kind] = self._make(kind)
         return self._features[kind]
