@@ -27,6 +27,7 @@ FLOORS = {
     "ivbpr_numba.kernels.arguments": 1.0,
     "ivbpr_numba.kernels.scalar": 1.0,
     "ivbpr_numba.kernels.compilation": 1.0,
+    "ivbpr_numba.kernels.dispatching": 1.0,
     "ivbpr_numba.kernels.compiling": 1.1,
     "ivbpr_numba.kernels.cpu": 1.2,
     "ivbpr_numba.kernels.cuda": 1.2,
