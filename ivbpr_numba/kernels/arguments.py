@@ -9,11 +9,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 __all__ = [
+    "CLASSES",
+    "GROUP",
     "NEGATIVES",
     "RUN_BLOCKS",
     "TILE",
     "Block",
     "BlockPlan",
+    "BlockSums",
+    "Classes",
     "Csr",
     "Drift",
     "EmbeddingTable",
@@ -26,6 +30,7 @@ __all__ = [
     "Pairs",
     "Rates",
     "Scratch",
+    "Segments",
     "Shelf",
     "Sizes",
     "SparseFeatures",
@@ -36,6 +41,8 @@ __all__ = [
     "VisualTables",
 ]
 
+CLASSES = 8  # of items, and as many chunks of users: how many threads the rounds of large data can employ
+GROUP = 1024  # users of a chunk whose triples are put in order together
 NEGATIVES = {"uniform": 0, "trained": 1, "popularity": 2}  # codes of the option negatives
 RUN_BLOCKS = 64  # triples are sorted by epoch within runs of so many blocks
 TILE = 64  # items that are scored together: one bit each of a word
@@ -69,6 +76,34 @@ class NegativeLaw(NamedTuple):
     code: int
     trained: np.ndarray
     counts: np.ndarray
+
+
+class Classes(NamedTuple):
+    """Items dealt out to classes.
+
+    Attributes
+    ----------
+    codes : (I,) uint8, class of every item that has a training pair
+    members : (n,) int32, what a negative is drawn from, class by class
+    starts : (CLASSES + 1,) int64, first place of each class in `members`
+    """
+
+    codes: np.ndarray
+    members: np.ndarray
+    starts: np.ndarray
+
+
+class Segments(NamedTuple):
+    """Where the triples of each class lie, in every group of users.
+
+    Attributes
+    ----------
+    groups : (CLASSES + 1,) int64, first group of each chunk of users
+    bounds : (groups, CLASSES + 1) int64, first triple of each class, then the end of the last one
+    """
+
+    groups: np.ndarray
+    bounds: np.ndarray
 
 
 class Visits(NamedTuple):
@@ -231,18 +266,33 @@ class BlockPlan(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """Room for one block of B triples, float32; only kernels make it.
+    """Room for one round of n triples (see `kernels/cpu/rounds.py`), float32; only kernels make it.
 
     Attributes
     ----------
-    differences : (≥ B, ≥ P), feature differences of each triple in stored units
-    projections : (≥ B, ≥ R), [E Δ, β · Δ]
-    pulls : (≥ B, ≥ R), d · [θ_u, 1]
+    differences : (≥ n, ≥ P), feature differences of each triple in stored units
+    projections : (≥ n, ≥ R), [E Δ, β · Δ]
+    pulls : (≥ n, ≥ R), d · [θ_u, 1]
     """
 
     differences: np.ndarray
     projections: np.ndarray
     pulls: np.ndarray
+
+
+class BlockSums(NamedTuple):
+    """What a block moves E and β by, float32, as two sums whose triples are fixed; only kernels make it.
+
+    Attributes
+    ----------
+    pulled : (2, R, P), Σ d · [θ_u, 1] Δᵀ; zero between blocks
+    present : (2, P), number of triples with Δ_c ≠ 0; zero between blocks
+    powers : (B + 1,), (1 − η λ)^m; empty where λ is 0
+    """
+
+    pulled: np.ndarray
+    present: np.ndarray
+    powers: np.ndarray
 
 
 class Events(NamedTuple):
@@ -253,20 +303,22 @@ class Events(NamedTuple):
 
 
 class EpochVectors(NamedTuple):
-    """Scores in every epoch: x̂_ui(e) = bias_ie + γ_u · γ_i + θ_u · style_ie, float32.
+    """Scores in every epoch: x̂_ui(e) = γ_u · γ_i + [θ_u, 1] · [θ_i(e), bias_i(e)].
+
+    Rows are float32, each of their parts padded to whole vectors.
 
     Attributes
     ----------
-    user_factors, user_visual, item_factors : (U, K), (U, D), (I, K)
-    style : (I, N, D), θ_i(e)
-    bias : (I, N), all of an item's score that no user changes
+    users : (U, P + Q), [γ_u, 0 …, θ_u, 1, 0 …]
+    items : (I + 1, P + N Q), [γ_i, 0 …], and for each of N epochs [θ_i(e), bias_i(e), 0 …]
+        bias_i(e) is all of an item's score that no user changes. The last row is of no item: its scores lie
+        below all others.
+    latent : int, P
     """
 
-    user_factors: np.ndarray
-    user_visual: np.ndarray
-    item_factors: np.ndarray
-    style: np.ndarray
-    bias: np.ndarray
+    users: np.ndarray
+    items: np.ndarray
+    latent: int
 
 
 class Orders(NamedTuple):

@@ -63,7 +63,7 @@ print(*sorted(m for m in sys.modules if m.startswith("ivbpr_numba.kernels.cpu.")
 
 def test_as_many_racers_as_threads() -> None:
     with backends.threads(1):
-        assert backends.kernels().racers() == 1
+        assert backends.kernels().threads() == backends.kernels().racers() == 1
 
 
 class Recorder(backends.Kernels):
@@ -85,7 +85,7 @@ class Recorder(backends.Kernels):
         return call
 
 
-DRAWN = {"user_order", "count_draws", "draw_triples"}
+DRAWN = {"user_order", "count_draws", "place_draws", "draw_triples"}
 
 
 def learner_of(name: str, kernels: backends.Kernels, **changed: Any) -> Any:
