@@ -4,6 +4,7 @@ import numpy as np
 
 from ivbpr_numba.kernels.compiling import kernel
 from ivbpr_numba.kernels.cpu import vectors
+from ivbpr_numba.kernels.cpu.scalars import column_share
 from ivbpr_numba.kernels.cpu.vectors import WIDTH
 
 __all__ = ["block_sums", "column_shrink"]
@@ -115,15 +116,15 @@ block_sums = vector_sums if vectors.USABLE else plain_sums
 
 @kernel
 def column_shrink(multiplier, differences, size, lo, hi, rate, decay):
-    """(1 − η λ)^m_c for the columns lo … hi−1, m_c being the number of triples with Δ_c ≠ 0."""
+    """(1 − η λ)^m_c for the columns lo … hi−1, m_c = Σ_b Δ_bc² as the model sees Δ: of one-hots a count."""
     shrink = np.ones(hi - lo, np.float32)
     if decay > 0:
-        present = np.zeros(hi - lo, np.int32)
+        shares, times = np.zeros(hi - lo, np.float32), multiplier[lo:hi]
         for b in range(size):
             difference = differences[b, lo:hi]
             for c in range(hi - lo):
-                present[c] += difference[c] != 0
+                shares[c] += column_share(difference[c] * times[c])
+        kept = max(1.0 - np.float64(rate) * np.float64(decay), 0.0)  # a power of it must be a number
         for c in range(hi - lo):
-            if multiplier[lo + c] != 0:  # else Δ_c is 0, however the stored values differ
-                shrink[c] = (1.0 - np.float64(rate) * np.float64(decay)) ** present[c]
+            shrink[c] = kept ** np.float64(shares[c])
     return shrink
