@@ -1,4 +1,4 @@
-"""What a benchmark case works on: purchases without structure, features, starting values, triples."""
+"""What a benchmark case works on: purchases of a simple law, features, starting values, triples."""
 
 from __future__ import annotations
 
@@ -10,13 +10,17 @@ import numpy as np
 
 from ivbpr_numba import Dataset, Features
 from ivbpr_numba.datasets.interactions import Interactions
-from ivbpr_numba.features.alignment import align, fit_scaling
+from ivbpr_numba.features.alignment import FeatureInput, Scaling, align, fit_scaling
+from ivbpr_numba.features.layout import Group
 from ivbpr_numba.ids import Ids
 from ivbpr_numba.models.learners import draw_initial
 from ivbpr_numba.models.triples import TripleSampler
 from ivbpr_numba.ranking import ItemSide, VectorScorer
 
-__all__ = ["Size", "Work", "random_purchases"]
+__all__ = ["TASTES", "Size", "Work", "group_sizes", "random_purchases"]
+
+TASTES = 10
+FIRST, SPAN = 1_400_000_000, 100_000_000  # seconds: of the first purchase, and to the last
 
 
 @dataclass(frozen=True)
@@ -29,8 +33,12 @@ class Size:
         Training pairs a user; a test and a validation item come on top.
     asked : int
         Users with held-out items.
-    factors, visual_factors, columns : int
-        K, D and F.
+    factors, visual_factors : int
+        K and D.
+    columns, groups : int
+        F; 0: no features. In so many exclusive groups, one-hot; 0: dense float16 numbers without names.
+    epochs : int
+        N, of a model in time.
     iterations, every : int
         Of a fit, and between its evaluation rows.
     block : int
@@ -49,7 +57,9 @@ class Size:
     asked: int
     factors: int = 10
     visual_factors: int = 10
-    columns: int = 512
+    columns: int = 0
+    groups: int = 0
+    epochs: int = 5
     iterations: int = 10
     every: int = 5
     block: int = 1024
@@ -60,10 +70,12 @@ class Size:
 
 
 def random_purchases(users: int, items: int, per_user: int, asked: int, seed: int = 0) -> Dataset:
-    """Purchases without structure: all users alike, items of skewed popularity.
+    """Purchases of a simple law: items of skewed popularity, users of ten tastes.
 
     Every user has `per_user` distinct training items; the first `asked` users also have a test and a
     validation item. The r-th most popular item, in random order of the ids, has weight 1 / (r + items / 50).
+    Half of what a user draws is moved to an item of his taste nearby, so that there is something to learn:
+    item i is to the taste i modulo 10, user u has the taste u modulo 10. Times are uniform.
     """
     rng = np.random.default_rng(seed)
     weights = np.cumsum(1.0 / (rng.permutation(items) + items / 50))
@@ -72,6 +84,9 @@ def random_purchases(users: int, items: int, per_user: int, asked: int, seed: in
     while True:
         drawn = np.searchsorted(weights, rng.random((users, draws)) * weights[-1], side="right")
         drawn = np.minimum(drawn, items - 1)
+        liked = drawn - drawn % TASTES + np.arange(users)[:, None] % TASTES
+        liked -= TASTES * (liked >= items)
+        drawn = np.where(rng.random(drawn.shape) < 0.5, liked, drawn)
         order = np.argsort(drawn, axis=1, kind="stable")
         inverse = np.argsort(order, axis=1)
         ranked = np.take_along_axis(drawn, order, axis=1)
@@ -89,26 +104,67 @@ def random_purchases(users: int, items: int, per_user: int, asked: int, seed: in
         sizes = np.full(users, columns.shape[1])
         sizes[len(columns) :] = 0
         indptr = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-        return Interactions(indptr, columns.ravel().astype(np.int32), np.zeros(columns.size, np.int64))
+        times = FIRST + rng.integers(0, SPAN, columns.size)
+        return Interactions(indptr, columns.ravel().astype(np.int32), times)
 
     def names(letter: str, n: int) -> Ids:
         return Ids(np.array([f"{letter}{k:08d}".encode() for k in range(n)]))
 
     held = kept[:asked]
-    return Dataset(names("u", users), names("i", items), part(train), part(held[:, :1]), part(held[:, 1:2]))
+    parts = (part(train), part(held[:, :1]), part(held[:, 1:2]))
+    return Dataset(names("u", users), names("i", items), *parts, source={"has_times": True})
+
+
+def group_sizes(columns: int, groups: int) -> list[int]:
+    """Columns of each group, the largest first as in catalogues: 2 and a share like 1 / (g + 1)."""
+    weights = 1.0 / np.arange(1, groups + 1)
+    free = columns - 2 * groups
+    ends = np.round(np.cumsum(weights) / weights.sum() * free).astype(int)
+    return (np.diff(ends, prepend=0) + 2).tolist()
 
 
 class Work:
     """The inputs of a case at one size; made when first asked for, outside every clock."""
 
-    def __init__(self, size: Size, features: bool) -> None:
+    def __init__(self, size: Size) -> None:
         self.size = size
-        self.data = random_purchases(size.users, size.items, size.per_user, size.asked)
-        self.features: Features | None = None
-        if features:
-            rng = np.random.default_rng(1)
-            matrix = rng.random((size.items, size.columns), np.float32).astype(np.float16)
-            self.features = Features.from_arrays(self.data.items, matrix)
+
+    @cached_property
+    def data(self) -> Dataset:
+        """Purchases."""
+        size = self.size
+        return random_purchases(size.users, size.items, size.per_user, size.asked)
+
+    def features(self, layout: str = "dense") -> Features:
+        """Features of the items; `layout` is how they lie in memory, ``dense`` or ``sparse``."""
+        if layout not in self._features:
+            self._features[layout] = self._make(layout)
+        return self._features[layout]
+
+    @cached_property
+    def _features(self) -> dict[str, Features]:
+        return {}
+
+    def _make(self, layout: str) -> Features:
+        size, rng = self.size, np.random.default_rng(1)
+        if not size.groups:
+            matrix = np.empty((size.items, size.columns), np.float16)
+            for start in range(0, size.items, 1000):
+                rows = matrix[start : start + 1000]
+                rows[:] = rng.random(rows.shape, np.float32)
+            return Features.from_arrays(self.data.items, matrix, layout=layout)
+        matrix, offset = np.zeros((size.items, size.columns), np.float16), 0
+        groups = []
+        for g, n in enumerate(group_sizes(size.columns, size.groups)):
+            weights = 1.0 / np.arange(1, n + 1)
+            chosen = rng.choice(n, size.items, p=weights / weights.sum())
+            matrix[np.arange(size.items), offset + chosen] = 1
+            groups.append(Group(f"group{g}", offset, n, True))
+            offset += n
+        names = [f"{group.name}={k}" for group in groups for k in range(group.size)]
+        return Features.from_matrix(
+            matrix, ids=self.data.items, names=names, groups=groups, kind="attributes", layout=layout
+        )
 
     def options(self) -> dict[str, Any]:
         """Options of our fit, all that decide the work: new defaults don't change what is measured."""
@@ -117,7 +173,7 @@ class Work:
             "factors": size.factors,
             "iterations": size.iterations,
             "eval_every": size.every,
-            "patience": size.iterations,
+            "patience": 10**7,  # a fit never stops early
             "learning_rate": size.rate,
             "lambda_theta": 0.0025,
             "lambda_bias": 0.0,
@@ -127,13 +183,13 @@ class Work:
             "average": 0.0,
             "seed": 0,
         }
-        if self.features is not None:
+        if size.columns:
             options |= {
                 "visual_factors": size.visual_factors,
                 "block": size.block,
                 "lambda_visual": 0.0,
                 "reg_scope": "all",
-                "feature_scaling": "standard",
+                "feature_scaling": "none" if size.groups else "standard",
             }
         return options
 
@@ -161,20 +217,24 @@ class Work:
             "user_factors": draw_initial(options, "user_factors", (size.users, size.factors)),
             "item_factors": draw_initial(options, "item_factors", (size.items, size.factors)),
         }
-        if self.features is not None:
+        if size.columns:
             d = size.visual_factors
             tables["user_visual"] = draw_initial(options, "user_visual", (size.users, d))
             tables["embedding"] = draw_initial(options, "embedding", (d, size.columns))
             tables["visual_bias"] = np.zeros(size.columns, np.float32)
         return tables
 
+    def aligned(self, layout: str = "dense") -> tuple[FeatureInput, Scaling]:
+        """Features as learners take them."""
+        source = align(self.features(layout), self.data.items)
+        return source, fit_scaling(source, self.options()["feature_scaling"])
+
     @cached_property
     def scaled_features(self) -> tuple[np.ndarray, np.ndarray]:
         """Stored feature rows by item, and the multiplier of each column."""
-        assert self.features is not None
-        source = align(self.features, self.data.items)
+        source, scaling = self.aligned()
         matrix = source.matrix.view(np.float16) if source.matrix.dtype == np.uint16 else source.matrix
-        return matrix[source.rows], fit_scaling(source, "standard").multiplier * np.float32(source.scale)
+        return matrix[source.rows], scaling.multiplier * np.float32(source.scale)
 
     @cached_property
     def vectors(self) -> VectorScorer:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import sys
+import json
+import re
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
@@ -11,48 +12,56 @@ from typing import Any
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+from benchmarks import bounds, goals, inputs, measuring, plotting, references, showing
+from benchmarks.__main__ import listing, main
+from benchmarks.cases import CASES, GROUPS
+from benchmarks.inputs import Work
+from benchmarks.peers import PEERS, Options, mymedialite
+from benchmarks.recorded import Recorded, document, recorded
+from benchmarks.registry import Case, Goal, Missing, Run
+from ivbpr_numba.ranking import ItemSide, VectorScorer, count, item_classes, questions
 
-import cases
-import implementations
-import inputs
-import speed
-
-CASES = list(cases.CASES.values())
-BY_NAME = {"argnames": "case", "argvalues": CASES, "ids": [case.name for case in CASES]}
-OTHER_LAW = {"implicit", "ours, AUC counts"}  # draws its own triples; answers another question
+# Each group of curves runs the same tiny size: one point stands for all.
+POINTS = {case.curve: case for case in CASES.values()}
+EACH = [case for case in CASES.values() if not case.curve or POINTS[case.curve] is case]
+BY_NAME = {"argnames": "case", "argvalues": EACH, "ids": [case.name for case in EACH]}
+# Models beside the one of the case, and other questions.
+OTHER_LAW = {"ours, BPR-MF", "ours, I-TVBPR", "ours, VBPR", "ours, AUC counts"}
 
 
 @pytest.mark.parametrize(**BY_NAME)
-def test_implementations_agree(case: cases.Case) -> None:
-    work = case.work(case.tiny)
-    runs = {
-        label: implementation(work, 1)
-        for label, implementation in case.implementations.items()
-        if label not in OTHER_LAW
-    }
-    expected = next(iter(runs.values())).result
+def test_implementations_agree(case: Case) -> None:
+    work = Work(case.tiny)
+    own = {**case.ours, **case.references, **case.bounds}
+    runs = {label: implementation(work, 1) for label, implementation in own.items()}
     for label, run in runs.items():
-        assert run.amount > 0 and run.seconds > 0 and run.cpu_seconds >= 0, label
-        shared = expected.keys() & run.result.keys()
+        assert min(run.amount, run.seconds, run.cpu_amount) > 0 and run.cpu_seconds >= 0, label
+    alike = {label: run.result for label, run in runs.items() if label not in {*OTHER_LAW, *case.bounds}}
+    expected = next(iter(alike.values()), {})
+    for label, result in alike.items():
+        shared = expected.keys() & result.keys()
         assert shared
         for name in shared:
             if case.unit == "pairs":
-                np.testing.assert_array_equal(run.result[name], expected[name], f"{label}: {name}")
+                np.testing.assert_array_equal(result[name], expected[name], f"{label}: {name}")
             else:
-                np.testing.assert_allclose(
-                    run.result[name], expected[name], 0, 2e-6, err_msg=f"{label}: {name}"
-                )
+                np.testing.assert_allclose(result[name], expected[name], 0, 2e-6, err_msg=f"{label}: {name}")
 
 
-@pytest.mark.parametrize(**BY_NAME)
-def test_the_parameters_move(case: cases.Case) -> None:
+@pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in EACH if case.ours])
+def test_the_parameters_move(case: Case) -> None:
     """Two implementations that do nothing would agree as well."""
-    work = case.work(case.tiny)
-    result = next(iter(case.ours.values()))(work, 1).result
+    work = Work(case.tiny)
+    run = next(iter(case.ours.values()))(work, 1)
+    result = run.result
     if case.unit == "triples":
         for name, before in work.start().items():
-            assert np.abs(result[name] - before).max() > 1e-4, name
+            if name in result:
+                assert np.abs(result[name] - before).max() > 1e-4, name
+        assert {"user_factors", "item_factors", "item_bias"} <= result.keys()
+        assert run.quality is not None and 0.5 < run.quality < 1
+    elif case.unit == "comparisons":
+        assert np.isfinite(result["table"]).all() and len(np.unique(result["table"])) > 10
     elif "items" in result:
         assert len({tuple(row) for row in result["items"].tolist()}) > len(result["items"]) // 2
     else:
@@ -60,20 +69,19 @@ def test_the_parameters_move(case: cases.Case) -> None:
 
 
 def test_counts_of_the_auc_hold_ties() -> None:
-    case = cases.CASES["auc D=20"]
-    result = case.ours["ours, counts alone"](case.work(replace(case.tiny, items=3000, factors=0)), 1).result
+    case = CASES["auc D=20"]
+    result = case.ours["ours, counts alone"](Work(replace(case.tiny, items=3000, factors=0)), 1).result
     assert result["ties"] > 0
 
 
 def test_mini_batches_of_a_block_learn_the_same() -> None:
     """The vectorised batches that are timed rank as the definition does: the popular items first."""
-    case = cases.CASES["bpr-mf S1"]
-    size = replace(case.tiny, users=400, asked=400, iterations=20, every=20, batch=1)
-    work = case.work(size)
+    case = CASES["bpr-mf S1"]
+    work = Work(replace(case.tiny, users=400, asked=400, iterations=20, every=20, batch=1))
     bias = {batch: work.start() for batch in (1, 64)}
     for batch, tables in bias.items():
         for _ in range(20):
-            implementations.numpy_batches(tables, work.triples, batch, 0.05, 0.0025)
+            references.numpy_batches(tables, work.triples, batch, 0.05, 0.0025)
     popularity = work.data.train_counts
     aucs = [ranked(tables["item_bias"], popularity) for tables in bias.values()]
     aucs.append(ranked(case.ours["ours, ordered"](work, 1).result["item_bias"], popularity))
@@ -82,21 +90,30 @@ def test_mini_batches_of_a_block_learn_the_same() -> None:
     assert max(aucs) - min(aucs) < 0.05
 
 
-def test_implicit_learns_the_same_law() -> None:
-    pytest.importorskip("implicit")
-    case = cases.CASES["bpr-mf S1"]
-    work = case.work(replace(case.tiny, users=400, asked=400, iterations=20, every=20))
-    run = case.references["implicit"](work, 1)
-    assert run.amount == 19 * len(work.data.train)
-    # Negatives drawn by popularity hold the bias back; the order is still that of the purchases.
-    scores = run.result["user_factors"] @ run.result["item_factors"].T + run.result["item_bias"]
-    assert ranked(scores.mean(axis=0), work.data.train_counts) > 0.55
-
-
 def ranked(scores: np.ndarray, popularity: np.ndarray) -> float:
     """Share of the pairs of items, one clearly more popular, that the scores put in that order."""
     more = popularity[:, None] > 2 * popularity[None, :] + 4
     return float((scores[:, None] > scores[None, :])[more].mean())
+
+
+@pytest.mark.parametrize("name", [name for name in PEERS if name != "MyMediaLite"])
+def test_other_programs_learn_the_same_law(name: str) -> None:
+    try:
+        PEERS[name].version()
+    except Missing as problem:
+        pytest.skip(str(problem))
+    case = CASES["bpr-mf S1"]
+    work = Work(replace(case.tiny, users=400, asked=400, iterations=150, rate=0.1))
+    run = case.peers[name](work, 1)
+    assert run.amount >= 149 * len(work.data.train) and run.seconds > 0
+    scores = run.result["user_factors"] @ run.result["item_factors"].T + run.result["item_bias"]
+    users, items = (np.arange(n) % inputs.TASTES for n in scores.shape)
+    liked = users[:, None] == items
+    assert scores[liked].mean() - scores[~liked].mean() > 0.1 * scores.std()
+    assert run.quality is not None and 0.3 < run.quality < 1
+
+
+# --- inputs and bounds -------------------------------------------------------------------------------------
 
 
 def test_random_purchases() -> None:
@@ -112,6 +129,141 @@ def test_random_purchases() -> None:
     assert data.payload_sha256 != inputs.random_purchases(300, 200, 15, 100, seed=4).payload_sha256
 
 
+@pytest.mark.parametrize(("columns", "groups"), [(700, 9), (45, 5), (20, 3), (2, 1)])
+def test_groups_fill_the_columns(columns: int, groups: int) -> None:
+    sizes = inputs.group_sizes(columns, groups)
+    assert sum(sizes) == columns and len(sizes) == groups
+    assert sizes == sorted(sizes, reverse=True) and min(sizes) >= 2
+
+
+def test_attributes_have_one_value_a_group() -> None:
+    features = Work(replace(CASES["i-vbpr 5 groups F=45"].tiny, columns=45, groups=5)).features()
+    values = features.values(np.arange(len(features)))
+    assert features.kind == "attributes" and len(features.groups) == 5
+    for group in features.groups:
+        assert np.all(values[:, group.offset : group.offset + group.size].sum(axis=1) == 1)
+
+
+def test_bounds_do_what_they_count() -> None:
+    rng = np.random.default_rng(0)
+    rows, out = rng.integers(0, 50, 400), np.zeros(7, np.uint64)
+    table = rng.integers(0, 1 << 40, (50, 16)).astype(np.uint64)
+    bounds.sum_rows(table, rows, out)
+    assert out.sum() == table[rows].sum()
+    bounds.read_all(table.ravel(), out)
+    assert out.sum() == table.sum()
+    changed = np.zeros((50, 16), np.float32)
+    bounds.add_rows(changed, rows, 1)
+    np.testing.assert_array_equal(changed, np.repeat(np.bincount(rows, minlength=50)[:, None], 16, axis=1))
+    sums = np.zeros(2, np.float32)
+    bounds.run_fma(2, sums)
+    expected = sum(0.25 * start + 0.75 for start in range(1, bounds.SUMS + 1))  # twice x · ½ + ½
+    np.testing.assert_allclose(sums, expected)
+
+
+# --- MyMediaLite -------------------------------------------------------------------------------------------
+
+LINE = (
+    "BPRMF num_factors=10 bias_reg=0 reg_u=0.0025 reg_i=0.0025 reg_j=0.00025 num_iter=30 learn_rate=0.05 "
+    "uniform_user_sampling=True with_replacement=False update_j=True training_time 00:00:02.5 "
+    "AUC 0.93313 prec@5 0.12 MAP 1.5E-2 num_users 943 num_items 1682 num_lists 943 testing_time 00:01:00.25"
+)
+
+
+def test_its_line_is_read() -> None:
+    found = mymedialite.parse(f"loading_time 0.1\n{LINE}\nmemory 6")
+    assert (found["AUC"], found["prec@5"], found["MAP"], found["num_lists"]) == (0.93313, 0.12, 0.015, 943)
+    assert (found["training_time"], found["testing_time"]) == (2.5, 60.25)
+    for bad in ("nothing", "AUC unknown", "AUC 0.9 prec@5 0.1"):
+        with pytest.raises(ValueError, match="printed no"):
+            mymedialite.parse(bad)
+
+
+FAKE = """#!/bin/sh
+case "$1" in --version) echo 'MyMediaLite 3.11 Item Recommendation'; exit;; esac
+for argument in "$@"; do
+    echo "$argument" >> "$FAKE_SAID"
+    case "$argument" in --training-file=*|--test-file=*) wc -l < "${argument#*=}" >> "$FAKE_SAID";; esac
+done
+echo 'LINE'
+"""
+
+
+@pytest.fixture
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A program of its name on the PATH that notes its arguments and the lengths of its files."""
+    program, said = tmp_path / "item_recommendation", tmp_path / "said.txt"
+    program.write_text(FAKE.replace("LINE", LINE))
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setenv("FAKE_SAID", str(said))
+    return said
+
+
+def test_its_program_is_run(fake: Path) -> None:
+    work = Work(CASES["bpr-mf S1"].tiny)
+    learned = PEERS["MyMediaLite"].learn(work.data, Options(iterations=4, rate=0.1, seed=3))
+    assert (learned.auc, learned.seconds, learned.triples) == (0.93313, 2.5, 4 * len(work.data.train))
+    assert PEERS["MyMediaLite"].version() == "MyMediaLite 3.11 Item Recommendation"
+    said = fake.read_text().split("\n")
+    assert said[1].strip() == str(len(work.data.train)) and said[3].strip() == str(len(work.data.test))
+    options = "num_factors=10 learn_rate=0.1 reg_u=0.0025 reg_i=0.0025 reg_j=0.00025 bias_reg=0 num_iter=4"
+    assert {"--recommender=BPRMF", f"--recommender-options={options}", "--random-seed=3"} <= set(said)
+    run = CASES["bpr-mf S1"].peers["MyMediaLite"](work, 2)
+    assert run.quality == 0.93313
+
+
+def test_its_files_hold_a_line_a_pair(tmp_path: Path) -> None:
+    train = Work(CASES["bpr-mf S1"].tiny).data.train
+    mymedialite.write(train, tmp_path / "train.tsv")
+    rows = [line.split("\t") for line in (tmp_path / "train.tsv").read_text().splitlines()]
+    assert rows == [[str(u), str(i)] for u, i in zip(train.users, train.indices)]
+
+
+def test_a_program_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "item_recommendation"
+    program.write_text("#!/bin/sh\necho 'no such recommender' >&2\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    with pytest.raises(RuntimeError, match="ended with 1: no such recommender"):
+        mymedialite.run(Work(CASES["bpr-mf S1"].tiny).data, "BPRMF", {})
+
+
+def test_its_protocol() -> None:
+    """Against a loop over pairs, as the program's documentation has it."""
+    data = inputs.random_purchases(20, 60, 5, 15, seed=1)
+    rng = np.random.default_rng(0)
+    scores = rng.integers(0, 6, (20, 60)).astype(np.float32)  # many ties
+    trained, tested = set(data.train.indices.tolist()), set(data.test.indices.tolist())
+    assert tested - trained and set(data.valid.indices.tolist()) & (trained | tested)
+    expected = []
+    for user, target in zip(data.test.users.tolist(), data.test.indices.tolist()):
+        own = data.train.indices[data.train.indptr[user] : data.train.indptr[user + 1]].tolist()
+        others = (trained | tested) - set(own) - {target}
+        worth = 0.0
+        for other in others if target in trained else ():
+            gap = scores[user, target] - scores[user, other]
+            worth += 1.0 if other not in trained or gap > 0 else 0.5 if gap == 0 else 0.0
+        expected.append(worth / len(others))
+    assert mymedialite.auc(lambda users: scores[users], data) == pytest.approx(np.mean(expected), abs=1e-12)
+
+
+def test_its_protocol_is_ours_where_they_ask_the_same() -> None:
+    """No ties, every item trained, no validation part: then both compare the same pairs."""
+    data = inputs.random_purchases(300, 40, 10, 300, seed=2)
+    assert (data.train_counts > 0).all()
+    data.valid = type(data.valid)(np.zeros(301, np.int64), data.valid.indices[:0], data.valid.times[:0])
+    rng = np.random.default_rng(0)
+    users, items = (rng.normal(size=(n, 4)).astype(np.float32) for n in (300, 40))
+    scorer = VectorScorer(users, ItemSide(items, np.zeros(40, np.float32)))
+    ours, _, _ = count(scorer, questions(data, "test"), item_classes(data.train_counts)).auc()
+    theirs = mymedialite.auc(lambda rows: users[rows] @ items.T, data)
+    assert theirs == pytest.approx(ours.mean(), abs=1e-12)
+
+
+# --- measuring, goals, showing -----------------------------------------------------------------------------
+
+
 class Here:
     """An executor that computes in this process, at once."""
 
@@ -121,37 +273,193 @@ class Here:
         return done
 
 
-def absent(work: inputs.Work, threads: int) -> implementations.Run:
-    raise implementations.Missing("the package 'other' is not installed")
+def absent(work: Work, threads: int) -> Run:
+    raise Missing("the package 'other' is not installed")
 
 
 def test_the_runner_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    case = cases.CASES["bpr-mf S1"]
-    tiny = replace(case, full=case.tiny, references={"implicit": absent})
-    monkeypatch.setitem(speed.CASES, case.name, tiny)
-    rows = speed.rows_of(tiny, {2: Here()}, 2)  # type: ignore[dict-item]
-    goals = speed.goals_of(tiny, rows, None)
-    text = speed.table(tiny, rows, goals)
+    case = replace(CASES["bpr-mf S1"], references={}, peers={"implicit": absent})
+    monkeypatch.setitem(measuring.CASES, case.name, case)
+    rows = measuring.rows_of(case, {2: Here()}, 2, tiny=True)  # type: ignore[dict-item]
+    reached = goals.goals_of(case, rows, None)
+    text = showing.table(case.what, rows, reached)
     assert "not measured: the package 'other' is not installed" in text
-    assert [row["label"] for row in rows] == ["ours, ordered", "ours, hogwild", "implicit"]
-    assert {goal["how"] for goal in goals} == {"recorded"}
+    assert [(row["label"], row["role"]) for row in rows] == [
+        ("ours, ordered", "ours"),
+        ("ours, hogwild", "ours"),
+        ("implicit", "peer"),
+        ("bound: two rows of items", "bound"),
+    ]
+    assert {goal["how"] for goal in reached} == {"recorded"}
 
 
 def test_goals_are_carried_over_by_implicit() -> None:
     def row(label: str, wall: float, cpu: float) -> dict[str, Any]:
         return {"label": label, "threads": 2, "per_second": wall, "per_cpu_second": cpu}
 
-    goals = (cases.Goal(4, "implicit"), cases.Goal(30, cases.Peer("P", 1e6, implicit=2e6)))
-    case = replace(cases.CASES["bpr-mf S1"], goals=goals)
+    implicit, other = Recorded("I", 2e6, 2e6, "implicit"), Recorded("P", 1e6, 2e6, "P's label")
+    case = replace(CASES["bpr-mf S1"], goals=(Goal(4, implicit), Goal(30, other)))
     # implicit is now twice as fast by the clock as recorded (2 × 2e6), and three times per CPU second.
     rows = [row("ours, ordered", 16e6, 12e6), row("implicit", 8e6, 6e6)]
-    of_implicit, of_peer = speed.goals_of(case, rows, None)
-    assert (of_implicit["reached"], of_implicit["fraction"]) == (2.0, 0.5)
+    of_implicit, of_peer = goals.goals_of(case, rows, None)
+    assert (of_implicit["reached"], of_implicit["fraction"], of_implicit["how"]) == (2.0, 0.5, "measured")
     assert (of_peer["reached"], of_peer["reached_per_cpu_second"]) == (16e6 / 4e6, 12e6 / 3e6)
-    recorded = speed.goals_of(case, rows[:1], None)
-    assert [(goal["reached"], goal["how"]) for goal in recorded] == [(8.0, "recorded")]
+    assert of_peer["how"] == "recorded, carried over by implicit"
+    alone = goals.goals_of(case, rows[:1], None)
+    assert [(goal["reached"], goal["how"]) for goal in alone] == [(4.0, "recorded"), (8.0, "recorded")]
+    measured = goals.goals_of(case, [*rows, row("P's label", 4e6, 2e6)], None)
+    assert (measured[1]["reached"], measured[1]["how"]) == (4.0, "measured")
+    elsewhere = goals.goals_of(case, rows[:1], (2.0, 3.0))
+    assert [goal["reached"] for goal in elsewhere] == [16e6 / 8e6, 16e6 / 4e6]
+
+
+def test_a_goal_may_be_of_another_of_ours() -> None:
+    case = replace(CASES["bpr-mf S1"], goals=(Goal(0.5, "ours, ordered", "ours, hogwild"), Goal(2, "nobody")))
+    rows = [
+        {"label": "ours, ordered", "threads": 2, "per_second": 8.0, "per_cpu_second": 4.0},
+        {"label": "ours, hogwild", "threads": 2, "per_second": 6.0, "per_cpu_second": 4.0},
+        {"label": "nobody", "threads": 1, "per_second": 6.0, "per_cpu_second": 4.0},
+    ]
+    (found,) = goals.goals_of(case, rows, None)
+    assert (found["label"], found["reached"], found["fraction"]) == ("ours, hogwild", 0.75, 1.5)
+
+
+def test_goals_name_what_is_there() -> None:
+    for case in CASES.values():
+        for goal in case.goals:
+            assert isinstance(goal.of, Recorded) or goal.of in case.implementations
+            assert not goal.label or goal.label in case.ours
+
+
+def test_what_was_recorded_has_its_settings() -> None:
+    for key, rate in document()["rates"].items():
+        assert recorded(key).rate > 0 and recorded(key).implicit > 0 and rate["settings"]
+        assert not rate.get("label") or rate["label"] in PEERS
+    assert document()["auc"]["MyMediaLite BPRMF"]["auc"] == 0.9348
+    assert document()["machine"] and document()["source"]
 
 
 @pytest.mark.parametrize(("rate", "text"), [(2.5e9, "2.5 G"), (31e6, "31 M"), (999.0, "999  ")])
 def test_rates_are_readable(rate: float, text: str) -> None:
-    assert speed.shown(rate) == text
+    assert showing.shown(rate) == text
+
+
+def test_curves_are_drawn() -> None:
+    rows = [
+        {
+            "curve": "K",
+            "value": value,
+            "threads": threads,
+            "seconds": value / threads,
+            "case": "",
+            "label": "",
+        }
+        for value in (10, 20, 40)
+        for threads in (1, 2)
+    ]
+    drawing = plotting.curves(rows)
+    assert drawing is not None
+    lines = {part.name: part.points for part in drawing.parts if getattr(part, "name", None)}
+    (one, two) = (lines["K, 1"], lines["K, 2"])
+    assert [x for x, _ in one] == [x for x, _ in two] == sorted(x for x, _ in one)
+    # Twice as much is the same step everywhere, upward; twice as fast is one step below.
+    steps = np.diff([y for _, y in one])
+    assert steps[0] == pytest.approx(steps[1]) and steps[0] < 0
+    assert two[0][1] - one[0][1] == pytest.approx(-steps[0])
+    assert plotting.curves([]) is None
+
+
+# --- the command line --------------------------------------------------------------------------------------
+
+
+def test_list_names_everything() -> None:
+    said = listing()
+    for name in [*GROUPS, *CASES, *PEERS]:
+        assert name in said
+    assert "benchmarks/quality.py" in said and "AUC of every model on real purchases" in said
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measurements in this process."""
+    from contextlib import contextmanager
+
+    @contextmanager
+    def pools(wanted: list[int]) -> Any:
+        yield {threads: Here() for threads in wanted}
+
+    monkeypatch.setattr("benchmarks.__main__.processes", pools)
+
+
+@pytest.mark.usefixtures("here")
+def test_run_and_compare(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "new.json"
+    main(["run", "auc D=20", "top-n D=20", "--tiny", "--rounds", "2", "--threads", "1", "--json", str(file)])
+    printed = capsys.readouterr().out
+    assert "auc D=20: full-ranking AUC" in printed and "NumPy, sgemm and compare" in printed
+    found = json.loads(file.read_text())
+    assert {row["case"] for row in found["rows"]} == {"auc D=20", "top-n D=20"}
+    assert found["rounds"] == 2 and found["tiny"] and found["versions"]["numpy"] == np.__version__
+    old = json.loads(file.read_text())
+    first = old["rows"][0]
+    for name in ("per_second", "lowest", "highest"):
+        first[name] /= 2**20
+    (tmp_path / "old.json").write_text(json.dumps(old))
+    main(["compare", str(tmp_path / "old.json"), str(file)])
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("auc D=20"))
+    assert re.search(r"ours, counts alone +1 1048576.00 +1.00$", line)
+    (apart, *others) = showing.compared(old, found)
+    assert apart["apart"] and not any(row["apart"] for row in others)
+
+
+@pytest.mark.usefixtures("here")
+def test_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "report"
+    names = ["machine", "mm-mf S1", "curve bpr-mf K 10", "curve bpr-mf K 20"]
+    main(["report", *names, "--tiny", "--rounds", "1", "--threads", "2", "1", "-o", str(folder)])
+    text = (folder / "report.md").read_text()
+    assert "the figures mean nothing" in text and "](curves.svg)" in text
+    row = next(line for line in text.splitlines() if line.startswith("| mm-mf S1, triples"))
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert "950 k a CPU second (recorded)" in cells
+    assert re.match(r"≥ 30 × MyMediaLite SoftMarginRankingMF \(recorded\)$", cells[6])
+    assert re.match(r"(yes|no): \S+ ×, \S+ × a CPU second$", cells[7])
+    for threads in cells[1], cells[2]:
+        assert threads.count("/") == 1
+    widths = {
+        line.count("|") for line in text.splitlines() if line.startswith("| mm-mf") or "case | ours" in line
+    }
+    assert widths == {9}
+    again = tmp_path / "again"
+    capsys.readouterr()
+    main(["report", "--read", str(folder / "report.json"), "-o", str(again)])
+    assert capsys.readouterr().out.strip() == str(again / "report.md")
+    assert (again / "report.md").read_text() == text
+    assert (again / "curves.svg").read_text() == (folder / "curves.svg").read_text()
+
+
+def test_processes_have_their_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    with measuring.processes([1]) as pools:
+        assert os.environ["OMP_NUM_THREADS"] == "7"
+        assert pools[1].submit(os.getenv, "OMP_NUM_THREADS").result() == "1"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "bpr-mf S9"], "no case or group is named 'bpr-mf S9'"),
+        (["compare", "none.json", "none.json"], "'none.json' can't be read"),
+        (["report", "--read", "OTHER"], "was not written by"),
+    ],
+)
+def test_what_is_wrong_is_said(
+    arguments: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("OTHER").write_text("{}")
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert said in f"{ended.value.code} {capsys.readouterr().err}"

@@ -27,6 +27,7 @@ FLOORS = {
     "ivbpr_numba.kernels.arguments": 1.0,
     "ivbpr_numba.kernels.scalar": 1.0,
     "ivbpr_numba.kernels.compilation": 1.0,
+    "ivbpr_numba.kernels.dispatching": 1.0,
     "ivbpr_numba.kernels.compiling": 1.1,
     "ivbpr_numba.kernels.cpu": 1.2,
     "ivbpr_numba.kernels.cuda": 1.2,
@@ -210,7 +211,10 @@ def inside(module: str, rooms: tuple[str, ...]) -> bool:
     return any(module == room or module.startswith(room + ".") for room in rooms)
 
 
-BENCHMARKS = {f"benchmarks.{path.stem}": path for path in sorted((ROOT / "benchmarks").glob("*.py"))}
+BENCHMARKS = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts): path
+    for path in sorted((ROOT / "benchmarks").rglob("*.py"))
+}
 
 
 @pytest.mark.parametrize("module", sorted(MODULES | BENCHMARKS))

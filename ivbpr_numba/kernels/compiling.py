@@ -18,10 +18,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import llvmlite.binding as llvm
 import numba
-from numba import njit
 from numba.core import event
 
 from ivbpr_numba.kernels import compilation
+from ivbpr_numba.kernels.dispatching import Kernel
 
 __all__ = ["cache_directory", "compile_scalars", "kernel"]
 
@@ -75,11 +75,15 @@ def _our_cache():
 
 
 def kernel(function: Callable | None = None, **options: object) -> Callable:
-    """Compile lazily on first call, cached on disk, with NumPy's rules for division."""
+    """Compile lazily on first call, cached on disk, with NumPy's rules for division; see `dispatching`."""
     if function is None:
         return lambda f: kernel(f, **options)
+    if numba.config.DISABLE_JIT:
+        return function
+    made = Kernel(function, targetoptions={"error_model": "numpy", "nogil": True, **options})
     with _our_cache():
-        return njit(cache=True, error_model="numpy", nogil=True, **options)(function)
+        made.enable_caching()
+    return made
 
 
 def compile_scalars(

@@ -1,0 +1,40 @@
+"""Attributes in exclusive groups: I-VBPR and I-TVBPR."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from benchmarks.cases.sizes import S1, TINY_DENSE
+from benchmarks.ours import fit
+from benchmarks.registry import Case, Goal
+
+__all__ = ["CASES"]
+
+FULL = replace(S1, iterations=6, every=3, rate=0.01)
+FACTORS, TIME, DENSE = "ours, BPR-MF", "ours, I-TVBPR", "ours, dense features"
+
+
+def _attributes(groups: int, columns: int, goals: tuple[Goal, ...]) -> Case:
+    return Case(
+        f"i-vbpr {groups} groups F={columns}",
+        "triples",
+        f"I-VBPR, K=D=10, {groups} exclusive groups of {columns} attributes, 20,000 users × 20,000 items, "
+        "360,000 training pairs",
+        replace(FULL, columns=columns, groups=groups),
+        replace(TINY_DENSE, groups=3, block=1),
+        {
+            "ours, ordered": fit("i-vbpr", layout="sparse"),
+            "ours, hogwild": fit("i-vbpr", "hogwild", "sparse"),
+            TIME: fit("i-tvbpr", layout="sparse"),
+        },
+        {DENSE: fit("i-vbpr"), FACTORS: fit("bpr-mf")},
+        goals=goals,
+    )
+
+
+# I-VBPR reads and writes what BPR-MF does, and a row of the embedding for every value in which items differ.
+_GOALS = (Goal(0.4, FACTORS), Goal(1 / 1.3, "ours, ordered", TIME))
+CASES = (
+    _attributes(9, 700, (Goal(8, DENSE), *_GOALS)),
+    _attributes(5, 45, _GOALS),
+)

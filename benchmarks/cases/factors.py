@@ -1,0 +1,68 @@
+"""Matrix factorization: BPR-MF and MM-MF."""
+
+from __future__ import annotations
+
+from benchmarks import bounds
+from benchmarks.cases.sizes import S1, S2, TINY
+from benchmarks.ours import fit
+from benchmarks.peers import PEERS, factorization
+from benchmarks.recorded import recorded
+from benchmarks.references import bpr_numpy_batches, bpr_numpy_triples
+from benchmarks.registry import Case, Goal
+
+__all__ = ["CASES"]
+
+BPR = {"ours, ordered": fit("bpr-mf"), "ours, hogwild": fit("bpr-mf", "hogwild")}
+NUMPY = {"NumPy, mini-batch 1024": bpr_numpy_batches, "NumPy, triple by triple": bpr_numpy_triples}
+OTHERS = {name: factorization(name) for name in PEERS}
+# The rows of both items are read and written; those of a user stay in the cache for all of his triples.
+ROWS = "bound: two rows of items"
+
+CASES = (
+    Case(
+        "bpr-mf S1",
+        "triples",
+        "BPR-MF, K=10, 20,000 users × 20,000 items, 360,000 training pairs",
+        S1,
+        TINY,
+        BPR,
+        NUMPY,
+        OTHERS,
+        {ROWS: bounds.update(per_unit=2)},
+        (
+            Goal(4, recorded("implicit BPR S1")),
+            Goal(4, recorded("cornac BPR S1")),
+            Goal(30, recorded("MyMediaLite BPRMF S1")),
+        ),
+    ),
+    Case(
+        "bpr-mf S2",
+        "triples",
+        "BPR-MF, K=10, 100,000 users × 300,000 items, 1,500,000 training pairs",
+        S2,
+        TINY,
+        BPR,
+        NUMPY,
+        OTHERS,
+        {ROWS: bounds.update(per_unit=2)},
+        (
+            Goal(4, recorded("implicit BPR S2")),
+            Goal(4, recorded("cornac BPR S2")),
+            Goal(30, recorded("MyMediaLite BPRMF S2")),
+            Goal(0.6, ROWS),
+        ),
+    ),
+    Case(
+        "mm-mf S1",
+        "triples",
+        "MM-MF, K=10, 20,000 users × 20,000 items, 360,000 training pairs",
+        S1,
+        TINY,
+        {
+            "ours, ordered": fit("mm-mf", margin=1.0),
+            "ours, hogwild": fit("mm-mf", "hogwild", margin=1.0),
+        },
+        bounds={ROWS: bounds.update(per_unit=2)},
+        goals=(Goal(30, recorded("MyMediaLite SoftMargin S1")),),
+    ),
+)
