@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from ivbpr_numba import Dataset, Features
+from ivbpr_numba.arrays import stored_bits
 from ivbpr_numba.datasets.interactions import Interactions
-from ivbpr_numba.features.alignment import FeatureInput, Scaling, align, fit_scaling
+from ivbpr_numba.features.alignment import Scaling, align, fit_scaling
+from ivbpr_numba.features.inputs import DenseInput, FeatureInput
 from ivbpr_numba.features.layout import Group
 from ivbpr_numba.ids import Ids
 from ivbpr_numba.models.learners import draw_initial
@@ -225,14 +227,19 @@ class Work:
         return tables
 
     def aligned(self, layout: str = "dense") -> tuple[FeatureInput, Scaling]:
-        """Features as learners take them."""
-        source = align(self.features(layout), self.data.items)
+        """Features as learners take them; `layout` is how they are computed with, not how a file has them."""
+        features = self.features(layout)
+        source: FeatureInput = align(features, self.data.items)
+        if layout == "dense":
+            rows = features.take(features.rows_of_all(self.data.items))
+            source = DenseInput(stored_bits(rows), np.arange(len(rows)), float(features.scale))
         return source, fit_scaling(source, self.options()["feature_scaling"])
 
     @cached_property
     def scaled_features(self) -> tuple[np.ndarray, np.ndarray]:
         """Stored feature rows by item, and the multiplier of each column."""
-        source, scaling = self.aligned()
+        source, scaling = self.aligned("dense")
+        assert isinstance(source, DenseInput)
         matrix = source.matrix.view(np.float16) if source.matrix.dtype == np.uint16 else source.matrix
         return matrix[source.rows], scaling.multiplier * np.float32(source.scale)
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from ivbpr_numba.errors import DataError
 
-__all__ = ["LINE", "aligned", "as_float32", "padded", "stored_bits"]
+__all__ = ["LINE", "aligned", "as_float32", "padded", "stored_bits", "zeros"]
 
 LINE = 16  # float32 numbers in a cache line; tables are padded to whole lines
 
@@ -24,6 +24,13 @@ def aligned(shape: tuple[int, ...]) -> np.ndarray:
     room = np.empty(size + LINE, np.float32)
     skipped = -room.ctypes.data // room.itemsize % LINE
     return room[skipped : skipped + size].reshape(shape)
+
+
+def zeros(shape: tuple[int, ...]) -> np.ndarray:
+    """Zeros that begin with a cache line: a row of one line is one access to memory, not two."""
+    room = aligned(shape)
+    room[...] = 0
+    return room
 
 
 def as_float32(name: str, array: object, shape: tuple[int, ...]) -> np.ndarray:

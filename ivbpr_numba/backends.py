@@ -26,6 +26,8 @@ KERNELS = {
     "ranking": ("count_ranks", "count_row", "fill_tiles", "random_scores", "score_items"),
     "sampling": ("count_draws", "draw_triples", "user_order"),
     "segmentation": ("event_likelihoods",),
+    "sparse": ("sparse_epoch", "sparse_epoch_racing", "sparse_temporal_epoch"),
+    "sparse_rows": ("project_sparse_items",),
     "temporal": ("find_pairs", "temporal_epoch"),
     "top": ("best_of_rows", "top_items"),
     "visual": ("visual_epoch", "visual_epoch_racing"),

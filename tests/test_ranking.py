@@ -11,7 +11,8 @@ from small import needs_two_threads, with_threads
 from ivbpr_numba import ranking
 from ivbpr_numba.arrays import stored_bits
 from ivbpr_numba.datasets.dataset import Dataset
-from ivbpr_numba.features.alignment import FeatureInput, project
+from ivbpr_numba.features.alignment import project
+from ivbpr_numba.features.inputs import DenseInput
 from ivbpr_numba.kernels.arguments import TILE
 from ivbpr_numba.kernels.cpu.features import decode, feature_differences
 from ivbpr_numba.kernels.cpu.panels import PANEL
@@ -542,7 +543,7 @@ def test_project(n_items, columns, height, dtype):
     multiplier = rng.random(columns).astype(np.float32)
     embedding = rng.normal(size=(height, columns)).astype(np.float32)
     bias = rng.normal(size=columns).astype(np.float32)
-    found = project(FeatureInput(stored_bits(matrix), rows, scale), shift, multiplier, [embedding, bias])
+    found = project(DenseInput(stored_bits(matrix), rows, scale), shift, multiplier, [embedding, bias])
 
     stacked = np.vstack([embedding, bias]).astype(np.float64) * multiplier
     values = matrix[rows].astype(np.float64) * scale

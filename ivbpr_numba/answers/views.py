@@ -12,7 +12,8 @@ import numpy as np
 
 from ivbpr_numba.answers.epochs import epoch_dates
 from ivbpr_numba.errors import UsageError, parameter
-from ivbpr_numba.features.alignment import FeatureInput, align, project_style
+from ivbpr_numba.features.alignment import align, project_style
+from ivbpr_numba.features.inputs import FeatureInput
 from ivbpr_numba.fitted.fitted import Fitted
 from ivbpr_numba.parameters import Parameters, PopularityParameters, TemporalParameters, VisualParameters
 from ivbpr_numba.ranking import (

@@ -13,15 +13,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ivbpr_numba import backends
-from ivbpr_numba.arrays import padded, stored_bits
+from ivbpr_numba.arrays import stored_bits
+from ivbpr_numba.features.inputs import DenseInput, FeatureInput, sparse_input
+from ivbpr_numba.features.layout import SPARSE_BELOW
 from ivbpr_numba.ids import Ids
+from ivbpr_numba.kernels.arguments import Csr
+from ivbpr_numba.store.sparse import csr_of, csr_rows, stacked
 
 if TYPE_CHECKING:
     from ivbpr_numba.features.features import Features
     from ivbpr_numba.parameters import VisualParameters
 
 __all__ = [
-    "FeatureInput",
     "Scaling",
     "align",
     "fit_scaling",
@@ -61,31 +64,6 @@ class Scaling:
         return float(self.variances.sum())
 
 
-@dataclass(frozen=True)
-class FeatureInput:
-    """Stored rows of a dataset's items.
-
-    Attributes
-    ----------
-    matrix : (M, F) uint16 (float16 bits), uint8 or float32
-        A read-only view, also of an array that may be written: to numba that is another type, and every
-        kernel would be compiled once more.
-    rows : (I,) int64
-        Row of each item.
-    scale : float
-        v = stored · scale.
-    """
-
-    matrix: np.ndarray
-    rows: np.ndarray
-    scale: float
-
-    def __post_init__(self) -> None:
-        matrix = self.matrix.view()
-        matrix.flags.writeable = False
-        object.__setattr__(self, "matrix", matrix)
-
-
 def learned_as(features: Features) -> str:
     """How the defaults see features: ``dense``, ``attributes`` or ``probabilities``.
 
@@ -113,28 +91,50 @@ def _looked_at(features: Features) -> np.ndarray:
 def align(features: Features, items: Ids) -> FeatureInput:
     """Find the items' rows and check their digests.
 
+    Attributes of which few values are not zero are computed with sparse, whatever the layout of their file.
+
     Raises
     ------
     DataError
         When an item has no features, or stored rows don't match their digest.
     """
     rows = features.rows_of_all(items)
-    row_bytes = max(1, features.shape[1] * features.dtype.itemsize)
-    if features.sparse or len(rows) * row_bytes <= IN_MEMORY_BYTES:
-        return FeatureInput(stored_bits(features.take(rows)), np.arange(len(rows)), float(features.scale))
+    n, columns = len(rows), features.shape[1]
+    if features.kind == "attributes":
+        csr = csr_rows(features.csr(), rows) if features.sparse else _few_values(features, rows)
+        if csr is not None and len(csr.indices) < SPARSE_BELOW * n * columns:
+            return sparse_input(csr, features.groups, columns, float(features.scale))
+    row_bytes = max(1, columns * features.dtype.itemsize)
+    if features.sparse or n * row_bytes <= IN_MEMORY_BYTES:
+        return DenseInput(stored_bits(features.take(rows)), np.arange(n), float(features.scale))
+    for part in _parts(n, row_bytes):
+        features.take(rows[part])  # checks the digests of what will be mapped
+    return DenseInput(stored_bits(np.asarray(features.matrix)), rows, float(features.scale))
+
+
+def _parts(n: int, row_bytes: int) -> list[slice]:
+    """Runs of rows of some 64 MiB."""
     step = max(1, (64 << 20) // row_bytes)
-    for start in range(0, len(rows), step):
-        features.take(rows[start : start + step])  # checks the digests of what will be mapped
-    return FeatureInput(stored_bits(np.asarray(features.matrix)), rows, float(features.scale))
+    return [slice(start, start + step) for start in range(0, n, step)]
+
+
+def _few_values(features: Features, rows: np.ndarray) -> Csr | None:
+    """What is not zero of rows of a dense layout, or None as soon as it is too much to be called sparse."""
+    columns, kept = features.shape[1], 0
+    found = []
+    for part in _parts(len(rows), max(1, columns * features.dtype.itemsize)):
+        found.append(csr_of(features.take(rows[part])))
+        kept += len(found[-1].indices)
+        if kept >= SPARSE_BELOW * len(rows) * columns:
+            return None
+    return stacked(found)
 
 
 def fit_scaling(source: FeatureInput, how: str, kernels: backends.Kernels | None = None) -> Scaling:
     """Fit ``none | max | standard | idf`` on the items, with the CPU's kernels unless others are given."""
     kernels = kernels or backends.kernels()
-    n, columns = len(source.rows), source.matrix.shape[1]
-    sums, squares = np.zeros(columns), np.zeros(columns)
-    largest, positive = np.zeros(columns, np.float32), np.zeros(columns, np.int64)
-    kernels.column_statistics(source.matrix, source.rows, sums, squares, largest, positive)
+    n, columns = source.n_items, source.columns
+    sums, squares, largest, positive = source.statistics(kernels)
     mean = sums / n * source.scale
     variance = np.maximum(squares / n * source.scale**2 - mean**2, 0.0)
     peak = largest * source.scale
@@ -181,15 +181,10 @@ def project(
     (I, R) float32
     """
     stacked = np.concatenate([np.atleast_2d(w) for w in weights]).astype(np.float64)
-    height, columns = stacked.shape
-    scaled = np.zeros((padded(height, 4), padded(columns)), np.float32)
-    scaled[:height, :columns] = stacked * (multiplier.astype(np.float64) * source.scale)
-    offsets = np.zeros(len(scaled), np.float32)
     # The shift is one constant per row; summed by column in float64 without BLAS.
-    offsets[:height] = -(stacked * (multiplier.astype(np.float64) * shift)).sum(axis=1)
-    out = np.empty((len(source.rows), len(scaled)), np.float32)
-    (kernels or backends.kernels()).project_items(source.matrix, source.rows, scaled, offsets, out)
-    return out[:, :height]
+    offsets = -(stacked * (multiplier.astype(np.float64) * shift)).sum(axis=1)
+    scaled = stacked * (multiplier.astype(np.float64) * source.scale)
+    return source.projected(scaled, offsets, kernels or backends.kernels())
 
 
 def project_style(

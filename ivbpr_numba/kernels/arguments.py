@@ -28,6 +28,7 @@ __all__ = [
     "Scratch",
     "Shelf",
     "Sizes",
+    "SparseFeatures",
     "StoredFeatures",
     "Tastes",
     "Triples",
@@ -123,12 +124,14 @@ class EmbeddingTable(NamedTuple):
 
     Attributes
     ----------
-    values : (R, P)
-        Rows 0 … D−1 are E, row D is β; zero rows up to a multiple of four, zero columns up to whole lines.
-    scaled : (R, P)
+    values : (R, P) or (1 + F, P)
+        Beside dense features rows 0 … D−1 are E, row D is β; zero rows up to a multiple of four, zero columns
+        up to whole lines. Beside sparse ones row 1 + k is [E_k, β_k], row 0 is zero, and of the zero columns
+        up to whole lines there is one at least.
+    scaled : as `values`
         Projects stored features: `values`, in time those of the epoch, times the multiplier. Kernels keep it
         up to date.
-    multiplier : (P,)
+    multiplier : (P,) or (1 + F,)
         Feature = stored · multiplier up to a shift that cancels in differences; zero padded.
     """
 
@@ -140,7 +143,7 @@ class EmbeddingTable(NamedTuple):
 class EpochTables(NamedTuple):
     """What E and β become in each of N epochs: w (N, D); ΔE, then Δβ (N, R, P); b (N, P); float32.
 
-    Of one epoch inside a block: without the first axis.
+    Of one epoch inside a block: without the first axis. Beside sparse features (N, 1 + F, P) and (N, 1 + F).
     """
 
     weight: np.ndarray
@@ -174,6 +177,25 @@ class StoredFeatures(NamedTuple):
 
     matrix: np.ndarray
     rows: np.ndarray
+
+
+class SparseFeatures(NamedTuple):
+    """Features of items that are mostly zero, in stored units.
+
+    Attributes
+    ----------
+    slots : (I, S) uint16
+        Of each of S exclusive groups 1 + the column in which the item has exactly 1, or 0 where it has none.
+    indptr : (I + 1,) int64
+        Where an item's other values begin.
+    columns : (n,) int32, ascending for each item
+    values : (n,) float32
+    """
+
+    slots: np.ndarray
+    indptr: np.ndarray
+    columns: np.ndarray
+    values: np.ndarray
 
 
 class Csr(NamedTuple):

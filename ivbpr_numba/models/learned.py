@@ -10,8 +10,8 @@ from ivbpr_numba.ranking import COLD_BELOW, Scorer, all_and_cold, count, item_cl
 
 if TYPE_CHECKING:
     from ivbpr_numba.datasets.dataset import Dataset
-    from ivbpr_numba.features.alignment import FeatureInput
     from ivbpr_numba.features.features import Features
+    from ivbpr_numba.features.inputs import FeatureInput
     from ivbpr_numba.features.record import FeatureRecord
 
 __all__ = ["Learned", "metrics_of"]

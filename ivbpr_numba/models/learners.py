@@ -13,17 +13,18 @@ from typing import Any, Protocol
 import numpy as np
 
 from ivbpr_numba import backends
-from ivbpr_numba.arrays import padded
-from ivbpr_numba.features.alignment import FeatureInput, Scaling, project_style
+from ivbpr_numba.arrays import padded, zeros
+from ivbpr_numba.features.alignment import Scaling, project_style
+from ivbpr_numba.features.inputs import FeatureInput
 from ivbpr_numba.kernels.arguments import (
     EmbeddingTable,
     FactorTables,
     Rates,
     Sizes,
-    StoredFeatures,
     VisualTables,
 )
 from ivbpr_numba.kernels.scalar.random import INIT, mix64
+from ivbpr_numba.models.embedding import layout_of
 from ivbpr_numba.models.start import Start
 from ivbpr_numba.models.triples import Triples, TripleSampler
 from ivbpr_numba.parameters import FactorParameters, Parameters, TemporalParameters, VisualParameters
@@ -85,7 +86,7 @@ def draw_initial(options: dict[str, Any], group: str, shape: tuple[int, ...]) ->
 
 def copied(named: Tables) -> Tables:
     """Arrays of their own, for a model to keep."""
-    return {name: array.copy() for name, array in named.items()}
+    return {name: np.array(array, order="C") for name, array in named.items()}
 
 
 def block_size(rate: float, load: float) -> int:
@@ -182,8 +183,7 @@ class FactorLearner(_Sampled):
         self.sampler = _sampler(options, indptr, indices, n_items, self.kernels)
         self.size = k = options["factors"]
         n_users = len(indptr) - 1
-        users = np.zeros((n_users, padded(k)), np.float32)
-        items = np.zeros((n_items, padded(k + 1)), np.float32)
+        users, items = zeros((n_users, padded(k))), zeros((n_items, padded(k + 1)))
         users[:, :k] = draw_initial(options, "user_factors", (n_users, k))
         items[:, :k] = draw_initial(options, "item_factors", (n_items, k))
         self.tables: Tables = {"users": users, "items": items}
@@ -240,18 +240,16 @@ class VisualLearner(_Sampled):
         self.kernels = kernels or backends.kernels()
         self.sampler = _sampler(options, indptr, indices, n_items, self.kernels)
         self.latent, self.visual = k, d = options["factors"], options["visual_factors"]
-        self.columns = source.matrix.shape[1]
-        n_users, width = len(indptr) - 1, padded(self.columns)
-        self.multiplier = np.zeros(width, np.float32)
-        self.multiplier[: self.columns] = scaling.multiplier.astype(np.float64) * source.scale
-        users = np.zeros((n_users, padded(k)), np.float32)
-        items = np.zeros((n_items, padded(k + 1)), np.float32)
-        visual = np.zeros((n_users, padded(d)), np.float32)
-        embedding = np.zeros((padded(d + 1, 4), width), np.float32)
+        self.columns, self.layout = source.columns, layout_of(source, d)
+        n_users = len(indptr) - 1
+        self.multiplier = zeros(self.layout.bias_shape)
+        self.layout.by_column(self.multiplier)[:] = scaling.multiplier.astype(np.float64) * source.scale
+        users, items = zeros((n_users, padded(k))), zeros((n_items, padded(k + 1)))
+        visual, embedding = zeros((n_users, padded(d))), zeros(self.layout.shape)
         users[:, :k] = draw_initial(options, "user_factors", (n_users, k))
         items[:, :k] = draw_initial(options, "item_factors", (n_items, k))
         visual[:, :d] = draw_initial(options, "user_visual", (n_users, d))
-        embedding[:d, : self.columns] = draw_initial(options, "embedding", (d, self.columns))
+        self.layout.embedding(embedding)[:] = draw_initial(options, "embedding", (d, self.columns))
         self.tables: Tables = {"users": users, "items": items, "visual": visual, "embedding": embedding}
         self.block = 0
 
@@ -285,9 +283,6 @@ class VisualLearner(_Sampled):
             visual=o["lambda_visual"],
         )
 
-    def _features(self) -> StoredFeatures:
-        return StoredFeatures(self.source.matrix, self.source.rows)
-
     def _visual_tables(self) -> VisualTables:
         return VisualTables(self.tables["users"], self.tables["items"], self.tables["visual"])
 
@@ -296,28 +291,28 @@ class VisualLearner(_Sampled):
         given = (
             drawn.rows,
             self.block,
-            self._features(),
+            self.source.stored,
             self._visual_tables(),
-            EmbeddingTable(values, values * self.multiplier, self.multiplier),
+            EmbeddingTable(values, self.layout.scaled(values, self.multiplier), self.multiplier),
             Sizes(self.latent, self.visual),
             self._rates(),
         )
         if self.options["update"] == "hogwild":
-            loss = self.kernels.visual_epoch_racing(*given, self.kernels.racers())
+            loss = self.layout.racing_epoch(self.kernels)(*given, self.kernels.racers())
         else:
-            loss = self.kernels.visual_epoch(*given)
+            loss = self.layout.epoch(self.kernels)(*given)
         return Iteration(len(drawn.users), loss, drawn.fallbacks, warning)
 
     def named(self, tables: Tables) -> Tables:
         """The learned arrays by name, as views of `tables`."""
-        k, d, f = self.latent, self.visual, self.columns
+        k, d, table = self.latent, self.visual, tables["embedding"]
         return {
             "item_bias": tables["items"][:, k],
             "user_factors": tables["users"][:, :k],
             "item_factors": tables["items"][:, :k],
             "user_visual": tables["visual"][:, :d],
-            "embedding": tables["embedding"][:d, :f],
-            "visual_bias": tables["embedding"][d, :f],
+            "embedding": self.layout.embedding(table),
+            "visual_bias": self.layout.bias(table),
         }
 
     def parameters(self, tables: Tables) -> VisualParameters:

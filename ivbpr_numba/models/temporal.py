@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ivbpr_numba.errors import DataError, parameter
-from ivbpr_numba.features.alignment import FeatureInput, Scaling
+from ivbpr_numba.features.alignment import Scaling
+from ivbpr_numba.features.inputs import FeatureInput
 from ivbpr_numba.models.fitting import Run
 from ivbpr_numba.models.learned import Learned
 from ivbpr_numba.models.learners import Learner

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ivbpr_numba import backends
+from ivbpr_numba.arrays import zeros
 from ivbpr_numba.datasets.categories import category_codes
 from ivbpr_numba.errors import UsageError
-from ivbpr_numba.features.alignment import FeatureInput, Scaling, project_style
+from ivbpr_numba.features.alignment import Scaling, project_style
+from ivbpr_numba.features.inputs import FeatureInput
 from ivbpr_numba.kernels.arguments import (
     RUN_BLOCKS,
     BlockPlan,
@@ -66,13 +68,13 @@ class TemporalLearner(VisualLearner):
         self.times = data.train.times
         self.events = _events(options, data)
         e_table = self.tables["embedding"]
-        shape = (n_epochs, *e_table.shape)
-        drift, weight = np.zeros(shape, np.float32), np.ones((n_epochs, d), np.float32)
-        bias_weight = np.ones((n_epochs, e_table.shape[1]), np.float32)
+        layout = self.layout
+        drift, weight = zeros((n_epochs, *e_table.shape)), np.ones((n_epochs, d), np.float32)
+        bias_weight = np.ones((n_epochs, *layout.bias_shape), np.float32)
         if options["temporal_init"] == "paper":
             weight[:], bias_weight[:] = 0, 0
-            e_table[d, : self.columns] = draw_initial(options, "visual_bias", (self.columns,))
-            drift[:, :d, : self.columns] = draw_initial(options, "drift", (d, self.columns))
+            layout.bias(e_table)[:] = draw_initial(options, "visual_bias", (self.columns,))
+            layout.embedding(drift)[:] = draw_initial(options, "drift", (d, self.columns))
         self.tables |= {
             "weight": weight,
             "drift": drift,
@@ -111,16 +113,17 @@ class TemporalLearner(VisualLearner):
         rule of VBPR with every variance multiplied so, which it is where w, b, E and β are 0. Without the
         factor, blocks that VBPR bears let w and b of frequent attributes oscillate and diverge.
         """
-        t, f, d = self.tables, self.columns, self.visual
+        t, layout = self.tables, self.layout
         assert self.scaling.variances is not None
         spread = self.scaling.variances
-        theta = np.square(t["visual"][:, :d], dtype=np.float64).mean(axis=0)
-        squared = np.square(t["embedding"][: d + 1, :f], dtype=np.float64)
-        of_e = (squared[:d] * spread).sum(axis=1)  # Σ_c Var_c E_kc²
+        theta = np.square(t["visual"][:, : self.visual], dtype=np.float64).mean(axis=0)
+        squared = np.square(layout.embedding(t["embedding"]), dtype=np.float64, order="C")
+        of_e = (squared * spread).sum(axis=1)  # Σ_c Var_c E_kc²
+        beta = np.square(layout.bias(t["embedding"]), dtype=np.float64)
         loads = []
-        for w, b in zip(t["weight"], t["bias_weight"][:, :f]):
+        for w, b in zip(t["weight"], layout.by_column(t["bias_weight"])):
             by_taste = theta * (spread.sum() * (1.0 + np.square(w, dtype=np.float64)) + of_e)
-            by_bias = spread * (1.0 + np.square(b, dtype=np.float64) + squared[d])
+            by_bias = spread * (1.0 + np.square(b, dtype=np.float64) + beta)
             loads.append(2.0 * (by_taste.sum() + by_bias.sum()))
         return float(max(loads))
 
@@ -134,11 +137,11 @@ class TemporalLearner(VisualLearner):
         most = n // self.block + (n // (RUN_BLOCKS * self.block) + 1) * n_epochs + 1
         starts, block_epochs = np.zeros(most + 1, np.int64), np.zeros(most, np.int64)
         count = self.kernels.plan_blocks(epochs, n_epochs, self.block, order, starts, block_epochs)
-        loss = self.kernels.temporal_epoch(
+        loss = self.layout.temporal_epoch(self.kernels)(
             drawn.reordered(order).rows,
             BlockPlan(starts[: count + 1], block_epochs[:count]),
             min(self.block, max(n, 1)),
-            self._features(),
+            self.source.stored,
             self._visual_tables(),
             EmbeddingTable(t["embedding"], np.zeros_like(t["embedding"]), self.multiplier),
             EpochTables(t["weight"], t["drift"], t["bias_weight"]),
@@ -179,13 +182,13 @@ class TemporalLearner(VisualLearner):
 
     def named(self, tables: Tables) -> Tables:
         """The learned arrays by name, as views of `tables`."""
-        d, f, drift = self.visual, self.columns, tables["drift"]
+        layout, drift = self.layout, tables["drift"]
         named = {
             **super().named(tables),
             "weight": tables["weight"],
-            "drift": drift[:, :d, :f],
-            "bias_weight": tables["bias_weight"][:, :f],
-            "bias_drift": drift[:, d, :f],
+            "drift": layout.embedding(drift),
+            "bias_weight": layout.by_column(tables["bias_weight"]),
+            "bias_drift": layout.bias(drift),
         }
         if self.options["item_drift"]:
             named |= {"item_bias_drift": tables["item_drift"], "category_bias": tables["category_drift"]}

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from ivbpr_numba.errors import DataError, UsageError, did_you_mean, parameter
-from ivbpr_numba.features.alignment import FeatureInput, Scaling, align, fit_scaling, learned_as
+from ivbpr_numba.features.alignment import Scaling, align, fit_scaling, learned_as
+from ivbpr_numba.features.inputs import FeatureInput
 from ivbpr_numba.features.record import FeatureRecord
 from ivbpr_numba.models.fitting import Run
 from ivbpr_numba.models.learned import Learned

@@ -81,6 +81,10 @@ def _fits() -> Iterator[Callable[[], None]]:
         for update in ("ordered", "hogwild"):
             yield partial(_use, data, "vbpr", features, **quick, update=update)
         yield partial(_use, data, "tvbpr", features, **in_time)
+    features = Features.from_arrays(data.items, np.eye(len(data.items), dtype=np.float16), kind="attributes")
+    for update in ("ordered", "hogwild"):
+        yield partial(_use, data, "i-vbpr", features, **quick, update=update)
+    yield partial(_use, data, "i-tvbpr", features, **in_time)
 
 
 def _use(data: Dataset, name: str, features: Features | None = None, **options: Any) -> None:

@@ -23,10 +23,11 @@ from hypothesis.extra import numpy as hnp
 
 from ivbpr_numba.errors import CheckFailed, DataError, UsageError
 from ivbpr_numba.features import alignment
-from ivbpr_numba.features.alignment import FeatureInput, align
+from ivbpr_numba.features.alignment import align
 from ivbpr_numba.features.describing import describe, examples
 from ivbpr_numba.features.features import Features
 from ivbpr_numba.features.importing import import_features
+from ivbpr_numba.features.inputs import DenseInput
 from ivbpr_numba.features.layout import Group
 from ivbpr_numba.features.tables import build_feature_table
 from ivbpr_numba.features.writing import features_sink, write_features
@@ -82,7 +83,7 @@ def test_kernels_see_one_type_of_matrix(tmp_path: Path, monkeypatch: pytest.Monk
     mapped = align(features, items)
     assert mapped.matrix.base is not None and np.shares_memory(mapped.matrix, features.matrix)
     own = VALUES.view(np.uint16).copy()
-    given = FeatureInput(own, np.arange(len(own)), 1.0)
+    given = DenseInput(own, np.arange(len(own)), 1.0)
     assert own.flags.writeable and np.shares_memory(given.matrix, own)
     assert numba.typeof(taken.matrix) == numba.typeof(mapped.matrix) == numba.typeof(given.matrix)
     with pytest.raises(ValueError, match="read-only"):

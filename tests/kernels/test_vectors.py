@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ivbpr_numba.arrays import stored_bits
+from ivbpr_numba.arrays import padded, stored_bits
 from ivbpr_numba.kernels.arguments import (
     TILE,
     Block,
+    Drift,
     FactorTables,
     Rates,
     Scratch,
@@ -146,15 +147,17 @@ def test_projections_and_sums(columns: int, d: int) -> None:
 
 
 @needs_vectors
-@pytest.mark.parametrize(("k", "d"), [(0, 1), (10, 10), (15, 15)])
+@pytest.mark.parametrize(("k", "d"), [(0, 1), (10, 10), (15, 15), (16, 16), (40, 20), (5, 31)])
 def test_factor_steps_of_a_block(k: int, d: int) -> None:
     rng = np.random.default_rng(k)
     n, users, items = 400, 9, 14
-    start = [np.zeros((rows, 16), np.float32) for rows in (users, items, users)]
+    widths = padded(k), padded(k + 1), padded(d)
+    start = [np.zeros((rows, width), np.float32) for rows, width in zip((users, items, users), widths)]
     start[0][:, :k] = rng.normal(0, 1, (users, k))
     start[1][:, : k + 1] = rng.normal(0, 1, (items, k + 1))
     start[2][:, :d] = rng.normal(0, 1, (users, d))
-    projections = np.zeros((n, 16), np.float32)
+    room = (n, padded(d + 1))
+    projections = np.zeros(room, np.float32)
     projections[:, : d + 1] = rng.normal(0, 1, (n, d + 1))
     of = np.sort(rng.integers(0, users, n + 5)).astype(np.int32)
     positives = rng.integers(0, items, n + 5).astype(np.int32)
@@ -162,13 +165,18 @@ def test_factor_steps_of_a_block(k: int, d: int) -> None:
     triples, sizes = Triples(of, positives, negatives), Sizes(k, d)
     rates = Rates(*np.float32([0.05, 0.01, 0.03, 0.02, 0]))
     found = []
-    for function in (block_factors.still_factors, block_factors.vector_factors):
-        tables, pulls = [table.copy() for table in start], np.zeros((n, 16), np.float32)
+    still = Drift(np.empty(0, np.float32), np.empty(0, np.float32), np.empty(0, np.int64))
+    ways = [(block_factors.plain_factors, (still,)), (block_factors.wide_factors, ())]
+    if max(*widths, *room[1:]) == 16:
+        ways.append((block_factors.vector_factors, ()))
+    for function, more in ways:
+        tables, pulls = [table.copy() for table in start], np.zeros(room, np.float32)
         scratch = Scratch(np.zeros((n, 16), np.float32), projections, pulls)
-        loss = function(triples, Block(5, n), VisualTables(*tables), sizes, scratch, rates)
+        loss = function(triples, Block(5, n), VisualTables(*tables), sizes, scratch, rates, *more)
         found.append((*tables, pulls, loss))
-    for plain, vector in zip(*found):
-        np.testing.assert_allclose(vector, plain, 2e-4, 2e-5)
+    for vector in found[1:]:
+        for one, other in zip(vector, found[0]):
+            np.testing.assert_allclose(one, other, 2e-4, 2e-5)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.uint8])

@@ -1,0 +1,183 @@
+"""Rows of a dataset's items as kernels read them: dense as they are stored, or sparse, only what is not zero.
+
+Which of the two is a function of the values alone, not of the file they come from: the same features give the
+same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ivbpr_numba import backends
+from ivbpr_numba.arrays import padded
+from ivbpr_numba.features.layout import Group
+from ivbpr_numba.kernels.arguments import Csr, SparseFeatures, StoredFeatures
+
+__all__ = ["DenseInput", "FeatureInput", "SparseInput", "Statistics", "sparse_input"]
+
+MOST_SLOTS = 64
+LAST_SLOT = np.iinfo(np.uint16).max  # 1 + the last column that a slot can name
+FILLED = 0.5  # share of the items with a value from which a group has a slot of its own
+Statistics = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class DenseInput:
+    """Stored rows of a dataset's items.
+
+    Attributes
+    ----------
+    matrix : (M, F) uint16 (float16 bits), uint8 or float32
+        A read-only view, also of an array that may be written: to numba that is another type, and every
+        kernel would be compiled once more.
+    rows : (I,) int64
+        Row of each item.
+    scale : float
+        v = stored · scale.
+    """
+
+    matrix: np.ndarray
+    rows: np.ndarray
+    scale: float
+
+    def __post_init__(self) -> None:
+        matrix = self.matrix.view()
+        matrix.flags.writeable = False
+        object.__setattr__(self, "matrix", matrix)
+
+    @property
+    def n_items(self) -> int:
+        """I."""
+        return len(self.rows)
+
+    @property
+    def columns(self) -> int:
+        """F."""
+        return int(self.matrix.shape[1])
+
+    @property
+    def stored(self) -> StoredFeatures:
+        """As kernels take them."""
+        return StoredFeatures(self.matrix, self.rows)
+
+    def statistics(self, kernels: backends.Kernels) -> Statistics:
+        """Per column over the items Σv, Σv² (float64), max |v| and the number of v > 0, in stored units."""
+        sums, squares = np.zeros(self.columns), np.zeros(self.columns)
+        largest, positive = np.zeros(self.columns, np.float32), np.zeros(self.columns, np.int64)
+        kernels.column_statistics(self.matrix, self.rows, sums, squares, largest, positive)
+        return sums, squares, largest, positive
+
+    def projected(self, weights: np.ndarray, offsets: np.ndarray, kernels: backends.Kernels) -> np.ndarray:
+        """Weights · stored + offsets of every item: weights (R, F), offsets (R,), to (I, R) float32."""
+        height, columns = weights.shape
+        table = np.zeros((padded(height, 4), padded(columns)), np.float32)
+        table[:height, :columns] = weights
+        shifted = np.zeros(len(table), np.float32)
+        shifted[:height] = offsets
+        out = np.empty((self.n_items, len(table)), np.float32)
+        kernels.project_items(self.matrix, self.rows, table, shifted, out)
+        return out[:, :height]
+
+
+@dataclass(frozen=True)
+class SparseInput:
+    """What is not zero of the features of a dataset's items.
+
+    Attributes
+    ----------
+    stored : SparseFeatures
+        As kernels take them.
+    columns : int
+        F.
+    scale : float
+        v = stored · scale.
+    """
+
+    stored: SparseFeatures
+    columns: int
+    scale: float
+
+    @property
+    def n_items(self) -> int:
+        """I."""
+        return len(self.stored.slots)
+
+    def _parts(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Columns and float64 values, part by part, the items ascending in each."""
+        for group in self.stored.slots.T:
+            columns = group[group > 0].astype(np.int64) - 1
+            yield columns, np.ones(len(columns))
+        yield self.stored.columns.astype(np.int64), self.stored.values.astype(np.float64)
+
+    def statistics(self, kernels: backends.Kernels) -> Statistics:
+        """As `DenseInput.statistics`."""
+        sums, squares = np.zeros(self.columns), np.zeros(self.columns)
+        largest, positive = np.zeros(self.columns, np.float32), np.zeros(self.columns, np.int64)
+        for columns, values in self._parts():
+            sums += np.bincount(columns, values, self.columns)
+            squares += np.bincount(columns, values * values, self.columns)
+            positive += np.bincount(columns[values > 0], minlength=self.columns)
+            np.maximum.at(largest, columns, np.abs(values).astype(np.float32))
+        return sums, squares, largest, positive
+
+    def projected(self, weights: np.ndarray, offsets: np.ndarray, kernels: backends.Kernels) -> np.ndarray:
+        """As `DenseInput.projected`."""
+        height, columns = weights.shape
+        table = np.zeros((1 + columns, padded(height)), np.float32)
+        table[1:, :height] = weights.T
+        shifted = np.zeros(table.shape[1], np.float32)
+        shifted[:height] = offsets
+        out = np.empty((self.n_items, table.shape[1]), np.float32)
+        kernels.project_sparse_items(self.stored, table, shifted, out)
+        return out[:, :height]
+
+
+FeatureInput = DenseInput | SparseInput
+
+
+def sparse_input(csr: Csr, groups: Sequence[Group], columns: int, scale: float) -> SparseInput:
+    """Sort the values of CSR rows into slots and others.
+
+    A group whose items have at most one value, exactly 1, and most of them one, is a slot; all else stays in
+    rows of columns and values.
+
+    Parameters
+    ----------
+    csr : Csr
+        One row an item.
+    groups : sequence of Group
+    columns : int
+        F.
+    scale : float
+    """
+    indices, counts = csr.indices, np.diff(csr.indptr)
+    n_items = len(counts)
+    values = csr.values if len(csr.values) else np.ones(len(indices), np.float32)
+    if not values.all():  # −0 is stored, and is nothing
+        kept = values != 0
+        counts = np.bincount(np.repeat(np.arange(n_items), counts)[kept], minlength=n_items)
+        indices, values = indices[kept], values[kept]
+    group_of = np.repeat(np.arange(len(groups)), [group.size for group in groups])
+    of_value = group_of[indices]
+    filled = np.bincount(of_value, minlength=len(groups))
+    fit = np.array([group.offset + group.size <= LAST_SLOT for group in groups], bool)
+    fit &= filled >= FILLED * n_items
+    fit[of_value[values != 1]] = False
+    items = np.repeat(np.arange(n_items), counts)
+    again = (items[1:] == items[:-1]) & (of_value[1:] == of_value[:-1])
+    fit[of_value[1:][again]] = False
+    chosen = np.flatnonzero(fit)[:MOST_SLOTS]
+    slots = np.zeros((n_items, len(chosen)), np.uint16)
+    place = np.full(len(groups), -1)
+    place[chosen] = np.arange(len(chosen))
+    slot = place[of_value]
+    taken = slot >= 0
+    slots[items[taken], slot[taken]] = indices[taken] + 1
+    left = ~taken
+    rest = np.zeros(n_items + 1, np.int64)
+    np.cumsum(np.bincount(items[left], minlength=n_items), out=rest[1:])
+    own = SparseFeatures(slots, rest, indices[left].astype(np.int32), values[left].astype(np.float32))
+    return SparseInput(own, columns, scale)

@@ -1,0 +1,239 @@
+"""Features that are mostly zero, and the rows of E and β that they touch.
+
+The table of E and β stands on its side: row 1 + k is [E_k, β_k, 0 …] of column k, so that the difference of
+two items touches the rows of the columns in which they differ, whole vectors each. Row 0 is what an item has
+in a group without a value: zero where it is read, and where sums are made a place for what nobody needs. The
+last number of a row of sums, beyond all factors, counts the triples that differ in its column.
+"""
+
+import numpy as np
+from numba import prange
+
+from ivbpr_numba.kernels.compiling import kernel
+from ivbpr_numba.kernels.cpu import vectors
+from ivbpr_numba.kernels.cpu.vectors import WIDTH
+
+__all__ = [
+    "COUNTED",
+    "add_difference",
+    "add_other_values",
+    "clear_row",
+    "distinct",
+    "move_rows",
+    "powers",
+    "project_difference",
+    "project_other_values",
+    "project_sparse_items",
+    "room_for_sums",
+]
+
+CHUNKS = 64  # tasks of one projection of all items
+COUNTED = np.zeros((1, WIDTH), np.float32)  # one more in the last lane
+COUNTED[0, -1] = 1
+
+
+@kernel
+def project_other_values(features, scaled, i, j, out):
+    """Add to `out` what the values outside the slots give, with rows of `scaled`, to E Δ and β · Δ."""
+    indptr, columns, values = features.indptr, features.columns, features.values
+    for n in range(indptr[i], indptr[i + 1]):
+        row, value = scaled[columns[n] + 1], values[n]
+        for p in range(out.shape[0]):
+            out[p] += value * row[p]
+    for n in range(indptr[j], indptr[j + 1]):
+        row, value = scaled[columns[n] + 1], values[n]
+        for p in range(out.shape[0]):
+            out[p] -= value * row[p]
+
+
+@kernel
+def plain_project(features, scaled, i, j, out, b):
+    """`project_difference` with plain loops."""
+    slots = features.slots
+    total = out[b]
+    total[:] = 0
+    for g in range(slots.shape[1]):
+        of_i, of_j = scaled[slots[i, g]], scaled[slots[j, g]]
+        for p in range(total.shape[0]):
+            total[p] += of_i[p] - of_j[p]
+    if features.columns.shape[0] > 0:
+        project_other_values(features, scaled, i, j, total)
+
+
+@kernel
+def vector_project(features, scaled, i, j, out, b):
+    """`project_difference` by whole vectors."""
+    slots = features.slots
+    for p in range(0, scaled.shape[1], WIDTH):
+        total = vectors.splat(np.float32(0))
+        for g in range(slots.shape[1]):
+            of_i = vectors.load(scaled, np.int64(slots[i, g]), p)
+            of_j = vectors.load(scaled, np.int64(slots[j, g]), p)
+            total = vectors.add(total, vectors.sub(of_i, of_j))
+        vectors.store(out, b, p, total)
+    if features.columns.shape[0] > 0:
+        project_other_values(features, scaled, i, j, out[b])
+
+
+# out[b] = Σ_k Δ_k · row k of `scaled`, Δ being the features of item i less those of item j.
+project_difference = vector_project if vectors.USABLE else plain_project
+
+
+@kernel
+def add_times(gains, row, pull, times):
+    """Add a pull so many times to one row, and one to its count."""
+    for p in range(pull.shape[0]):
+        gains[row, p] += times * pull[p]
+    gains[row, pull.shape[0] - 1] += 1
+
+
+@kernel
+def add_other_values(features, i, j, pull, gains):
+    """`add_difference` for the values outside the slots."""
+    indptr, columns, values = features.indptr, features.columns, features.values
+    a, b, last_a, last_b = indptr[i], indptr[j], indptr[i + 1], indptr[j + 1]
+    while a < last_a or b < last_b:
+        if b == last_b or (a < last_a and columns[a] < columns[b]):
+            add_times(gains, columns[a] + 1, pull, values[a])
+            a += 1
+        elif a == last_a or columns[b] < columns[a]:
+            add_times(gains, columns[b] + 1, pull, -values[b])
+            b += 1
+        else:
+            if values[a] != values[b]:
+                add_times(gains, columns[a] + 1, pull, values[a] - values[b])
+            a += 1
+            b += 1
+
+
+@kernel
+def plain_add(features, i, j, pulls, b, gains):
+    """`add_difference` with plain loops."""
+    slots, pull = features.slots, pulls[b]
+    for g in range(slots.shape[1]):
+        if slots[i, g] != slots[j, g]:
+            add_times(gains, slots[i, g], pull, np.float32(1))
+            add_times(gains, slots[j, g], pull, np.float32(-1))
+    if features.columns.shape[0] > 0:
+        add_other_values(features, i, j, pull, gains)
+
+
+@kernel
+def vector_add(features, i, j, pulls, b, gains):
+    """`add_difference` by whole vectors."""
+    slots, last = features.slots, gains.shape[1] - WIDTH
+    one = vectors.load(COUNTED, 0, 0)
+    for p in range(0, gains.shape[1], WIDTH):
+        up = down = vectors.load(pulls, b, p)
+        if p == last:
+            up, down = vectors.add(up, one), vectors.sub(down, one)
+        for g in range(slots.shape[1]):
+            row_i, row_j = distinct(slots[i, g], slots[j, g])
+            vectors.store(gains, row_i, p, vectors.add(vectors.load(gains, row_i, p), up))
+            vectors.store(gains, row_j, p, vectors.sub(vectors.load(gains, row_j, p), down))
+    if features.columns.shape[0] > 0:
+        add_other_values(features, i, j, pulls[b], gains)
+
+
+@kernel
+def distinct(slot_i, slot_j):
+    """The rows of two slots, both 0 where they are alike: without a branch that can't be foreseen."""
+    alike = slot_i == slot_j
+    return np.int64(0) if alike else np.int64(slot_i), np.int64(0) if alike else np.int64(slot_j)
+
+
+# Adds Δ_k · pulls[b], d · [θ_u, 1] and zeros, to row k of `gains` wherever Δ_k ≠ 0, and one to its count.
+add_difference = vector_add if vectors.USABLE else plain_add
+
+
+@kernel
+def powers(rate, decay, most):
+    """(1 − η λ)^m for m = 0 … `most`, float32."""
+    kept = np.empty(most + 1, np.float32)
+    for m in range(most + 1):
+        kept[m] = (1.0 - np.float64(rate) * np.float64(decay)) ** m
+    return kept
+
+
+@kernel
+def room_for_sums(table):
+    """Zeros of a table's shape that begin with a cache line, so that no row lies in two."""
+    rows, width = table.shape
+    room = np.zeros(rows * width + WIDTH, np.float32)
+    skipped = -(room.ctypes.data // 4) % WIDTH
+    return room[skipped : skipped + rows * width].reshape(rows, width)
+
+
+@kernel
+def clear_row(gains, r):
+    """Nothing was summed there."""
+    for p in range(gains.shape[1]):
+        gains[r, p] = 0
+
+
+@kernel
+def plain_move(embedding, gains, visual, rate, kept):
+    """`move_rows` with plain loops."""
+    values, scaled, multiplier = embedding
+    count = gains.shape[1] - 1
+    for r in range(1, values.shape[0]):
+        m = np.int64(gains[r, count])
+        if m > 0 and multiplier[r] != 0:
+            for p in range(visual + 1):
+                moved = values[r, p] * kept[m] + rate * (multiplier[r] * gains[r, p])
+                values[r, p] = moved
+                scaled[r, p] = moved * multiplier[r]
+        clear_row(gains, r)
+
+
+@kernel
+def vector_move(embedding, gains, visual, rate, kept):
+    """`move_rows` by whole vectors."""
+    values, scaled, multiplier = embedding
+    count, zero = gains.shape[1] - 1, vectors.splat(np.float32(0))
+    rates = np.zeros((1, gains.shape[1]), np.float32)
+    rates[0, : visual + 1] = rate
+    for r in range(1, values.shape[0]):
+        m = np.int64(gains[r, count])
+        keep = vectors.splat(kept[m] if multiplier[r] != 0 else np.float32(1))
+        times = vectors.splat(multiplier[r])
+        for p in range(0, gains.shape[1], WIDTH):
+            step = vectors.mul(vectors.load(rates, 0, p), times)
+            moved = vectors.fma(
+                step, vectors.load(gains, r, p), vectors.mul(keep, vectors.load(values, r, p))
+            )
+            vectors.store(values, r, p, moved)
+            vectors.store(scaled, r, p, vectors.mul(moved, times))
+            vectors.store(gains, r, p, zero)
+
+
+# E_k ← E_k (1 − η λ)^m_k + η Σ_b d_b θ_u⁽ᵇ⁾ Δ_bk, β likewise, m_k being the count; where the multiplier is 0
+# nothing moves, since Δ_k is 0 there. Clears the gains for the next block.
+move_rows = vector_move if vectors.USABLE else plain_move
+
+
+@kernel(parallel=True)
+def project_sparse_items(features, table, offsets, out):
+    """Project the features of all items: out[n] = Σ_k v_nk · row k of the table + offsets.
+
+    Parameters
+    ----------
+    features : SparseFeatures
+    table : (1 + F, P) float32, row 0 zero
+    offsets : (P,) float32
+    out : (I, P) float32, filled
+    """
+    slots, indptr, columns, values = features
+    chunks = min(out.shape[0], CHUNKS)
+    for chunk in prange(chunks):
+        for i in range(chunk * out.shape[0] // chunks, (chunk + 1) * out.shape[0] // chunks):
+            projected = out[i]
+            projected[:] = offsets
+            for g in range(slots.shape[1]):
+                row = table[slots[i, g]]
+                for p in range(projected.shape[0]):
+                    projected[p] += row[p]
+            for n in range(indptr[i], indptr[i + 1]):
+                row, value = table[columns[n] + 1], values[n]
+                for p in range(projected.shape[0]):
+                    projected[p] += value * row[p]
