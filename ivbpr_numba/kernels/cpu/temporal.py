@@ -83,7 +83,7 @@ def move_epoch_columns(embedding, epoch, scratch, size, visual, lo, hi, rates, r
 @kernel
 def move_weight(weight, row_sums, size, visual, rate, decay):
     """w(t) ← w(t) (1 − η λ)ⁿ + η rowsum(E ⊙ U), the tiles added in order."""
-    shrink = (1.0 - np.float64(rate) * np.float64(decay)) ** size
+    shrink = max(1.0 - np.float64(rate) * np.float64(decay), 0.0) ** size
     for r in range(visual):
         along = 0.0
         for tile in range(row_sums.shape[0]):
