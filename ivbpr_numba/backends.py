@@ -56,9 +56,13 @@ class Kernels:
         setattr(self, name, found)
         return found
 
+    def threads(self) -> int:
+        """Threads in use: they decide who does what, not what comes out."""
+        return int(_numba().get_num_threads())
+
     def racers(self) -> int:
         """How many runs of Hogwild race side by side: one on each thread in use."""
-        return int(_numba().get_num_threads())
+        return self.threads()
 
 
 _KERNELS = {"cpu": Kernels("cpu")}

@@ -14,6 +14,7 @@ __all__ = [
     "TILE",
     "Block",
     "BlockPlan",
+    "BlockSums",
     "Csr",
     "Drift",
     "EmbeddingTable",
@@ -231,18 +232,33 @@ class BlockPlan(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """Room for one block of B triples, float32; only kernels make it.
+    """Room for one round of n triples (see `kernels/cpu/rounds.py`), float32; only kernels make it.
 
     Attributes
     ----------
-    differences : (≥ B, ≥ P), feature differences of each triple in stored units
-    projections : (≥ B, ≥ R), [E Δ, β · Δ]
-    pulls : (≥ B, ≥ R), d · [θ_u, 1]
+    differences : (≥ n, ≥ P), feature differences of each triple in stored units
+    projections : (≥ n, ≥ R), [E Δ, β · Δ]
+    pulls : (≥ n, ≥ R), d · [θ_u, 1]
     """
 
     differences: np.ndarray
     projections: np.ndarray
     pulls: np.ndarray
+
+
+class BlockSums(NamedTuple):
+    """What a block moves E and β by, float32, as two sums whose triples are fixed; only kernels make it.
+
+    Attributes
+    ----------
+    pulled : (2, R, P), Σ d · [θ_u, 1] Δᵀ; zero between blocks
+    shares : (2, P), Σ Δ_c² of stored differences, of one-hots a number of triples; zero between blocks
+    powers : (B + 1,) float64, (1 − η λ)^m; empty where λ is 0
+    """
+
+    pulled: np.ndarray
+    shares: np.ndarray
+    powers: np.ndarray
 
 
 class Events(NamedTuple):
@@ -253,20 +269,22 @@ class Events(NamedTuple):
 
 
 class EpochVectors(NamedTuple):
-    """Scores in every epoch: x̂_ui(e) = bias_ie + γ_u · γ_i + θ_u · style_ie, float32.
+    """Scores in every epoch: x̂_ui(e) = γ_u · γ_i + [θ_u, 1] · [θ_i(e), bias_i(e)].
+
+    Rows are float32, each of their parts padded to whole vectors.
 
     Attributes
     ----------
-    user_factors, user_visual, item_factors : (U, K), (U, D), (I, K)
-    style : (I, N, D), θ_i(e)
-    bias : (I, N), all of an item's score that no user changes
+    users : (U, P + Q), [γ_u, 0 …, θ_u, 1, 0 …]
+    items : (I + 1, P + N Q), [γ_i, 0 …], and for each of N epochs [θ_i(e), bias_i(e), 0 …]
+        bias_i(e) is all of an item's score that no user changes. The last row is of no item: its scores lie
+        below all others.
+    latent : int, P
     """
 
-    user_factors: np.ndarray
-    user_visual: np.ndarray
-    item_factors: np.ndarray
-    style: np.ndarray
-    bias: np.ndarray
+    users: np.ndarray
+    items: np.ndarray
+    latent: int
 
 
 class Orders(NamedTuple):

@@ -44,13 +44,13 @@ class ByFactor:
         return np.multiply(values, multiplier, out=aligned(values.shape))
 
     def epoch(self, kernels: backends.Kernels) -> Callable[..., float]:
-        return kernels.visual_epoch
+        return lambda *given: kernels.visual_epoch(*given, kernels.threads())
 
     def racing_epoch(self, kernels: backends.Kernels) -> Callable[..., float]:
         return kernels.visual_epoch_racing
 
     def temporal_epoch(self, kernels: backends.Kernels) -> Callable[..., float]:
-        return kernels.temporal_epoch
+        return lambda *given: kernels.temporal_epoch(*given, kernels.threads())
 
 
 class ByColumn:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ivbpr_numba import backends
-from ivbpr_numba.arrays import zeros
+from ivbpr_numba.arrays import padded, zeros
 from ivbpr_numba.datasets.categories import category_codes
 from ivbpr_numba.errors import UsageError
 from ivbpr_numba.features.alignment import Scaling, project_style
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TemporalLearner"]
 
+NOTHING = np.float32(-1e30)  # below all scores
 MOST_EVENTS = 20_000  # training events that the segmentation looks at
 
 
@@ -154,31 +155,36 @@ class TemporalLearner(VisualLearner):
     def likelihoods(self, iteration: int) -> np.ndarray:
         """V (B, N): how well each epoch's parameters explain the events of each bin."""
         users, items, times = self.events
-        parameters = self.parameters(self.tables)
-        epochs = [parameters.at(e) for e in range(len(self.tables["ends"]))]
-        projected = np.stack(
-            [project_style(one, self.source, self.scaling, self.kernels) for one in epochs], axis=1
-        )
-        values = np.empty((len(users), len(epochs)))
-        vectors = EpochVectors(
-            parameters.user_factors,
-            parameters.user_visual,
-            parameters.item_factors,
-            np.ascontiguousarray(projected[:, :, :-1]),
-            np.stack([one.item_bias for one in epochs], axis=1) + projected[:, :, -1],
-        )
+        values = np.empty((len(users), len(self.tables["ends"])))
         self.kernels.event_likelihoods(
             self.sampler.seed,
             iteration,
             Events(users, items),
             self.options["segment_negatives"],
             self.sampler.pairs,
-            vectors,
+            self._epoch_vectors(),
             values,
         )
-        table = np.zeros((self.options["bins"], len(epochs)))
+        table = np.zeros((self.options["bins"], values.shape[1]))
         np.add.at(table, bins_of(times, self.edges), values)  # in the order of the events
         return table
+
+    def _epoch_vectors(self) -> EpochVectors:
+        """Users and items as the segmentation scores them."""
+        parameters, n_epochs = self.parameters(self.tables), len(self.tables["ends"])
+        k, d = self.latent, self.visual
+        latent, style = padded(k), padded(d + 1)
+        users = np.zeros((len(parameters.user_factors), latent + style), np.float32)
+        users[:, :k], users[:, latent : latent + d] = parameters.user_factors, parameters.user_visual
+        users[:, latent + d] = 1
+        items = zeros((len(parameters.item_factors) + 1, latent + n_epochs * style))
+        items[:-1, :k] = parameters.item_factors
+        for e in range(n_epochs):
+            now, at = parameters.at(e), latent + e * style
+            items[:-1, at : at + d + 1] = project_style(now, self.source, self.scaling, self.kernels)
+            items[:-1, at + d] += now.item_bias
+            items[-1, at + d] = NOTHING
+        return EpochVectors(users, items, latent)
 
     def named(self, tables: Tables) -> Tables:
         """The learned arrays by name, as views of `tables`."""

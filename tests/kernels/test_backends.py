@@ -63,7 +63,7 @@ print(*sorted(m for m in sys.modules if m.startswith("ivbpr_numba.kernels.cpu.")
 
 def test_as_many_racers_as_threads() -> None:
     with backends.threads(1):
-        assert backends.kernels().racers() == 1
+        assert backends.kernels().threads() == backends.kernels().racers() == 1
 
 
 class Recorder(backends.Kernels):

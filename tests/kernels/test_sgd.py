@@ -34,7 +34,7 @@ from ivbpr_numba.features.alignment import fit_scaling
 from ivbpr_numba.features.features import Features
 from ivbpr_numba.features.inputs import DenseInput
 from ivbpr_numba.ids import Ids
-from ivbpr_numba.kernels.cpu.blocks import PARALLEL_WORK
+from ivbpr_numba.kernels.cpu.blocks import PARALLEL_WORK, round_size
 from ivbpr_numba.models.learners import FactorLearner, VisualLearner, block_size
 
 # --- factor models --------------------------------------------------------------------------------------------
@@ -124,6 +124,7 @@ PARALLEL = {
     "float32": (6, 10, 300, np.float32, "standard", 128, 300),
     "float16": (16, 12, 257, np.float16, "max", 128, 137),
     "uint8": (0, 10, 300, np.uint8, "none", 136, 140),
+    "several rounds": (4, 3, 8185, np.float16, "max", 200, 330),
 }
 
 
@@ -157,6 +158,11 @@ def test_visual_steps_in_parallel(name):
     assert work(PARALLEL[name]) > PARALLEL_WORK
     # A block of 128 triples at a rate of .05 would be unstable on these features.
     check_visual(PARALLEL[name], **PENALTIES["all"], learning_rate=0.005)
+
+
+def test_the_cases_have_one_round_and_several():
+    rounds = {-(-case[5] // round_size(case[5], case[2])) for case in PARALLEL.values()}
+    assert rounds == {1, 4}
 
 
 @pytest.mark.parametrize("block", [1, 8])

@@ -23,7 +23,17 @@ from ivbpr_numba.kernels.arguments import (
     VisualTables,
 )
 from ivbpr_numba.kernels.compiling import kernel
-from ivbpr_numba.kernels.cpu import block_factors, block_sums, factor, features, panels, vectors
+from ivbpr_numba.kernels.cpu import (
+    block_factors,
+    block_sums,
+    exponential,
+    factor,
+    features,
+    panels,
+    projection,
+    segmentation,
+    vectors,
+)
 
 needs_vectors = pytest.mark.skipif(not vectors.USABLE, reason="no explicit vectors here")
 
@@ -130,20 +140,115 @@ def tables_of_a_block(rng: np.random.Generator, columns: int, d: int) -> tuple[n
 @pytest.mark.parametrize(("columns", "d"), [(1, 1), (37, 3), (80, 10), (128, 17)])
 def test_projections_and_sums(columns: int, d: int) -> None:
     embedding, differences, pulls = tables_of_a_block(np.random.default_rng(columns), columns, d)
-    expected = differences[:, : embedding.shape[1]].astype(np.float64) @ embedding.T.astype(np.float64)
-    for function in (features.plain_project, features.vector_project):
-        out = np.zeros((200, 32), np.float32)
-        for first in range(0, 200, 4):
-            function(embedding, differences, first, out)
-        np.testing.assert_allclose(out[:, : len(embedding)], expected, 1e-5, 1e-4)
-        assert not out[:, len(embedding) :].any()
-    for lo in range(0, embedding.shape[1], 16):
-        hi = embedding.shape[1]
-        wanted = pulls[:150].T.astype(np.float64) @ differences[:150, lo:hi]
+    width, height = embedding.shape[1], len(embedding)
+    expected = differences[:, :width].astype(np.float64) @ embedding.T.astype(np.float64)
+    whole = []
+    for function in (projection.plain_project, projection.vector_project):
+        for columns_at_a_time in (width, 48):
+            out, partial = np.zeros((200, 32), np.float32), np.full((4 * height + 3, 16), 7, np.float32)
+            for first in range(0, 200, 4):
+                for lo in range(0, width, columns_at_a_time):
+                    hi = min(lo + columns_at_a_time, width)
+                    function(embedding, differences, first, lo, hi, out, partial, 3)
+            np.testing.assert_allclose(out[:, :height], expected, 1e-5, 1e-4)
+            assert not out[:, height:].any()
+            whole.append(out)
+    np.testing.assert_array_equal(whole[2], whole[3])  # sums go on where they stopped
+    for lo in range(0, width, 16):
+        wanted = pulls[:150].T.astype(np.float64) @ differences[:150, lo:width]
         for function in (block_sums.plain_sums, block_sums.vector_sums):
-            total = np.zeros((len(embedding), hi - lo), np.float32)
-            function(total, pulls, differences, 150, lo, hi)
-            np.testing.assert_allclose(total[: d + 1], wanted[: d + 1], 1e-5, 1e-4)
+            total = np.zeros((height, width), np.float32)
+            function(total, pulls, differences, 0, 80, lo, width)
+            function(total, pulls, differences, 80, 150, lo, width)
+            assert not total[:, :lo].any()
+            np.testing.assert_allclose(total[: d + 1, lo:], wanted[: d + 1], 1e-5, 1e-4)
+
+
+@needs_vectors
+def test_squared_differences_are_summed() -> None:
+    rng = np.random.default_rng(0)
+    differences = rng.integers(-2, 3, (30, 48)).astype(np.float32)
+    for function in (block_sums.plain_shares, block_sums.vector_shares):
+        shares = np.full(48, 5, np.float32)
+        function(shares, differences, 3, 29, 16, 48)
+        np.testing.assert_array_equal(shares[16:], 5 + (differences[3:29, 16:] ** 2).sum(axis=0))
+        assert (shares[:16] == 5).all()
+
+
+@kernel
+def four_totals(a, out):
+    x, y, z = vectors.load(a, 0, 0), vectors.load(a, 1, 0), vectors.load(a, 2, 0)
+    w = vectors.load(a, 3, 0)
+    out[0, 0], out[0, 1], out[0, 2] = vectors.total(x), vectors.total(y), vectors.total(z)
+    out[0, 3] = vectors.total(w)
+    vectors.store_totals(out, 1, 1, x, y, z, w)
+
+
+@needs_vectors
+def test_four_totals_have_the_bits_of_one() -> None:
+    a = np.random.default_rng(0).normal(0, 1, (4, 16)).astype(np.float32)
+    out = np.zeros((2, 6), np.float32)
+    four_totals(a, out)
+    np.testing.assert_array_equal(out[1], [0, *out[0, :4], 0])
+    np.testing.assert_allclose(out[0, :4], a.sum(axis=1), 1e-5)
+
+
+@kernel
+def powers_and_sums(a, out):
+    for row in range(a.shape[0] - 16):
+        x = vectors.load(a, row, 0)
+        vectors.store(out, 0, 16 * row, exponential.exp_below(x))
+        vectors.store(out, 1, 16 * row, vectors.smaller(x, vectors.splat(np.float32(-2))))
+    vectors.store(out, 2, 0, vectors.row_totals(a, a.shape[0] - 16))
+
+
+@needs_vectors
+def test_powers_of_e_and_sums_of_sixteen_rows() -> None:
+    rng = np.random.default_rng(0)
+    a = -np.concatenate([rng.random((200, 16)) * 90, rng.random((200, 16))]).astype(np.float32)
+    a[0, :5] = 0, -0.0, -np.inf, np.nan, -87
+    out = np.zeros((3, 16 * len(a)), np.float32)
+    powers_and_sums(a, out)
+    x = a[:-16].ravel()
+    expected = np.exp(np.maximum(x, np.float32(-87)).astype(np.float64))
+    np.testing.assert_allclose(out[0, : len(x)], expected, 2.4e-7)  # two units in the last place
+    np.testing.assert_array_equal(out[1, : len(x)], np.where(x < -2, x, np.float32(-2)))
+    np.testing.assert_allclose(out[2, :16], a[-16:].sum(axis=1), 1e-6)
+
+
+@needs_vectors
+@pytest.mark.parametrize(("k", "d", "n_epochs", "n"), [(10, 10, 5, 256), (0, 1, 1, 1), (17, 16, 20, 37)])
+def test_likelihoods_of_an_event(k: int, d: int, n_epochs: int, n: int) -> None:
+    rng = np.random.default_rng(n)
+    latent, style = padded(k), padded(d + 1)
+    users = np.zeros((3, latent + style), np.float32)
+    items = np.zeros((41, latent + n_epochs * style), np.float32)
+    users[:, :k], items[:40, :k] = rng.normal(0, 1, (3, k)), rng.normal(0, 1, (40, k))
+    users[:, latent : latent + d], users[:, latent + d] = rng.normal(0, 1, (3, d)), 1
+    for e in range(n_epochs):
+        at = latent + e * style
+        items[:40, at : at + d + 1] = rng.normal(0, 2, (40, d + 1))
+        items[40, at + d] = -1e30
+    positive = rng.normal(0, 3, n_epochs).astype(np.float32)
+    negatives = rng.integers(0, 40, n)
+    found = []
+    for function in (segmentation.plain_explained, segmentation.vector_explained):
+        chosen = np.full(n + 32, 7)
+        chosen[:n] = negatives
+        room = np.full((32 + 2 * n_epochs, max(16, n_epochs)), np.nan, np.float32)
+        out = np.full(n_epochs, 3.0)
+        function(users, 1, items, latent, chosen, n, positive, room, out)
+        found.append(out)
+    scores = np.array(
+        [
+            items[negatives, :latent].astype(np.float64) @ users[1, :latent]
+            + items[negatives, at : at + style].astype(np.float64) @ users[1, latent:]
+            for at in range(latent, items.shape[1], style)
+        ]
+    )
+    expected = 3.0 - np.logaddexp(0, scores - positive[:, None]).sum(axis=1)
+    for out in found:
+        np.testing.assert_allclose(out, expected, 1e-5, 1e-5)
 
 
 @needs_vectors
@@ -185,8 +290,9 @@ def test_stored_differences(columns: int, dtype: type) -> None:
     rng = np.random.default_rng(columns)
     matrix = stored_bits(rng.integers(0, 200, (5, columns)).astype(dtype))
     out = np.full((2, 64), np.float32(7))
-    features.feature_differences(matrix, 3, 1, out[0])
-    features.plain_differences(matrix, 3, 1, 0, out[1])
+    for start in range(0, columns, 16):
+        features.feature_differences(matrix, 3, 1, start, start + 16, out[0])
+    features.plain_differences(matrix, 3, 1, 0, columns, out[1])
     np.testing.assert_array_equal(out[0], out[1])
     assert (out[:, columns:] == 7).all()
 

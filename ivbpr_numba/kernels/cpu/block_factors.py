@@ -93,9 +93,10 @@ def vector_factors(triples, block, tables, sizes, scratch, rates):
     nothing = vectors.splat(ZERO)
     loss, product = 0.0, 1.0
     held, of_u, theta = np.int64(-1), nothing, nothing
+    last = users.shape[0] - 1  # what comes after this block is asked for too
     for b in range(size):
         n = first + b
-        ahead = first + min(b + AHEAD, size - 1)
+        ahead = min(n + AHEAD, last)
         vectors.prefetch_write(user_rows, np.int64(users[ahead]), 0)
         vectors.prefetch_write(visual_rows, np.int64(users[ahead]), 0)
         vectors.prefetch_write(item_rows, np.int64(positives[ahead]), 0)

@@ -3,6 +3,9 @@
 Within a block the embedding E and the visual bias β stand still, so its triples may be projected, and its
 columns summed, in any number of tasks. A task owns its triples or its columns: each number is summed by one
 thread in a fixed order, and the bits don't depend on the number of threads.
+
+What a block needs is more than the caches hold: a triple's differences are four bytes a feature. So it is
+done in rounds, whose differences two cores keep beside what else they need, and on one thread in strips.
 """
 
 import numpy as np
@@ -11,10 +14,26 @@ from ivbpr_numba.kernels.arguments import RUN_BLOCKS
 from ivbpr_numba.kernels.compiling import kernel
 from ivbpr_numba.kernels.cpu.vectors import WIDTH
 
-__all__ = ["clear_rest", "is_small", "part_of", "parts", "plan_blocks", "room_for"]
+__all__ = [
+    "clear_rest",
+    "half_of",
+    "is_small",
+    "moves_alone",
+    "part_of",
+    "parts",
+    "plan_blocks",
+    "room_for",
+    "round_size",
+    "shrink_of",
+    "strip_size",
+    "sums_for",
+]
 
-COLUMN_TILE = 128  # columns of E that one task moves: 16 rows × 128 × 4 B stay in the L1 cache
+COLUMN_TILE = 128  # columns that one task adds up or moves
 TRIPLE_TILE = 64  # triples that one task projects; a multiple of four
+ROUND = 1 << 19  # differences of a round, 2 MB: half of it for each of two cores
+STRIP = 1 << 16  # differences of a strip, 256 KB
+MOVING = 1 << 14  # numbers of a table below which waking a thread to move them costs more than it saves
 PARALLEL_WORK = 400_000  # multiplications in a block below which waking a thread costs more than it saves
 
 
@@ -22,6 +41,12 @@ PARALLEL_WORK = 400_000  # multiplications in a block below which waking a threa
 def is_small(size, width, height):
     """Whether a block of `size` triples is done by one thread; E and β have `height` rows of `width`."""
     return size * width * height <= PARALLEL_WORK
+
+
+@kernel
+def moves_alone(embedding):
+    """Whether one thread moves all columns of the table."""
+    return embedding.size <= MOVING
 
 
 @kernel
@@ -38,28 +63,77 @@ def part_of(task, n, tile):
 
 
 @kernel
+def round_size(block, width):
+    """Triples of a round, a multiple of sixteen: a whole block of that many, or what ROUND allows."""
+    return min((block + 15) // 16, max(1, ROUND // (16 * width))) * 16
+
+
+@kernel
+def strip_size(width):
+    """Triples of a strip, a multiple of eight, at most 256."""
+    return min(32, max(1, STRIP // (8 * width))) * 8
+
+
+@kernel
+def half_of(size):
+    """How many triples of a round belong to its first half, a multiple of eight."""
+    return min((size // 2 + 7) // 8 * 8, size)
+
+
+@kernel
 def room_for(block, embedding):
-    """The arrays of a `Scratch` for one block of that many triples.
+    """The arrays of a `Scratch` for the rounds of a block of that many triples.
 
     A parallel kernel makes the named tuple itself: numba looks there for its class.
     """
-    padded = (block + 7) // 8 * 8
+    size = round_size(block, embedding.shape[1])
     room = (embedding.shape[0] + WIDTH - 1) // WIDTH * WIDTH
     return (
-        np.zeros((padded, embedding.shape[1] + WIDTH), np.float32),
-        np.zeros((padded, room), np.float32),
-        np.zeros((padded, room), np.float32),
+        np.zeros((size, embedding.shape[1] + WIDTH), np.float32),
+        np.zeros((size, room), np.float32),
+        np.zeros((size, room), np.float32),
+    )
+
+
+@kernel
+def decay_powers(rate, decay, most):
+    """(1 − η λ)^m for m = 0 … `most`, at least 1, float64, never negative; nothing without decay."""
+    powers = np.empty(most + 1 if decay > 0 else 0)
+    for m in range(powers.shape[0]):
+        powers[m] = max(1.0 - np.float64(rate) * np.float64(decay), 0.0) ** m
+    return powers
+
+
+@kernel
+def shrink_of(kept, share, times):
+    """(1 − η λ)^m, float32, m being the Σ Δ² `share` of a column, as stored, times the multiplier squared."""
+    m = np.float64(share) * (np.float64(times) * np.float64(times))
+    if m < kept.shape[0]:  # of one-hots a whole number, whose power is known
+        whole = np.int64(m)
+        if whole == m:
+            return np.float32(kept[whole])
+    return np.float32(kept[1] ** m)
+
+
+@kernel
+def sums_for(block, embedding, rates):
+    """The arrays of a `BlockSums` for blocks of that many triples."""
+    rows, columns = embedding.shape
+    return (
+        np.zeros((2, rows, columns), np.float32),
+        np.zeros((2, columns), np.float32),
+        decay_powers(rates.step, rates.visual, block),
     )
 
 
 @kernel
 def clear_rest(scratch, size):
-    """No pulls beyond the block's triples: sums are made over multiples of eight.
+    """No pulls beyond that many triples: sums are made over multiples of eight.
 
     A function of its own because numba does not see that a tuple's array is one of those the tuple was made
     of: in a parallel kernel it would drop this assignment as one that nobody reads.
     """
-    scratch.pulls[size:] = 0
+    scratch.pulls[size : (size + 7) // 8 * 8] = 0
 
 
 @kernel

@@ -9,9 +9,9 @@ from numba import prange
 
 from ivbpr_numba.kernels.arguments import Block, Drift, EpochTables
 from ivbpr_numba.kernels.compiling import kernel
-from ivbpr_numba.kernels.cpu.blocks import parts
+from ivbpr_numba.kernels.cpu.blocks import parts, shrink_of
 from ivbpr_numba.kernels.cpu.sparse_block import sparse_block
-from ivbpr_numba.kernels.cpu.sparse_rows import clear_row, move_rows, powers, room_for_sums, shrink_of
+from ivbpr_numba.kernels.cpu.sparse_rows import clear_row, move_rows, powers, room_for_sums
 
 __all__ = ["sparse_epoch", "sparse_epoch_racing", "sparse_temporal_epoch"]
 

@@ -12,6 +12,7 @@ from numba import prange
 
 from ivbpr_numba.kernels.compiling import kernel
 from ivbpr_numba.kernels.cpu import vectors
+from ivbpr_numba.kernels.cpu.blocks import shrink_of
 from ivbpr_numba.kernels.cpu.scalars import column_share
 from ivbpr_numba.kernels.cpu.vectors import WIDTH
 
@@ -27,7 +28,6 @@ __all__ = [
     "project_other_values",
     "project_sparse_items",
     "room_for_sums",
-    "shrink_of",
 ]
 
 CHUNKS = 64  # tasks of one projection of all items
@@ -156,17 +156,6 @@ def powers(rate, decay, most):
     for m in range(most + 1):
         kept[m] = max(1.0 - np.float64(rate) * np.float64(decay), 0.0) ** m
     return kept
-
-
-@kernel
-def shrink_of(kept, share, times):
-    """(1 − η λ)^m, float32, m being the Σ Δ² `share` of a row times the multiplier squared."""
-    m = np.float64(share) * (np.float64(times) * np.float64(times))
-    if m < kept.shape[0]:  # of one-hots a whole number, whose power is known
-        whole = np.int64(m)
-        if whole == m:
-            return np.float32(kept[whole])
-    return np.float32(kept[1] ** m)
 
 
 @kernel

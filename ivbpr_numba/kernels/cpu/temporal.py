@@ -8,20 +8,19 @@ and v = Σ d Δ, from which every gradient follows. All numbers are summed in a 
 import numpy as np
 from numba import prange
 
-from ivbpr_numba.kernels.arguments import Block, Drift, EpochTables, Scratch
+from ivbpr_numba.kernels.arguments import Block, BlockSums, Drift, EpochTables, Scratch
 from ivbpr_numba.kernels.compiling import kernel
-from ivbpr_numba.kernels.cpu.block_factors import move_factors, plain_factors
-from ivbpr_numba.kernels.cpu.block_sums import block_sums, column_shrink
+from ivbpr_numba.kernels.cpu.block_sums import column_shrink, summed
 from ivbpr_numba.kernels.cpu.blocks import (
     COLUMN_TILE,
-    TRIPLE_TILE,
-    clear_rest,
     is_small,
+    moves_alone,
     part_of,
     parts,
     room_for,
+    sums_for,
 )
-from ivbpr_numba.kernels.cpu.visual import project_triples
+from ivbpr_numba.kernels.cpu.rounds import rounds_shared, strips_alone
 
 __all__ = ["find_pairs", "temporal_epoch"]
 
@@ -45,39 +44,54 @@ def find_pairs(triples, pairs, out):
 @kernel
 def build_columns(embedding, epoch, visual, lo, hi):
     """The table of the epoch times the multiplier, for the columns lo … hi−1."""
-    values, scaled, multiplier = embedding
-    weight, drift, bias_weight = epoch
-    for r in range(visual):
-        for c in range(lo, hi):
-            scaled[r, c] = (weight[r] * values[r, c] + drift[r, c]) * multiplier[c]
-    for c in range(lo, hi):
-        scaled[visual, c] = (bias_weight[c] * values[visual, c] + drift[visual, c]) * multiplier[c]
+    multiplier, bias_weight = embedding.multiplier[lo:hi], epoch.bias_weight[lo:hi]
+    for r in range(visual + 1):
+        values, scaled, drift = embedding.values[r, lo:hi], embedding.scaled[r, lo:hi], epoch.drift[r, lo:hi]
+        if r < visual:
+            weight = epoch.weight[r]
+            for c in range(hi - lo):
+                scaled[c] = (weight * values[c] + drift[c]) * multiplier[c]
+        else:
+            for c in range(hi - lo):
+                scaled[c] = (bias_weight[c] * values[c] + drift[c]) * multiplier[c]
+
+
+# The sum over a tile's columns may be reordered by the compiler: finite inputs, no guards.
+@kernel(fastmath={"reassoc", "contract", "nsz"})
+def along(values, moves):
+    """values · moves in float64."""
+    total = 0.0
+    for c in range(values.shape[0]):
+        total += np.float64(values[c]) * np.float64(moves[c])
+    return total
 
 
 @kernel
-def move_epoch_columns(embedding, epoch, scratch, size, visual, lo, hi, rates, row_sums):
+def move_epoch_columns(embedding, epoch, sums, visual, lo, hi, rate, row_sums):
     """Move E, β, ΔE(t), Δβ(t), b(t) in the columns lo … hi−1, all from old values; row_sums[r] = Σ_c E U."""
-    values, multiplier = embedding.values, embedding.multiplier
-    differences, rate = scratch.differences, rates.step
-    weight, drift, bias_weight = epoch
-    total = np.zeros((values.shape[0], hi - lo), np.float32)
-    block_sums(total, scratch.pulls, differences, size, lo, hi)
-    shrink = column_shrink(multiplier, differences, size, lo, hi, rate, rates.visual)
+    multiplier, shrink = embedding.multiplier[lo:hi], column_shrink(sums, embedding.multiplier, lo, hi)
     for r in range(visual):
-        along = 0.0
-        for c in range(lo, hi):
-            u = multiplier[c] * total[r, c - lo]
-            old = values[r, c]
-            along += np.float64(old) * np.float64(u)
-            values[r, c] = old + rate * (weight[r] * u)
-            drift[r, c] = drift[r, c] * shrink[c - lo] + rate * u
-        row_sums[r] = along
-    for c in range(lo, hi):
-        v = multiplier[c] * total[visual, c - lo]
-        beta, b = values[visual, c], bias_weight[c]
-        values[visual, c] = beta + rate * (b * v)
-        bias_weight[c] = b * shrink[c - lo] + rate * (beta * v)
-        drift[visual, c] = drift[visual, c] * shrink[c - lo] + rate * v
+        values, drift, weight = embedding.values[r, lo:hi], epoch.drift[r, lo:hi], epoch.weight[r]
+        moves = summed(sums, r, lo, hi)
+        for c in range(hi - lo):
+            moves[c] *= multiplier[c]
+        row_sums[r] = along(values, moves)
+        for c in range(hi - lo):
+            values[c] += rate * (weight * moves[c])
+            drift[c] = drift[c] * shrink[c] + rate * moves[c]
+    values, drift = embedding.values[visual, lo:hi], epoch.drift[visual, lo:hi]
+    moves, weight = summed(sums, visual, lo, hi), epoch.bias_weight[lo:hi]
+    for c in range(hi - lo):
+        v, beta, b = multiplier[c] * moves[c], values[c], weight[c]
+        values[c] = beta + rate * (b * v)
+        weight[c] = b * shrink[c] + rate * (beta * v)
+        drift[c] = drift[c] * shrink[c] + rate * v
+
+
+@kernel
+def of_epoch(table, e):
+    """The row of an epoch; nothing of a table without rows."""
+    return table[e] if table.shape[0] > 0 else np.empty(0, np.float32)
 
 
 @kernel
@@ -92,7 +106,7 @@ def move_weight(weight, row_sums, size, visual, rate, decay):
 
 
 @kernel(parallel=True)
-def temporal_epoch(triples, plan, block, features, tables, embedding, epochs, sizes, rates, drift):
+def temporal_epoch(triples, plan, block, features, tables, embedding, epochs, sizes, rates, drift, threads):
     """Apply the planned blocks of an iteration, in order.
 
     Parameters
@@ -110,6 +124,8 @@ def temporal_epoch(triples, plan, block, features, tables, embedding, epochs, si
     sizes : Sizes
     rates : Rates
     drift : Drift
+    threads : int64
+        In use: they decide who does what, not what comes out.
 
     Returns
     -------
@@ -117,41 +133,40 @@ def temporal_epoch(triples, plan, block, features, tables, embedding, epochs, si
         Summed loss of the triples at the time they were applied.
     """
     visual = sizes.visual
-    width = embedding.values.shape[1]
+    width, scaled = embedding.values.shape[1], embedding.scaled
     differences, projections, pulls = room_for(block, embedding.values)
     scratch = Scratch(differences, projections, pulls)
-    tiles = parts(width, COLUMN_TILE)
+    pulled, shares, powers = sums_for(block, embedding.values, rates)
+    sums = BlockSums(pulled, shares, powers)
+    tiles, together = parts(width, COLUMN_TILE), moves_alone(embedding.values)
     row_sums = np.zeros((tiles, visual))
     loss = 0.0
     for k in range(plan.epochs.shape[0]):
         first, e = plan.starts[k], plan.epochs[k]
-        size = plan.starts[k + 1] - first
+        now = Block(first, plan.starts[k + 1] - first)
         epoch = EpochTables(epochs.weight[e], epochs.drift[e], epochs.bias_weight[e])
-        alone = is_small(size, width, visual + 1)
-        clear_rest(scratch, size)
-        if alone:
+        biases = Drift(of_epoch(drift.own, e), of_epoch(drift.shared, e), drift.category)
+        if together:
             build_columns(embedding, epoch, visual, 0, width)
-            project_triples(triples, features, embedding.scaled, first, 0, size, scratch)
         else:
             for tile in prange(tiles):
                 lo, hi = part_of(tile, width, COLUMN_TILE)
                 build_columns(embedding, epoch, visual, lo, hi)
-            for task in prange(parts(size, TRIPLE_TILE)):
-                lo, hi = part_of(task, size, TRIPLE_TILE)
-                project_triples(triples, features, embedding.scaled, first, lo, hi, scratch)
-        own = Block(first, size)
-        if drift.own.shape[0] > 0:
-            now = Drift(drift.own[e], drift.shared[e], drift.category)
-            loss += plain_factors(triples, own, tables, sizes, scratch, rates, now)
+        if is_small(now.size, width, visual + 1):
+            loss += strips_alone(
+                triples, now, 0, features, tables, scaled, sizes, scratch, sums, rates, biases
+            )
         else:
-            loss += move_factors(triples, own, tables, sizes, scratch, rates)
-        if alone:
+            loss += rounds_shared(
+                triples, now, features, tables, scaled, sizes, scratch, sums, rates, biases, threads
+            )
+        if together:
             for tile in range(tiles):
                 lo, hi = part_of(tile, width, COLUMN_TILE)
-                move_epoch_columns(embedding, epoch, scratch, size, visual, lo, hi, rates, row_sums[tile])
+                move_epoch_columns(embedding, epoch, sums, visual, lo, hi, rates.step, row_sums[tile])
         else:
             for tile in prange(tiles):
                 lo, hi = part_of(tile, width, COLUMN_TILE)
-                move_epoch_columns(embedding, epoch, scratch, size, visual, lo, hi, rates, row_sums[tile])
-        move_weight(epoch.weight, row_sums, size, visual, rates.step, rates.visual)
+                move_epoch_columns(embedding, epoch, sums, visual, lo, hi, rates.step, row_sums[tile])
+        move_weight(epoch.weight, row_sums, now.size, visual, rates.step, rates.visual)
     return loss

@@ -30,6 +30,7 @@ __all__ = [
     "above_bits",
     "add",
     "bits_set",
+    "difference_stored",
     "fma",
     "fma_one",
     "less_bits",
@@ -39,9 +40,12 @@ __all__ = [
     "mul",
     "prefetch",
     "prefetch_write",
+    "row_totals",
+    "smaller",
     "splat",
     "spread",
     "store",
+    "store_totals",
     "sub",
     "total",
     "upto_bits",
@@ -101,21 +105,46 @@ def load(typing, array, row, column):
     return float32x16(array, types.intp, types.intp), generate
 
 
+def _load_stored(context, builder, array_type, array, row, column):
+    """Sixteen numbers as they are stored."""
+    where = _address(context, builder, array_type, array, row, column)
+    kind = ir.VectorType(_STORED[array_type.dtype], WIDTH)
+    loaded = builder.load(builder.bitcast(where, kind.as_pointer()))
+    loaded.align = array_type.dtype.bitwidth // 8
+    return loaded
+
+
 @intrinsic
 def load_stored(typing, array, row, column):
     """Sixteen stored numbers from array[row, column] on as float32; float16 is given as its uint16 bits."""
     _check(array)
-    kind = _STORED[array.dtype]
 
     def generate(context, builder, signature, arguments):
-        where = _address(context, builder, signature.args[0], *arguments)
-        loaded = builder.load(builder.bitcast(where, ir.VectorType(kind, WIDTH).as_pointer()))
-        loaded.align = array.dtype.bitwidth // 8
+        loaded = _load_stored(context, builder, signature.args[0], *arguments)
         if array.dtype == types.uint16:
             return builder.fpext(loaded, VECTOR)
         return builder.uitofp(loaded, VECTOR) if array.dtype == types.uint8 else loaded
 
     return float32x16(array, types.intp, types.intp), generate
+
+
+@intrinsic
+def difference_stored(typing, array, row, other, column):
+    """Sixteen stored numbers of a row less those of another one, as float32."""
+    _check(array)
+
+    def generate(context, builder, signature, arguments):
+        array_type, (found, row, other, column) = signature.args[0], arguments
+        a = _load_stored(context, builder, array_type, found, row, column)
+        b = _load_stored(context, builder, array_type, found, other, column)
+        if array.dtype == types.uint8:  # as whole numbers: one conversion rather than two
+            wide = ir.VectorType(I32, WIDTH)
+            return builder.sitofp(builder.sub(builder.zext(a, wide), builder.zext(b, wide)), VECTOR)
+        if array.dtype == types.uint16:
+            a, b = builder.fpext(a, VECTOR), builder.fpext(b, VECTOR)
+        return builder.fsub(a, b)
+
+    return float32x16(array, types.intp, types.intp, types.intp), generate
 
 
 @intrinsic
@@ -189,9 +218,26 @@ def _binary(name, doc):
     return intrinsic(template)
 
 
+@intrinsic
+def smaller(typing, a, b):
+    """The smaller of a and b; b where either is NaN."""
+
+    def generate(context, builder, signature, arguments):
+        a, b = arguments
+        return builder.select(builder.fcmp_ordered("<", a, b), a, b)
+
+    return float32x16(float32x16, float32x16), generate
+
+
 add = _binary("fadd", "a + b.")
 sub = _binary("fsub", "a − b.")
 mul = _binary("fmul", "a · b.")
+
+
+def fma_of(builder, a, b, c):
+    """a · b + c in the code of an intrinsic."""
+    kind = ir.FunctionType(VECTOR, [VECTOR] * 3)
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.fma.v16f32"), (a, b, c))
 
 
 @intrinsic
@@ -199,9 +245,7 @@ def fma(typing, a, b, c):
     """a · b + c, rounded once."""
 
     def generate(context, builder, signature, arguments):
-        kind = ir.FunctionType(VECTOR, [VECTOR] * 3)
-        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.fma.v16f32")
-        return builder.call(function, arguments)
+        return fma_of(builder, *arguments)
 
     return float32x16(float32x16, float32x16, float32x16), generate
 
@@ -234,6 +278,64 @@ def total(typing, a):
         return builder.extract_element(value, I32(0))
 
     return types.float32(float32x16), generate
+
+
+def _shuffled(builder, a, b, lanes):
+    """Lanes of a (from 0) and b (from the width of a) by number."""
+    return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(I32, len(lanes)), lanes))
+
+
+def _folded(builder, parts):
+    """`total` of 1, 2, 4 … vectors, one after the other in a vector of as many lanes, bit for bit."""
+    width = WIDTH
+    while width > 1:  # the lanes of a part are sums so far, `width` of them for each vector in it
+        paired = len(parts) > 1
+        pairs = list(zip(parts[::2], parts[1::2])) if paired else [(parts[0], parts[0])]
+        lanes = parts[0].type.count * (2 if paired else 1)
+        low = [k for start in range(0, lanes, width) for k in range(start, start + width // 2)]
+        high = [k + width // 2 for k in low]
+        parts = [
+            builder.fadd(_shuffled(builder, x, y, low), _shuffled(builder, x, y, high)) for x, y in pairs
+        ]
+        width //= 2
+    return parts
+
+
+@intrinsic
+def row_totals(typing, array, row):
+    """`total` of the first sixteen numbers of each of sixteen rows, a lane each."""
+    _check(array)
+
+    def generate(context, builder, signature, arguments):
+        array_type, (found, row) = signature.args[0], arguments
+        zero, rows = ir.Constant(row.type, 0), []
+        for k in range(WIDTH):
+            own = builder.add(row, ir.Constant(row.type, k))
+            where = _address(context, builder, array_type, found, own, zero)
+            loaded = builder.load(builder.bitcast(where, VECTOR.as_pointer()))
+            loaded.align = 4
+            rows.append(loaded)
+        return _folded(builder, rows)[0]
+
+    return float32x16(array, types.intp), generate
+
+
+@intrinsic
+def store_totals(typing, array, row, column, a, b, c, d):
+    """Write `total` of four vectors to array[row, column] and the three places that follow.
+
+    The vectors are folded together, half by half, which takes a third of the instructions.
+    """
+    _check(array)
+
+    def generate(context, builder, signature, arguments):
+        where = _address(context, builder, signature.args[0], *arguments[:3])
+        (totals,) = _folded(builder, list(arguments[3:]))
+        four = builder.bitcast(where, ir.VectorType(F32, 4).as_pointer())
+        builder.store(totals, four, align=4)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp, *[float32x16] * 4), generate
 
 
 def _comparison(name, sign, doc):

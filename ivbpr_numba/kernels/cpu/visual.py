@@ -2,8 +2,8 @@
 
 Within a block the embedding E and the visual bias β stand still: (1) every triple's feature
 difference is read and projected, (2) the user–item part moves triple by triple, (3) E and β move
-once by the sum over the block. Steps 1 and 3 run in parallel over triples and over columns; each
-number is summed by one thread in a fixed order, so the bits don't depend on the thread count.
+once by the sum over the block. Steps 1 and 3 run in parallel over triples and over columns (`rounds`);
+each number is summed by one thread in a fixed order, so the bits don't depend on the thread count.
 
 E and β share one table, and `scaled`, the same times the feature multiplier, acts on stored values: the
 feature matrix is never converted (see `arguments.EmbeddingTable`).
@@ -12,78 +12,55 @@ feature matrix is never converted (see `arguments.EmbeddingTable`).
 import numpy as np
 from numba import prange
 
-from ivbpr_numba.kernels.arguments import Block, Scratch
+from ivbpr_numba.kernels.arguments import Block, BlockSums, Drift, Scratch
 from ivbpr_numba.kernels.compiling import kernel
-from ivbpr_numba.kernels.cpu import vectors
-from ivbpr_numba.kernels.cpu.block_factors import move_factors
-from ivbpr_numba.kernels.cpu.block_sums import block_sums, column_shrink
+from ivbpr_numba.kernels.cpu.block_sums import column_shrink, summed
 from ivbpr_numba.kernels.cpu.blocks import (
     COLUMN_TILE,
-    TRIPLE_TILE,
-    clear_rest,
     is_small,
+    moves_alone,
     part_of,
     parts,
     room_for,
+    sums_for,
 )
-from ivbpr_numba.kernels.cpu.features import feature_differences, project
+from ivbpr_numba.kernels.cpu.rounds import rounds_shared, strips_alone
 
-__all__ = ["project_triples", "visual_epoch", "visual_epoch_racing"]
-
-
-@kernel
-def project_triples(triples, features, scaled, first, lo, hi, scratch):
-    """Step 1 for the block's triples lo … hi−1; `first` is the block's first triple."""
-    positives, negatives = triples.positives, triples.negatives
-    matrix, rows = features.matrix, features.rows
-    differences, projections = scratch.differences, scratch.projections
-    line = 64 // matrix.itemsize  # stored numbers in a cache line
-    ahead = first + lo
-    for four in range(lo, hi, 4):
-        # The feature rows of the four triples to come are on their way while these are projected.
-        while ahead < min(first + four + 8, positives.shape[0]):
-            for c in range(0, matrix.shape[1], line):
-                vectors.prefetch(matrix, rows[positives[ahead]], c)
-                vectors.prefetch(matrix, rows[negatives[ahead]], c)
-            ahead += 1
-        for b in range(four, min(four + 4, hi)):
-            feature_differences(
-                matrix, rows[positives[first + b]], rows[negatives[first + b]], differences[b]
-            )
-        project(scaled, differences, four, projections)
+__all__ = ["visual_epoch", "visual_epoch_racing"]
 
 
 @kernel
-def move_columns(embedding, scratch, size, height, lo, hi, rates):
+def no_drift():
+    """Item biases stand still in time; the arrays of a `Drift`."""
+    nothing = np.empty(0, np.float32)
+    return nothing, nothing, np.empty(0, np.int64)
+
+
+@kernel
+def move_columns(embedding, sums, height, lo, hi, rate):
     """Step 3 for the columns lo … hi−1: E_c ← E_c (1 − η λ)^m_c + η Σ_b d_b θ_u⁽ᵇ⁾ Δ_bc, β likewise."""
-    values, scaled, multiplier = embedding
-    rate = rates.step
-    differences = scratch.differences
-    total = np.zeros((values.shape[0], hi - lo), np.float32)
-    block_sums(total, scratch.pulls, differences, size, lo, hi)
-    shrink = column_shrink(multiplier, differences, size, lo, hi, rate, rates.visual)
+    multiplier = embedding.multiplier[lo:hi]
+    shrink = column_shrink(sums, embedding.multiplier, lo, hi)
     for r in range(height):
-        for c in range(lo, hi):
-            moved = values[r, c] * shrink[c - lo] + rate * (multiplier[c] * total[r, c - lo])
-            values[r, c] = moved
-            scaled[r, c] = moved * multiplier[c]
+        values, scaled = embedding.values[r, lo:hi], embedding.scaled[r, lo:hi]
+        total = summed(sums, r, lo, hi)
+        for c in range(hi - lo):
+            moved = values[c] * shrink[c] + rate * (multiplier[c] * total[c])
+            values[c] = moved
+            scaled[c] = moved * multiplier[c]
 
 
 @kernel
-def one_block(triples, block, features, tables, embedding, sizes, scratch, rates):
+def one_block(triples, block, features, tables, embedding, sizes, scratch, sums, rates, drift):
     """All three steps of one block on one thread; returns the block's loss."""
-    size, width = block.size, embedding.values.shape[1]
-    clear_rest(scratch, size)
-    project_triples(triples, features, embedding.scaled, block.first, 0, size, scratch)
-    loss = move_factors(triples, block, tables, sizes, scratch, rates)
-    for task in range(parts(width, COLUMN_TILE)):
-        lo, hi = part_of(task, width, COLUMN_TILE)
-        move_columns(embedding, scratch, size, sizes.visual + 1, lo, hi, rates)
+    scaled = embedding.scaled
+    loss = strips_alone(triples, block, 0, features, tables, scaled, sizes, scratch, sums, rates, drift)
+    move_columns(embedding, sums, sizes.visual + 1, 0, embedding.values.shape[1], rates.step)
     return loss
 
 
 @kernel(parallel=True)
-def visual_epoch(triples, block, features, tables, embedding, sizes, rates):
+def visual_epoch(triples, block, features, tables, embedding, sizes, rates, threads):
     """Apply all triples of an iteration in blocks, in order.
 
     Parameters
@@ -96,6 +73,8 @@ def visual_epoch(triples, block, features, tables, embedding, sizes, rates):
     embedding : EmbeddingTable
     sizes : Sizes
     rates : Rates
+    threads : int64
+        In use: they decide who does what, not what comes out.
 
     Returns
     -------
@@ -104,25 +83,29 @@ def visual_epoch(triples, block, features, tables, embedding, sizes, rates):
     """
     n = triples.users.shape[0]
     block = min(block, max(n, 1))  # no more room than triples
-    width = embedding.values.shape[1]
-    height = sizes.visual + 1
+    width, height = embedding.values.shape[1], sizes.visual + 1
     differences, projections, pulls = room_for(block, embedding.values)
     scratch = Scratch(differences, projections, pulls)
-    loss = 0.0
+    pulled, shares, powers = sums_for(block, embedding.values, rates)
+    sums = BlockSums(pulled, shares, powers)
+    own, shared, category = no_drift()
+    drift = Drift(own, shared, category)
     alone = is_small(block, width, height)
+    loss = 0.0
     for first in range(0, n, block):
-        size = min(block, n - first)
+        now = Block(first, min(block, n - first))
         if alone:
-            loss += one_block(triples, Block(first, size), features, tables, embedding, sizes, scratch, rates)
+            loss += one_block(triples, now, features, tables, embedding, sizes, scratch, sums, rates, drift)
             continue
-        clear_rest(scratch, size)
-        for task in prange(parts(size, TRIPLE_TILE)):
-            lo, hi = part_of(task, size, TRIPLE_TILE)
-            project_triples(triples, features, embedding.scaled, first, lo, hi, scratch)
-        loss += move_factors(triples, Block(first, size), tables, sizes, scratch, rates)
+        loss += rounds_shared(
+            triples, now, features, tables, embedding.scaled, sizes, scratch, sums, rates, drift, threads
+        )
+        if moves_alone(embedding.values):
+            move_columns(embedding, sums, height, 0, width, rates.step)
+            continue
         for task in prange(parts(width, COLUMN_TILE)):
             lo, hi = part_of(task, width, COLUMN_TILE)
-            move_columns(embedding, scratch, size, height, lo, hi, rates)
+            move_columns(embedding, sums, height, lo, hi, rates.step)
     return loss
 
 
@@ -136,7 +119,13 @@ def visual_epoch_racing(triples, block, features, tables, embedding, sizes, rate
     for racer in prange(racers):
         differences, projections, pulls = room_for(block, embedding.values)
         scratch = Scratch(differences, projections, pulls)
+        pulled, shares, powers = sums_for(block, embedding.values, rates)
+        sums = BlockSums(pulled, shares, powers)
+        own, shared, category = no_drift()
+        drift = Drift(own, shared, category)
         for k in range(racer * blocks // racers, (racer + 1) * blocks // racers):
-            own = Block(k * block, min(block, n - k * block))
-            losses[racer] += one_block(triples, own, features, tables, embedding, sizes, scratch, rates)
+            now = Block(k * block, min(block, n - k * block))
+            losses[racer] += one_block(
+                triples, now, features, tables, embedding, sizes, scratch, sums, rates, drift
+            )
     return losses.sum()
