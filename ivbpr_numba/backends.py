@@ -18,13 +18,15 @@ __all__ = ["KERNELS", "Kernels", "choose_device", "describe", "kernels", "thread
 DEVICES = ("cpu", "cuda", "auto")
 # The kernels that others call, by the file of `kernels/cpu/` (and of every other device) that holds them.
 KERNELS = {
+    "averaging": ("move_average",),
     "blocks": ("plan_blocks",),
-    "factor": ("factor_epoch",),
+    "classes": ("deal_items", "deal_pairs", "draw_rounds"),
+    "factor": ("factor_epoch", "factor_rounds"),
     "features": ("column_statistics", "project_items"),
     "idtable": ("gather_ids", "number_ids", "rebuild_slots"),
     "purchases": ("choose_items",),
     "ranking": ("count_ranks", "count_row", "fill_tiles", "random_scores", "score_items"),
-    "sampling": ("count_draws", "draw_triples", "user_order"),
+    "sampling": ("count_draws", "draw_triples", "place_draws", "user_order"),
     "segmentation": ("event_likelihoods",),
     "sparse": ("sparse_epoch", "sparse_epoch_racing", "sparse_temporal_epoch"),
     "sparse_rows": ("project_sparse_items",),
@@ -150,7 +152,7 @@ def describe() -> dict[str, Any]:
     from ivbpr_numba.kernels.compiling import cache_directory
 
     # numba chooses its threading layer when a first parallel kernel runs.
-    kernels().count_draws(np.uint64(0), 1, np.zeros(1, np.int64), 1, np.zeros((1, 1), np.int32))
+    kernels().count_draws(np.uint64(0), 1, np.zeros(1, np.int64), 1, np.zeros(1, np.int64))
     device, why = choose_device("auto")
     packages = ["numpy", "numba", "scipy", "pandas", "h5py", "typer", "orjson"]
     optional = ["onnxruntime-gpu", "onnxruntime", "pyarrow", "matplotlib", "onnx", "torch", "numba-cuda"]

@@ -12,12 +12,14 @@ import json
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from small_models import ATTRIBUTES, DATA, DENSE, ONE_HOT
 
 from ivbpr_cli.app import run as command
 from ivbpr_numba import Dataset, Features, backends, create, load
+from ivbpr_numba.models import triples
 from ivbpr_numba.models.warmup import warmup
 from ivbpr_numba.questions.auc import auc, auc_of_scores
 from ivbpr_numba.questions.new_item import NewItem
@@ -56,6 +58,13 @@ def fits(folder: Path) -> None:
                 model = create(name, **options).fit(DATA, features, out=out, overwrite=True)
                 for one in (model, load(out)):
                     ask(one)
+
+
+def large() -> None:
+    """What is done with large data, on small."""
+    with patch.multiple(triples, LARGE=1, LEAST_ITEMS=1):
+        for way in ({}, {"negatives": "uniform"}, {"negatives": "popularity", "factors": 20}):
+            create("bpr-mf", iterations=2, **way).fit(DATA)
 
 
 def ask(model: Any) -> None:
@@ -102,6 +111,7 @@ def main() -> None:
         warmup()
     before = signatures()
     fits(folder)
+    large()
     files(folder)
     generate("tiny", users=3)
     after = signatures()

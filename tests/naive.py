@@ -27,7 +27,7 @@ import numpy as np
 
 # --- random numbers: pure functions of their words ---------------------------------------------------------
 
-USER, POS, NEG, ORDER, SEG, SPLIT, RAND, INIT, WORLD, SAMPLE, FOLD = range(1, 12)
+USER, POS, NEG, ORDER, SEG, SPLIT, RAND, INIT, WORLD, SAMPLE, FOLD, CLASS = range(1, 13)
 MASK = 2**64 - 1
 
 
@@ -135,6 +135,58 @@ def draw_negative(lists, n_items, candidates, negatives, seed, t, u, k, attempts
     weights = admissible_weights(lists, n_items, u, negatives)
     place = bounded(mix64(seed, NEG, t, u, k, attempts), int(weights.sum()))
     return int(np.searchsorted(np.cumsum(weights), place, side="right"))
+
+
+# --- rounds: the order of large data ------------------------------------------------------------------------
+
+CLASSES, GROUP, TOGETHER = 8, 1024, 4
+
+
+def candidates_by_class(lists, n_items, seed, t, negatives="uniform"):
+    """What each class of iteration t draws its negatives from, and the class of every item in the pool."""
+    pool = list(range(n_items))
+    if negatives != "uniform":
+        pool = sorted({i for items in lists for i in items})
+    p = keyed_shuffle(len(pool), mix64(seed, CLASS, t))
+    bounds = [c * len(pool) // CLASSES for c in range(CLASSES + 1)]
+    members = [[pool[n] for n in p[bounds[c] : bounds[c + 1]]] for c in range(CLASSES)]
+    class_of = {i: c for c, items in enumerate(members) for i in items}
+    if negatives == "popularity":
+        pairs = [i for items in lists for i in items]
+        members = [[i for i in pairs if class_of[i] == c] for c in range(CLASSES)]
+    return members, class_of
+
+
+def draw_rounds(lists, n_items, seed, t, negatives="uniform", sampling="users"):
+    """Triples of iteration t: of every round, in order, a list for each chunk of users, in order as well."""
+    eligible = eligible_users(lists, n_items)
+    n_draws = draws_per_user(lists, n_items, seed, t, sampling)
+    members, class_of = candidates_by_class(lists, n_items, seed, t, negatives)
+    visits = [eligible[place] for place in keyed_shuffle(len(eligible), mix64(seed, ORDER, t))]
+    rounds = [[[] for _ in range(CLASSES)] for _ in range(CLASSES)]
+    for chunk in range(CLASSES):
+        own = visits[chunk * len(visits) // CLASSES : (chunk + 1) * len(visits) // CLASSES]
+        for group in (own[g : g + GROUP] for g in range(0, len(own), GROUP)):
+            for begin in range(0, max(n_draws[u] for u in group), TOGETHER):
+                for u in group:
+                    for k in range(begin, min(begin + TOGETHER, n_draws[u])):
+                        turn, place = divmod(k, len(lists[u]))
+                        p = keyed_shuffle(len(lists[u]), mix64(seed, POS, t, u, turn))
+                        i = lists[u][p[-1 - place]]
+                        j = negative_of_class(lists[u], members[class_of[i]], seed, t, u, k)
+                        if j is not None:
+                            rounds[(class_of[i] - chunk) % CLASSES][chunk].append((u, i, j))
+    return rounds
+
+
+def negative_of_class(items, members, seed, t, u, k, attempts=64):
+    """First candidate not in P_u; after `attempts` one of the admissible ones, None if there is none."""
+    for a in range(attempts):
+        j = members[bounded(mix64(seed, NEG, t, u, 128 * k + a), len(members))]
+        if j not in items:
+            return j
+    left = [j for j in members if j not in items]
+    return left[bounded(mix64(seed, NEG, t, u, 128 * k + attempts), len(left))] if left else None
 
 
 # --- scores and losses -------------------------------------------------------------------------------------

@@ -9,12 +9,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 __all__ = [
+    "CLASSES",
+    "GROUP",
     "NEGATIVES",
     "RUN_BLOCKS",
     "TILE",
     "Block",
     "BlockPlan",
     "BlockSums",
+    "Classes",
     "Csr",
     "Drift",
     "EmbeddingTable",
@@ -27,6 +30,7 @@ __all__ = [
     "Pairs",
     "Rates",
     "Scratch",
+    "Segments",
     "Shelf",
     "Sizes",
     "SparseFeatures",
@@ -37,6 +41,8 @@ __all__ = [
     "VisualTables",
 ]
 
+CLASSES = 8  # of items, and as many chunks of users: how many threads the rounds of large data can employ
+GROUP = 1024  # users of a chunk whose triples are put in order together
 NEGATIVES = {"uniform": 0, "trained": 1, "popularity": 2}  # codes of the option negatives
 RUN_BLOCKS = 64  # triples are sorted by epoch within runs of so many blocks
 TILE = 64  # items that are scored together: one bit each of a word
@@ -70,6 +76,34 @@ class NegativeLaw(NamedTuple):
     code: int
     trained: np.ndarray
     counts: np.ndarray
+
+
+class Classes(NamedTuple):
+    """Items dealt out to classes.
+
+    Attributes
+    ----------
+    codes : (I,) uint8, class of every item that has a training pair
+    members : (n,) int32, what a negative is drawn from, class by class
+    starts : (CLASSES + 1,) int64, first place of each class in `members`
+    """
+
+    codes: np.ndarray
+    members: np.ndarray
+    starts: np.ndarray
+
+
+class Segments(NamedTuple):
+    """Where the triples of each class lie, in every group of users.
+
+    Attributes
+    ----------
+    groups : (CLASSES + 1,) int64, first group of each chunk of users
+    bounds : (groups, CLASSES + 1) int64, first triple of each class, then the end of the last one
+    """
+
+    groups: np.ndarray
+    bounds: np.ndarray
 
 
 class Visits(NamedTuple):

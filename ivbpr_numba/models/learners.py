@@ -26,7 +26,7 @@ from ivbpr_numba.kernels.arguments import (
 from ivbpr_numba.kernels.scalar.random import INIT, mix64
 from ivbpr_numba.models.embedding import layout_of
 from ivbpr_numba.models.start import Start
-from ivbpr_numba.models.triples import Triples, TripleSampler
+from ivbpr_numba.models.triples import Rounds, Triples, TripleSampler
 from ivbpr_numba.parameters import FactorParameters, Parameters, TemporalParameters, VisualParameters
 from ivbpr_numba.ranking import ItemSide, Scorer, VectorScorer, scorer_of
 
@@ -181,6 +181,7 @@ class FactorLearner(_Sampled):
         self.options = options
         self.kernels = kernels or backends.kernels()
         self.sampler = _sampler(options, indptr, indices, n_items, self.kernels)
+        self.in_rounds = options["update"] == "ordered" and self.sampler.suits_rounds()
         self.size = k = options["factors"]
         n_users = len(indptr) - 1
         users, items = zeros((n_users, padded(k))), zeros((n_items, padded(k + 1)))
@@ -188,17 +189,38 @@ class FactorLearner(_Sampled):
         items[:, :k] = draw_initial(options, "item_factors", (n_items, k))
         self.tables: Tables = {"users": users, "items": items}
 
+    def compile(self) -> None:
+        """Compile what `iterate` needs, so that it is not counted as computing."""
+        if self.in_rounds:
+            self._apply_rounds(self.sampler.draw_rounds(1).first(0))
+        else:
+            super().compile()
+
+    def iterate(self, iteration: int) -> Iteration:
+        """Apply the triples of one iteration, from 1, to `tables`."""
+        if self.in_rounds:
+            return self._apply_rounds(self.sampler.draw_rounds(iteration))
+        return super().iterate(iteration)
+
     def _apply(self, drawn: Triples) -> Iteration:
+        racers = self.kernels.racers() if self.options["update"] == "hogwild" else 1
+        loss = self.kernels.factor_epoch(drawn.rows, *self._given(), racers)
+        return Iteration(len(drawn.users), loss, drawn.fallbacks)
+
+    def _apply_rounds(self, drawn: Rounds) -> Iteration:
+        return Iteration(
+            len(drawn), self.kernels.factor_rounds(drawn.rows, drawn.segments, *self._given()), 0
+        )
+
+    def _given(self) -> tuple[FactorTables, int, np.float32, Rates]:
+        """What kernels need to know beside the triples."""
         o = self.options
-        loss = self.kernels.factor_epoch(
-            drawn.rows,
+        return (
             FactorTables(self.tables["users"], self.tables["items"]),
             self.size,
             np.float32(o.get("margin", -1.0)),
             _rates(o["learning_rate"], factors=o["lambda_theta"], bias=o["lambda_bias"]),
-            self.kernels.racers() if o["update"] == "hogwild" else 1,
         )
-        return Iteration(len(drawn.users), loss, drawn.fallbacks)
 
     def named(self, tables: Tables) -> Tables:
         """The learned arrays by name, as views of `tables`."""

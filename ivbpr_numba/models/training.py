@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ivbpr_numba.backends import Kernels
 from ivbpr_numba.errors import Interrupted, UsageError, parameter
 from ivbpr_numba.events import Event, Observer
 from ivbpr_numba.kernels.compilation import compile_seconds, computing_clock
@@ -37,6 +38,8 @@ class TrainingState:
         One row per evaluation.
     fallbacks : int
         Triples drawn by the uniform law because their user had no other admissible negative.
+    spare : dict of arrays
+        Room for the next average while `averaged` is kept as `best`; no part of a checkpoint.
     """
 
     raw: Tables
@@ -49,6 +52,7 @@ class TrainingState:
     best_auc: float = math.nan
     history: list[dict[str, Any]] = field(default_factory=list)
     fallbacks: int = 0
+    spare: Tables = field(default_factory=dict)
 
     @property
     def current(self) -> Tables:
@@ -61,17 +65,38 @@ class TrainingState:
         return self.best or self.current
 
 
-def _average(averaged: Tables, raw: Tables, decay: float, iteration: int) -> Tables:
-    """avg ← avg + (1 − a)(P − avg), starting as a copy after iteration 1."""
-    if iteration == 1:
-        return {name: table.copy() for name, table in raw.items()}
-    weight = np.float32(1.0 - decay)
+def _average(state: TrainingState, raw: Tables, decay: float, kernels: Kernels) -> None:
+    """avg ← avg + (1 − a)(P − avg), starting as a copy after iteration 1.
+
+    Where the average is what was kept as the best, it stays as it is and the next one goes elsewhere.
+    """
+    if state.iteration == 1:
+        state.averaged = _copied(raw)
+        return
+    into = state.averaged
+    if state.best is state.averaged:
+        into = state.spare or {name: np.empty(table.shape, table.dtype) for name, table in raw.items()}
+        state.spare = {}
     for name, table in raw.items():
+        average = state.averaged[name]
         if table.dtype.kind == "i":  # the ends of epochs: there is no epoch in between
-            averaged[name][...] = table
+            into[name][...] = table
         else:
-            averaged[name] += weight * (table - averaged[name])
-    return averaged
+            flat = (average.ravel(), table.ravel())
+            kernels.move_average(*flat, np.float32(1.0 - decay), into[name].ravel())
+    state.averaged = into
+
+
+def _keep(state: TrainingState) -> None:
+    """Keep the current tables as the best ones: averages by name, as `_average` leaves them alone then."""
+    if not state.averaged:
+        state.best = _copied(state.raw)
+    elif state.best is not state.averaged:
+        state.best, state.spare = state.averaged, state.best
+
+
+def _copied(tables: Tables) -> Tables:
+    return {name: table.copy() for name, table in tables.items()}
 
 
 def diverged(what: str) -> UsageError:
@@ -152,7 +177,7 @@ def run_iterations(
         if not math.isfinite(done.loss):
             raise diverged(f"at iteration {state.iteration} the loss is no longer finite")
         if decay:
-            state.averaged = _average(state.averaged, learner.tables, decay, state.iteration)
+            _average(state, learner.tables, decay, learner.kernels)
         spent = computing_clock() - begun
         state.triples += done.triples
         state.fallbacks += done.fallbacks
@@ -170,7 +195,7 @@ def run_iterations(
                 auc = float(known.mean()) if len(known) else math.nan
                 if math.isfinite(auc) and (state.best_iteration == 0 or auc > state.best_auc):
                     state.best_auc, state.best_iteration = auc, state.iteration
-                    state.best = {name: table.copy() for name, table in state.current.items()}
+                    _keep(state)
             state.seconds += spent + computing_clock() - begun
             row = {
                 "iteration": state.iteration,

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from ivbpr_numba import backends
 from ivbpr_numba.errors import DataError
 from ivbpr_numba.kernels import arguments
+from ivbpr_numba.kernels.arguments import CLASSES, GROUP
 
-__all__ = ["TripleSampler", "Triples"]
+__all__ = ["Rounds", "TripleSampler", "Triples"]
 
-COUNT_CHUNKS = 8
+LARGE = 2**18  # triples of an iteration from which on it is applied in rounds
+LEAST_ITEMS = 256 * CLASSES  # candidates for negatives from which on
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,29 @@ class Triples:
     def first(self, n: int) -> Triples:
         """The first `n` of them."""
         return Triples(self.users[:n], self.positives[:n], self.negatives[:n], 0)
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """Triples of an iteration that are applied class by class (model specification 2.4).
+
+    Attributes
+    ----------
+    rows : arguments.Triples
+    segments : arguments.Segments
+    """
+
+    rows: arguments.Triples
+    segments: arguments.Segments
+
+    def __len__(self) -> int:
+        bounds = self.segments.bounds
+        return int((bounds[:, -1] - bounds[:, 0]).sum())
+
+    def first(self, n: int) -> Rounds:
+        """At most the first `n` of every group."""
+        groups, bounds = self.segments
+        return Rounds(self.rows, arguments.Segments(groups, np.minimum(bounds, bounds[:, :1] + n)))
 
 
 class TripleSampler:
@@ -96,17 +122,55 @@ class TripleSampler:
 
     def draw(self, iteration: int) -> Triples:
         """Triples of one iteration (from 1); the arrays are reused by the next call."""
-        order = np.empty(len(self.eligible), np.int64)
-        self.kernels.user_order(self.seed, iteration, self.eligible, order)
-        if self.by_users:
-            chunks = np.empty((COUNT_CHUNKS, len(self.pairs.indptr) - 1), np.int32)
-            self.kernels.count_draws(self.seed, iteration, self.eligible, self.n_draws, chunks)
-            draws = chunks.sum(axis=0)
-        else:
-            draws = np.diff(self.pairs.indptr)
-        offsets = np.zeros(len(order) + 1, np.int64)
-        np.cumsum(draws[order], out=offsets[1:])
+        visits = self._visits(iteration)
         drawn = arguments.Triples(*self._triples)
-        visits = arguments.Visits(order, offsets)
         fallbacks = self.kernels.draw_triples(self.seed, iteration, visits, self.pairs, self.law, drawn)
         return Triples(*drawn, int(fallbacks))
+
+    def draw_rounds(self, iteration: int) -> Rounds:
+        """Triples of one iteration in rounds; the arrays are reused by the next call."""
+        visits, classes = self._visits(iteration), self._classes(iteration)
+        chunks = np.diff(np.arange(CLASSES + 1) * len(visits.order) // CLASSES)
+        groups = np.concatenate([[0], np.cumsum(-(-chunks // GROUP))])
+        segments = arguments.Segments(groups, np.zeros((groups[-1], CLASSES + 1), np.int64))
+        drawn = arguments.Triples(*self._triples)
+        self.kernels.draw_rounds(self.seed, iteration, visits, self.pairs, classes, segments, drawn)
+        return Rounds(drawn, segments)
+
+    def suits_rounds(self) -> bool:
+        """Whether the data are so large that rounds pay, and no class is likely to be one user's own."""
+        longest = int(np.diff(self.pairs.indptr).max())
+        candidates = len(self._pool)
+        return self.n_draws >= LARGE and candidates >= max(LEAST_ITEMS, 2 * longest)
+
+    @cached_property
+    def _pool(self) -> np.ndarray:
+        """Items that are dealt out to classes: all that can be a negative."""
+        if self.law.code == arguments.NEGATIVES["uniform"]:
+            return np.arange(len(self.law.counts), dtype=np.int32)
+        return self.law.trained
+
+    def _classes(self, iteration: int) -> arguments.Classes:
+        """The items of one iteration dealt out."""
+        pool = self._pool
+        classes = arguments.Classes(
+            np.zeros(len(self.law.counts), np.uint8),
+            np.empty(len(pool), np.int32),
+            np.empty(CLASSES + 1, np.int64),
+        )
+        self.kernels.deal_items(self.seed, iteration, pool, classes)
+        if self.law.code == arguments.NEGATIVES["popularity"]:
+            classes = classes._replace(members=np.empty_like(self.pairs.indices))
+            self.kernels.deal_pairs(self.pairs.indices, classes)
+        return classes
+
+    def _visits(self, iteration: int) -> arguments.Visits:
+        """Users in the order of an iteration, and how many triples each of them gets."""
+        order = np.empty(len(self.eligible), np.int64)
+        self.kernels.user_order(self.seed, iteration, self.eligible, order)
+        draws = np.diff(self.pairs.indptr)
+        if self.by_users:
+            self.kernels.count_draws(self.seed, iteration, self.eligible, self.n_draws, draws)
+        offsets = np.empty(len(order) + 1, np.int64)
+        self.kernels.place_draws(order, draws, offsets)
+        return arguments.Visits(order, offsets)

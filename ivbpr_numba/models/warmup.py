@@ -18,6 +18,8 @@ from ivbpr_numba.datasets.dataset import Dataset
 from ivbpr_numba.events import Observer
 from ivbpr_numba.features.features import Features
 from ivbpr_numba.kernels.compiling import cache_directory
+from ivbpr_numba.models.learners import FactorLearner
+from ivbpr_numba.models.presets import resolve
 from ivbpr_numba.models.registry import create
 from ivbpr_numba.ranking import RowScorer, count, item_classes, questions, scores, top
 from ivbpr_numba.readers.id_index import IdIndex
@@ -75,7 +77,9 @@ def _fits() -> Iterator[Callable[[], None]]:
     in_time: dict[str, Any] = {**quick, "epochs": 2, "bins": 4, "segment_every": 1, "segment_negatives": 1}
     yield partial(_use, data, "rand")
     for update in ("ordered", "hogwild"):
-        yield partial(_use, data, "bpr-mf", **quick, update=update)
+        yield partial(_use, data, "bpr-mf", iterations=2, factors=1, update=update)  # the second averages
+    for negatives in ("trained", "popularity"):
+        yield partial(_in_rounds, data, resolve("bpr-mf", None, {**quick, "negatives": negatives}))
     for dtype in STORED:
         features = Features.from_arrays(data.items, matrix.astype(dtype), kind="dense")
         for update in ("ordered", "hogwild"):
@@ -94,6 +98,13 @@ def _use(data: Dataset, name: str, features: Features | None = None, **options: 
     scores(model.scorer(), user)
     nothing = (np.zeros(2, np.int64), np.zeros(0, np.int32))
     top(model.scorer(), user, 1, nothing, np.ones(len(data.items), bool))
+
+
+def _in_rounds(data: Dataset, options: dict[str, Any]) -> None:
+    """What only large data asks for."""
+    learner = FactorLearner(options, data.train.indptr, data.train.indices, len(data.items))
+    learner.in_rounds = True
+    learner.compile()
 
 
 def _rank_rows() -> None:

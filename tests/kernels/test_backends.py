@@ -85,7 +85,7 @@ class Recorder(backends.Kernels):
         return call
 
 
-DRAWN = {"user_order", "count_draws", "draw_triples"}
+DRAWN = {"user_order", "count_draws", "place_draws", "draw_triples"}
 
 
 def learner_of(name: str, kernels: backends.Kernels, **changed: Any) -> Any:

@@ -10,6 +10,7 @@ import math
 import numpy as np
 from numba import prange
 
+from ivbpr_numba.kernels.arguments import CLASSES
 from ivbpr_numba.kernels.compiling import kernel
 from ivbpr_numba.kernels.cpu import vectors
 from ivbpr_numba.kernels.cpu.scalars import (
@@ -24,7 +25,7 @@ from ivbpr_numba.kernels.cpu.scalars import (
     user_gradient,
 )
 
-__all__ = ["factor_difference_of", "factor_epoch", "factor_step", "slope_and_loss"]
+__all__ = ["factor_difference_of", "factor_epoch", "factor_rounds", "factor_step", "slope_and_loss"]
 
 ZERO, ONE = np.float32(0), np.float32(1)
 AHEAD = 16  # triples between asking for rows and using them
@@ -181,3 +182,37 @@ def factor_epoch(triples, tables, size, margin, rates, chunks):
     for c in prange(chunks):
         losses[c] = factor_range(triples, c * n // chunks, (c + 1) * n // chunks, tables, size, margin, rates)
     return losses.sum()
+
+
+@kernel
+def factor_class(triples, segments, chunk, code, tables, size, margin, rates):
+    """Apply the triples of one chunk of users and one class of items, group by group; return their loss."""
+    loss = 0.0
+    for g in range(segments.groups[chunk], segments.groups[chunk + 1]):
+        start, stop = segments.bounds[g, code], segments.bounds[g, code + 1]
+        loss += factor_range(triples, start, stop, tables, size, margin, rates)
+    return loss
+
+
+@kernel
+def in_order(losses):
+    """Their sum from first to last; a parallel kernel adds up as its threads come."""
+    total = 0.0
+    for loss in losses.flat:
+        total += loss
+    return total
+
+
+@kernel(parallel=True)
+def factor_rounds(triples, segments, tables, size, margin, rates):
+    """Apply all triples of an iteration that `draw_rounds` drew: in round r of chunk c the class c + r.
+
+    Parameters and result are those of `factor_epoch`, with `segments`, Segments. The chunks of a round share
+    no row, so that it does not matter which thread applies them, or when.
+    """
+    losses = np.zeros((CLASSES, CLASSES))
+    for turn in range(CLASSES):
+        for chunk in prange(CLASSES):
+            code = (chunk + turn) % CLASSES
+            losses[turn, chunk] = factor_class(triples, segments, chunk, code, tables, size, margin, rates)
+    return in_order(losses)

@@ -15,8 +15,9 @@ from ivbpr_numba.kernels.cpu.scalars import (
 )
 from ivbpr_numba.kernels.scalar.random import MAX_ATTEMPTS, NEG, ORDER, POS, USER
 
-__all__ = ["count_draws", "draw_triples", "user_order"]
+__all__ = ["count_draws", "draw_triples", "is_marked", "mark_items", "place_draws", "user_order"]
 
+COUNT_CHUNKS = 8  # tasks of counting the users' draws
 DRAW_CHUNKS = 64  # tasks of one iteration's drawing
 AHEAD = 4  # users between asking for a list of items and reading it; its place is asked for as early again
 MARKS = 8  # words of 64 marks that a user's items set by their low bits; a power of two
@@ -32,16 +33,55 @@ def user_order(seed, iteration, eligible, out):
 
 
 @kernel(parallel=True)
-def count_draws(seed, iteration, eligible, n_draws, counts):
-    """Distribute `n_draws` draws over the eligible users; `counts` (chunks, U) is summed by the caller."""
+def count_draws(seed, iteration, eligible, n_draws, draws):
+    """Distribute `n_draws` draws over the eligible users: fills `draws`, (U,) int64."""
     state = stream(seed, USER, iteration)
-    chunks = counts.shape[0]
-    for chunk in prange(chunks):
-        for u in range(counts.shape[1]):
-            counts[chunk, u] = 0
-        for m in range(chunk * n_draws // chunks, (chunk + 1) * n_draws // chunks):
-            u = eligible[bounded(absorb(state, np.uint64(m)), eligible.shape[0])]
-            counts[chunk, u] += 1
+    n_users = draws.shape[0]
+    counts = np.zeros((COUNT_CHUNKS, n_users), np.int32)
+    for chunk in prange(COUNT_CHUNKS):
+        for m in range(chunk * n_draws // COUNT_CHUNKS, (chunk + 1) * n_draws // COUNT_CHUNKS):
+            counts[chunk, eligible[bounded(absorb(state, np.uint64(m)), eligible.shape[0])]] += 1
+    for chunk in prange(COUNT_CHUNKS):
+        for u in range(chunk * n_users // COUNT_CHUNKS, (chunk + 1) * n_users // COUNT_CHUNKS):
+            total = np.int64(0)
+            for other in range(COUNT_CHUNKS):
+                total += counts[other, u]
+            draws[u] = total
+
+
+@kernel(parallel=True)
+def place_draws(order, draws, offsets):
+    """First triple of every visit, and their number at the end: fills `offsets`, (visits + 1,) int64."""
+    n = order.shape[0]
+    sums = np.zeros(COUNT_CHUNKS + 1, np.int64)
+    for chunk in prange(COUNT_CHUNKS):
+        total = np.int64(0)
+        for v in range(chunk * n // COUNT_CHUNKS, (chunk + 1) * n // COUNT_CHUNKS):
+            offsets[v] = total
+            total += draws[order[v]]
+        sums[chunk + 1] = total
+    for chunk in range(COUNT_CHUNKS):
+        sums[chunk + 1] += sums[chunk]
+    for chunk in prange(COUNT_CHUNKS):
+        for v in range(chunk * n // COUNT_CHUNKS, (chunk + 1) * n // COUNT_CHUNKS):
+            offsets[v] += sums[chunk]
+    offsets[n] = sums[COUNT_CHUNKS]
+
+
+@kernel
+def mark_items(marks, indices, lo, hi):
+    """Set the marks of the items indices[lo:hi], and no others."""
+    marks[:] = 0
+    for m in range(lo, hi):
+        own = np.uint64(indices[m])
+        marks[(own >> SIX) & LAST] |= ONE << (own & LOW)
+
+
+@kernel
+def is_marked(marks, item):
+    """Whether `item` may be among the marked ones: where not, an exact search can be left out."""
+    bit = np.uint64(item)
+    return (marks[(bit >> SIX) & LAST] >> (bit & LOW)) & ONE != 0
 
 
 @kernel(parallel=True)
@@ -96,11 +136,7 @@ def draw_triples(seed, iteration, visits, pairs, law, out):
             if code != 0 and size == trained.shape[0]:
                 user_law = 0
                 fallbacks += offsets[n + 1] - offsets[n]
-            # An item whose bit is not among these is not the user's; else an exact search decides.
-            marks[:] = 0
-            for m in range(lo, hi):
-                own = np.uint64(indices[m])
-                marks[(own >> SIX) & LAST] |= ONE << (own & LOW)
+            mark_items(marks, indices, lo, hi)
             within, turn = size, np.uint64(0)
             for k in range(offsets[n + 1] - offsets[n]):
                 if within == size:
@@ -118,9 +154,7 @@ def draw_triples(seed, iteration, visits, pairs, law, out):
                     else:
                         # A uniform training pair's item is popular exactly in proportion to its count.
                         candidate = np.int64(indices[bounded(x, indices.shape[0])])
-                    bit = np.uint64(candidate)
-                    marked = (marks[(bit >> SIX) & LAST] >> (bit & LOW)) & ONE
-                    if marked == 0 or not contains(indices, lo, hi, candidate):
+                    if not is_marked(marks, candidate) or not contains(indices, lo, hi, candidate):
                         item = candidate
                         break
                 if item < 0:
