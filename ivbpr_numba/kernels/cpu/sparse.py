@@ -9,7 +9,7 @@ from numba import prange
 
 from ivbpr_numba.kernels.arguments import Block, Drift, EpochTables
 from ivbpr_numba.kernels.compiling import kernel
-from ivbpr_numba.kernels.cpu.blocks import parts
+from ivbpr_numba.kernels.cpu.blocks import parts, shrink_of
 from ivbpr_numba.kernels.cpu.sparse_block import sparse_block
 from ivbpr_numba.kernels.cpu.sparse_rows import clear_row, move_rows, powers, room_for_sums
 
@@ -91,23 +91,23 @@ def move_epoch_rows(embedding, epoch, gains, visual, rate, kept, size, along):
     """
     values, multiplier = embedding.values, embedding.multiplier
     weight, drift, bias_weight = epoch
-    count = gains.shape[1] - 1
+    last = gains.shape[1] - 1
     along[:] = 0
     for r in range(1, values.shape[0]):
-        m = np.int64(gains[r, count])
-        if m > 0 and multiplier[r] != 0:
+        if gains[r, last] > 0 and multiplier[r] != 0:
+            shrink = shrink_of(kept, gains[r, last], multiplier[r])
             for p in range(visual):
                 u, old = multiplier[r] * gains[r, p], values[r, p]
                 along[p] += np.float64(old) * np.float64(u)
                 values[r, p] = old + rate * (weight[p] * u)
-                drift[r, p] = drift[r, p] * kept[m] + rate * u
+                drift[r, p] = drift[r, p] * shrink + rate * u
             v, beta, b = multiplier[r] * gains[r, visual], values[r, visual], bias_weight[r]
             values[r, visual] = beta + rate * (b * v)
-            bias_weight[r] = b * kept[m] + rate * (beta * v)
-            drift[r, visual] = drift[r, visual] * kept[m] + rate * v
+            bias_weight[r] = b * shrink + rate * (beta * v)
+            drift[r, visual] = drift[r, visual] * shrink + rate * v
         clear_row(gains, r)
     for p in range(visual):
-        weight[p] = np.float32(weight[p] * np.float64(kept[size]) + rate * along[p])
+        weight[p] = np.float32(weight[p] * kept[size] + rate * along[p])
 
 
 @kernel
