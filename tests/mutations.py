@@ -169,6 +169,12 @@ def npz(save: Callable[..., None]) -> bytes:
     return saved(lambda out: save(out, features=values(len(ITEMS), 6), ids=np.array(ITEMS)))
 
 
+def npz_of_scipy() -> bytes:
+    from scipy import sparse
+
+    return saved(lambda out: sparse.save_npz(out, sparse.csr_array(values(len(ITEMS), 6))))
+
+
 def records() -> bytes:
     rows = np.zeros(4, dtype=[("id", "S10"), ("values", "<f4", (4096,))])
     rows["id"], rows["values"] = [item.encode() for item in ITEMS[:4]], values(4, 4096)
@@ -198,6 +204,16 @@ def make_features(folder: Path) -> Path:
 
     path = folder / "intact.h5"
     Features.from_arrays(ITEMS, values(len(ITEMS), 6), names=[f"c={k}" for k in "abcdef"]).write(path)
+    return path
+
+
+def make_sparse_features(folder: Path) -> Path:
+    """The same values, laid out sparse."""
+    from ivbpr_numba.features.features import Features
+
+    path = folder / "intact.h5"
+    given = Features.from_arrays(ITEMS, values(len(ITEMS), 6), names=[f"c={k}" for k in "abcdef"])
+    given.write(path, layout="sparse")
     return path
 
 
@@ -238,17 +254,20 @@ def make_model(folder: Path) -> Path:
 # Files of our own: what writes an intact one into a folder.
 HDF5_FILES: dict[str, Callable[[Path], Path]] = {
     "features": make_features,
+    "sparse features": make_sparse_features,
     "dataset": make_dataset,
     "model": make_model,
 }
 # What reads them besides `verify` and `inspect`; each mutation runs `verify` and one of the others.
+_FEATURES = [
+    ["features", "info", "FILE"],
+    ["features", "examples", "FILE", "c=a"],
+    ["features", "import", "FILE", "-o", "OUT"],
+    ["prepare", "purchases.csv", "--features", "FILE", "-o", "OUT"],
+]
 HDF5_COMMANDS: dict[str, list[list[str]]] = {
-    "features": [
-        ["features", "info", "FILE"],
-        ["features", "examples", "FILE", "c=a"],
-        ["features", "import", "FILE", "-o", "OUT"],
-        ["prepare", "purchases.csv", "--features", "FILE", "-o", "OUT"],
-    ],
+    "features": _FEATURES,
+    "sparse features": _FEATURES,
     "dataset": [["fit", "FILE", "--model", "pop", "-o", "OUT"]],
     "model": [
         ["auc", "FILE"],
@@ -320,6 +339,8 @@ def _kinds() -> dict[str, Kind]:
     add("npy by columns", lambda: npy("F"), [[*bring, *named]], with_ids, "x.npy")
     add("npz", lambda: npz(np.savez), [bring, [*bring, *as_bytes]], file="x.npz")
     add("npz compressed", lambda: npz(np.savez_compressed), [bring], file="x.npz")
+    shapes = [[*bring, *named, "--layout", layout] for layout in ("sparse", "dense")]
+    add("npz of SciPy", npz_of_scipy, shapes, with_ids, "x.npz")
     add("hdf5 of others", foreign_hdf5, [bring], file="x.h5")
     refused = [VERIFY, ["inspect", "FILE"], ["features", "info", "FILE"]]
     foreign = Kind(lambda folder: foreign_hdf5(), "x.h5", refused, intact_code=3)

@@ -87,7 +87,7 @@ class Screen:
 
     format: Format = Format.table
     quiet: bool = False
-    compiling_takes: float = 8.0
+    compiling_takes: float = 3.0
     _err: Console | None = field(default=None, repr=False)
     _said_compiling: bool = field(default=False, repr=False)
 

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ivbpr_cli.compiling import takes
 from ivbpr_cli.output import Format, Screen, say_error, say_warning
 from ivbpr_numba.errors import DataError, UsageError, did_you_mean
 from ivbpr_numba.events import same_file
@@ -137,7 +138,8 @@ def with_screen(function: Callable[..., None]) -> Callable[..., None]:
     def run(**values: Any) -> None:
         _check_written(values, values.pop("config"))
         values.pop("debug")
-        screen = Screen(values.pop("format") or Format.table, bool(values.pop("quiet")))
+        form, quiet = values.pop("format") or Format.table, bool(values.pop("quiet"))
+        screen = Screen(form, quiet, takes(function.__name__))
         before = _marks(values)
         try:
             with screen.waiting():

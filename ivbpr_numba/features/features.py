@@ -12,18 +12,27 @@ import numpy as np
 from ivbpr_numba import expected
 from ivbpr_numba.errors import DataError, UsageError, parameter
 from ivbpr_numba.features.encoding import check_choices, encode
-from ivbpr_numba.features.layout import FORMAT, Columns, Group, check_layout, layout_from
+from ivbpr_numba.features.layout import (
+    FORMAT,
+    Columns,
+    Group,
+    check_layout,
+    count_filled,
+    is_sparse,
+    layout_from,
+)
 from ivbpr_numba.features.memory import parts_in_memory, parts_of_matrix
 from ivbpr_numba.features.showing import as_html, shorten
-from ivbpr_numba.features.writing import write_features
+from ivbpr_numba.features.writing import write_csr_features, write_features
 from ivbpr_numba.ids import Ids
 from ivbpr_numba.kernels.arguments import Csr
 from ivbpr_numba.readers.item_columns import Tags, columns_of_frame
 from ivbpr_numba.store.atomic import PathLike
 from ivbpr_numba.store.blocks import Rows, row_blocks
 from ivbpr_numba.store.files import refuse_changed
-from ivbpr_numba.store.matrix import MappedMatrix, open_matrix
+from ivbpr_numba.store.matrix import MappedMatrix
 from ivbpr_numba.store.sparse import SparseMatrix
+from ivbpr_numba.store.sparse_file import open_rows
 from ivbpr_numba.store.tree import Tree
 
 if TYPE_CHECKING:
@@ -115,10 +124,12 @@ class Features:
         DataError
             Not a feature file, cut short, of a newer major version, or changed since it was written.
         """
-        sealed, mapped = open_matrix(path, FORMAT)
+        sealed, stored = open_rows(path, FORMAT)
         refuse_changed(path, sealed.changed)
-        layout = layout_from(Tree(FORMAT, sealed.objects, sealed.attrs), mapped.shape, path)
-        return cls(stored=mapped, path=os.fspath(path), **layout)
+        if fault := stored.fault():
+            raise DataError(f"'{path}' is damaged: {fault}.", "Make the file again.")
+        layout = layout_from(Tree(FORMAT, sealed.objects, sealed.attrs), stored.shape, path)
+        return cls(stored=stored, path=os.fspath(path), **layout)
 
     @classmethod
     def from_matrix(
@@ -153,7 +164,7 @@ class Features:
         scale : float
             value = stored × scale.
         layout : str
-            ``dense``, ``sparse``, or ``auto``: sparse where few values are not zero
+            ``dense``, ``sparse``, or ``auto``: sparse for attributes of which few values are not zero
             (`layout.SPARSE_BELOW`). Nothing but room and time depends on it.
 
         Examples
@@ -251,13 +262,34 @@ class Features:
         features.source = {"command": "Features.from_frame", "min_count": min_count, **encoded.report}
         return features
 
-    def write(self, path: PathLike) -> str:
-        """Write a feature file (see `write_features`) and return its ``payload_sha256``."""
+    def write(self, path: PathLike, *, layout: str = "auto") -> str:
+        """Write a feature file (see `write_features`) and return its ``payload_sha256``.
+
+        Parameters
+        ----------
+        path : path
+        layout : str
+            As for `from_matrix`.
+        """
+        counted = layout == "auto" and self.kind == "attributes"
+        sparse = is_sparse(layout, self.kind, self._filled() if counted else 0, self.shape)
+        if sparse and self.sparse:
+            return write_csr_features(
+                path, self.items, self.names, self.groups, self.kind, self.scale, self.csr(),
+                attrs=self.attrs, source=self.source,
+            )  # fmt: skip
         blocks = (self.take(rows) for rows in row_blocks(self.shape, self.dtype))
         return write_features(
             path, self.items, self.names, self.groups, self.kind, self.scale, blocks, self.dtype,
-            self.shape, attrs=self.attrs, source=self.source,
+            self.shape, attrs=self.attrs, source=self.source, sparse=sparse,
         )  # fmt: skip
+
+    def _filled(self) -> int:
+        """How many values are not zero; of the dense layout, whether so many that it stays."""
+        if self.sparse:
+            return len(self.csr().indices)
+        blocks = (self.take(rows) for rows in row_blocks(self.shape, self.dtype))
+        return count_filled(blocks, self.shape)
 
     def to_frame(self) -> pd.DataFrame:
         """A row for each item, a column for each feature; `from_matrix` takes it back.

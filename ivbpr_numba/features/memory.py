@@ -24,6 +24,7 @@ from ivbpr_numba.features.layout import (
     sort_distinct,
 )
 from ivbpr_numba.features.rounding import Rounding
+from ivbpr_numba.features.scipy_matrices import canonical
 from ivbpr_numba.ids import Ids, encode_ids
 from ivbpr_numba.kernels.arguments import Csr
 from ivbpr_numba.readers.cells import id_text
@@ -132,7 +133,7 @@ def parts_in_memory(
         check_attributes(rows, scale, items, names)
     kept = len(rows.indices) if isinstance(rows, Csr) else int(np.count_nonzero(filled(rows)))
     laid: Rows
-    if is_sparse(layout, kept, shape):
+    if is_sparse(layout, kind, kept, shape):
         csr = rows if isinstance(rows, Csr) else csr_of(rows)
         laid = SparseMatrix(csr, columns, digest_csr(csr, columns), PLACE)
     else:
@@ -162,12 +163,9 @@ def _of_array(given: np.ndarray, names: list[str]) -> np.ndarray:
 
 def _of_scipy(given: Any, names: list[str]) -> Csr:
     """What of a SciPy matrix is not zero; entries of one place are added up, as SciPy does."""
-    half = given.dtype == np.float16
-    matrix = (given.astype(np.float32) if half else given).tocsr(copy=True)  # SciPy adds up no halves
-    matrix.sum_duplicates()
-    matrix.eliminate_zeros()
+    matrix = canonical(given)
     values = matrix.data
-    if half:
+    if given.dtype == np.float16:
         values = values.astype(np.float16)
     elif values.dtype.name not in DTYPES:
         values = _as_float32(values, names, given.shape, matrix.indices)

@@ -11,13 +11,14 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from ivbpr_numba.errors import DataError, UsageError, parameter
+from ivbpr_numba.errors import DataError, IvbprError, UsageError, parameter
 from ivbpr_numba.features.features import Features
-from ivbpr_numba.features.layout import Group
+from ivbpr_numba.features.layout import Group, count_filled
+from ivbpr_numba.features.scipy_matrices import as_scipy, is_scipy_file, read_scipy
 from ivbpr_numba.ids import encode_ids
 from ivbpr_numba.readers.foreign_hdf5 import ForeignHdf5
 from ivbpr_numba.readers.text import read_lines
@@ -25,6 +26,9 @@ from ivbpr_numba.store.atomic import PathLike
 from ivbpr_numba.store.blocks import row_blocks
 from ivbpr_numba.store.hdf5 import has_our_layout, opened
 from ivbpr_numba.store.writers import unreadable
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 __all__ = ["RowSource", "open_source"]
 
@@ -60,8 +64,10 @@ class RowSource:
     columns : int
     blocks : callable
         Gives the rows in order, in blocks (m, columns) of any numeric type, never more than one at a time.
-    names, groups, scale, kind
-        What a file of our own says about its columns; None elsewhere.
+    names, groups, scale
+        What a file of our own says about its columns; None and 1 elsewhere.
+    entries : csr_matrix, optional
+        The same rows as SciPy has them, each entry once and none of them zero, where the file holds them so.
     """
 
     ids: np.ndarray
@@ -70,6 +76,19 @@ class RowSource:
     names: list[str] | None = None
     groups: list[Group] | None = None
     scale: float = 1.0
+    entries: csr_matrix | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return len(self.ids), self.columns
+
+    def filled(self) -> int:
+        """How many values are not zero, or, of a dense matrix, enough to know that it stays dense.
+
+        After that `blocks` may have been used up.
+        """
+        return count_filled(self.blocks(), self.shape) if self.entries is None else self.entries.nnz
 
 
 def open_source(path: PathLike, ids: PathLike | None = None) -> RowSource:
@@ -78,7 +97,8 @@ def open_source(path: PathLike, ids: PathLike | None = None) -> RowSource:
     Parameters
     ----------
     path : path
-        ``.npy`` (needs `ids`), ``.npz`` or ``.h5`` (ids inside, or `ids`), or ``.b`` (ids inside).
+        ``.npy`` or ``.npz`` of ``scipy.sparse.save_npz`` (need `ids`), other ``.npz`` or ``.h5`` (ids inside,
+        or `ids`), or ``.b`` (ids inside).
     ids : path, optional
         Text file with one id a line, in the order of the rows.
 
@@ -141,10 +161,7 @@ def _block_rows(columns: int, dtype: np.dtype) -> int:
 
 def _npy(path: PathLike, ids: PathLike | None) -> RowSource:
     if ids is None:
-        raise UsageError(
-            f"'{path}' does not say which row belongs to which item.",
-            f"Name a file of ids: {parameter('ids')}.",
-        )
+        raise _no_ids(path)
     try:
         # Only for its header: the map is dropped before a value is touched.
         header = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -183,6 +200,13 @@ def _npy(path: PathLike, ids: PathLike | None) -> RowSource:
     return RowSource(_ids_from_text(ids, rows, path), columns, blocks)
 
 
+def _no_ids(path: PathLike) -> UsageError:
+    return UsageError(
+        f"'{path}' does not say which row belongs to which item.",
+        f"Name a file of ids: {parameter('ids')}.",
+    )
+
+
 def _read(file: BinaryIO, offset: int, shape: tuple[int, ...], dtype: np.dtype, path: PathLike) -> np.ndarray:
     """Read one array at an offset; a map of the file would count as our memory."""
     values = np.empty(shape, dtype)
@@ -206,6 +230,19 @@ def _npz(path: PathLike, ids: PathLike | None) -> RowSource:
             path,
             DataError(f"'{path}' is not a .npz file, or damaged ({_reason(problem)}).", "Make it again."),
         ) from problem
+    if is_scipy_file(headers):
+        if ids is None:
+            raise _no_ids(path)
+        try:
+            matrix = read_scipy(path, {name: header[2] for name, header in headers.items()})
+        except IvbprError:
+            raise
+        except _DAMAGE as problem:
+            raise DataError(
+                f"'{path}' is a damaged sparse matrix ({_reason(problem)}).", "Make it again."
+            ) from problem
+        rows, _ = _matrix_shape(matrix.shape, matrix.dtype, f"'{path}'")
+        return _of_entries(_ids_from_text(ids, rows, path), matrix)
     found = {name: (h[0], h[2]) for name, h in headers.items()}
     name = _the_matrix(found, path)
     shape, by_column, dtype = headers[name]
@@ -318,13 +355,33 @@ def _hdf5(path: PathLike, ids: PathLike | None) -> RowSource:
 
 def _own(path: PathLike) -> RowSource:
     features = Features.read(path)
+    parts = (features.names, features.groups, features.scale)
+    if features.sparse:
+        return _of_entries(features.items.values, as_scipy(features.csr(), features.shape[1]), *parts)
 
     def blocks() -> Iterator[np.ndarray]:
         for rows in row_blocks(features.shape, features.dtype):
             yield features.take(rows)
 
-    columns = features.shape[1]
-    return RowSource(features.items.values, columns, blocks, features.names, features.groups, features.scale)
+    return RowSource(features.items.values, features.shape[1], blocks, *parts)
+
+
+def _of_entries(
+    ids: np.ndarray,
+    matrix: csr_matrix,
+    names: list[str] | None = None,
+    groups: list[Group] | None = None,
+    scale: float = 1.0,
+) -> RowSource:
+    """Rows of which only those of a block are ever dense."""
+    rows, columns = matrix.shape
+
+    def blocks() -> Iterator[np.ndarray]:
+        step = _block_rows(columns, matrix.dtype)
+        for start in range(0, rows, step):
+            yield matrix[start : start + step].toarray()
+
+    return RowSource(ids, columns, blocks, names, groups, scale, matrix)
 
 
 def _records(path: PathLike, ids: PathLike | None) -> RowSource:

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ivbpr_numba.features.scipy_matrices import as_scipy
 from ivbpr_numba.store.blocks import row_blocks
+from ivbpr_numba.store.sparse import csr_rows
 
 if TYPE_CHECKING:
     from ivbpr_numba.features.features import Features
@@ -41,12 +43,7 @@ def overlapping(features: Features, items: Ids) -> list[list[int]]:
     if features.kind != "attributes":
         return [[] for _ in range(count)]
     rows = features.rows_of_all(items)
-    both = np.zeros((count, count), dtype=np.int64)
-    for part in row_blocks((len(rows), count), features.dtype):
-        # Sums of ones below 2^24 are exact in float32, so no order and no number of threads matters.
-        assert len(part) <= _COUNTED_AT_ONCE
-        has = (features.values(rows[part]) >= HAS).astype(np.float32)
-        both += (has.T @ has).astype(np.int64)
+    both = _both_of_csr(features, rows) if features.sparse else _both(features, rows)
     own = np.diagonal(both)
     either = own[:, None] + own[None, :] - both
     near = np.divide(both, either, out=np.zeros(both.shape), where=either > 0)
@@ -56,3 +53,22 @@ def overlapping(features: Features, items: Ids) -> list[list[int]]:
         order = np.argsort(-near[column], kind="stable")
         found.append([int(other) for other in order if near[column, other] >= OVERLAP])
     return found
+
+
+def _both(features: Features, rows: np.ndarray) -> np.ndarray:
+    """How many items have both of two attributes, (F, F) int64."""
+    both = np.zeros((features.shape[1], features.shape[1]), dtype=np.int64)
+    for part in row_blocks((len(rows), features.shape[1]), features.dtype):
+        # Sums of ones below 2^24 are exact in float32, so no order and no number of threads matters.
+        assert len(part) <= _COUNTED_AT_ONCE
+        has = (features.values(rows[part]) >= HAS).astype(np.float32)
+        both += (has.T @ has).astype(np.int64)
+    return both
+
+
+def _both_of_csr(features: Features, rows: np.ndarray) -> np.ndarray:
+    """The same of rows laid out sparse, without the zeros."""
+    has = as_scipy(csr_rows(features.csr(), rows), features.shape[1])
+    has.data = (has.data.astype(np.float32) * np.float32(features.scale) >= HAS).astype(np.int64)
+    counted: np.ndarray = (has.T @ has).toarray()
+    return counted

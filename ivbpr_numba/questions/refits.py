@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
 
 from ivbpr_numba.datasets.drawn import draw_users
 from ivbpr_numba.errors import Interrupted
@@ -148,6 +147,8 @@ def half_band(draws: np.ndarray) -> np.ndarray:
     fits it is not the 1/√2 of a mean (on real purchases 1/1.1, benchmarks/TRENDS.md).
     NaN where no split has a value in both halves.
     """
+    from scipy.special import stdtrit
+
     squares = np.square(draws[0::2] - draws[1::2])
     known = np.isfinite(squares)
     count = known.sum(axis=0)
@@ -165,5 +166,7 @@ def chance_of(halves: float, fits: int) -> float:
 
     By Student's distribution, with a degree of freedom a split.
     """
+    from scipy.special import stdtr, stdtrit
+
     splits = max(fits // 2, 1)
     return float(2 * stdtr(splits, -abs(halves) * stdtrit(splits, 0.5 + COVERAGE / 2)))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from ivbpr_numba.errors import DataError
 from ivbpr_numba.store.atomic import PathLike
 from ivbpr_numba.store.digest import Digested
+from ivbpr_numba.store.tree import Value
 
 __all__ = [
     "BLOCK_SHA256",
@@ -19,6 +20,7 @@ __all__ = [
     "as_digested",
     "block_count",
     "digest_rows",
+    "digests_of",
     "row_blocks",
     "rows_per_block",
 ]
@@ -48,6 +50,22 @@ def row_blocks(shape: tuple[int, int], dtype: np.dtype) -> Iterator[np.ndarray]:
 def as_digested(shape: tuple[int, int], dtype: np.dtype, digests: np.ndarray) -> Digested:
     """The matrix as it enters digests: dtype, shape and the block digests for its values."""
     return Digested(dtype, shape, b"".join(digests.tolist()))
+
+
+def digests_of(
+    objects: Mapping[str, Value], shape: tuple[int, int], dtype: np.dtype, path: PathLike
+) -> np.ndarray:
+    """The block digests that a file holds, (blocks,) S64.
+
+    Raises
+    ------
+    DataError
+        There are none, or not as many as the matrix has blocks.
+    """
+    digests = objects.get(BLOCK_SHA256)
+    if not isinstance(digests, np.ndarray) or digests.shape != (block_count(shape, dtype),):
+        raise DataError(f"'{path}' has no digests for its matrix ({BLOCK_SHA256}).", "Make the file again.")
+    return digests
 
 
 def digest_rows(rows: np.ndarray) -> bytes:
@@ -86,6 +104,10 @@ class Rows(ABC):
     @abstractmethod
     def _block(self, start: int, stop: int) -> np.ndarray:
         """The rows start … stop − 1, unchecked."""
+
+    def fault(self) -> str:
+        """What of the layout can't be so, in words; empty where all of it fits."""
+        return ""
 
     def wrong_blocks(self, rows: np.ndarray | None = None) -> list[int]:
         """Numbers of the blocks (of all, or of those that hold `rows`) that differ from their digest."""

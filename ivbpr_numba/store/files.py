@@ -15,7 +15,7 @@ from ivbpr_numba.store.atomic import Lock, PathLike, replacing
 from ivbpr_numba.store.digest import Digested, Entry, digest_objects
 from ivbpr_numba.store.hdf5 import image_of, opened, read_attributes, read_entries
 from ivbpr_numba.store.kinds import refuse_name, refuse_other
-from ivbpr_numba.store.tree import FORMAT_VERSION, Tree, Value, as_bytes, as_canonical, as_text, entries_of
+from ivbpr_numba.store.tree import NEWEST_VERSION, Tree, Value, as_bytes, as_canonical, as_text, entries_of
 from ivbpr_numba.store.writers import unreadable
 from ivbpr_numba.wording import first_of
 
@@ -48,7 +48,7 @@ def seal(
 ) -> tuple[dict[str, Value], Attributes]:
     """Add digests to a tree and return the objects and root attributes of its file.
 
-    `outside` names matrices of the file that are not objects of the tree.
+    `outside` names matrices that count as values of the file, but are no objects of the tree.
 
     Raises
     ------
@@ -65,7 +65,7 @@ def seal(
     for name, text in [*objects.items(), *tree.attrs.items()]:
         if isinstance(text, str) and "\0" in text:
             raise ValueError(f"the text {name} contains NUL")
-    attrs: Attributes = {**tree.attrs, "format": tree.format, "format_version": FORMAT_VERSION}
+    attrs: Attributes = {**tree.attrs, "format": tree.format, "format_version": tree.version}
     entries: dict[str, Entry] = {**entries_of(objects, attrs), **(outside or {})}
     chosen: dict[str, Entry]
     if isinstance(payload, Mapping):
@@ -88,7 +88,14 @@ def _names(entries: Mapping[str, Entry]) -> np.ndarray:
     return as_canonical(np.array([as_bytes(name) for name in sorted(entries)], dtype=np.bytes_))  # type: ignore[return-value]
 
 
-def write_tree(path: PathLike, tree: Tree, *, payload: Payload, keep_lock: Lock | None = None) -> str:
+def write_tree(
+    path: PathLike,
+    tree: Tree,
+    *,
+    payload: Payload,
+    keep_lock: Lock | None = None,
+    outside: Mapping[str, Digested] | None = None,
+) -> str:
     """Write a tree atomically: the file is complete or stays what it was.
 
     The file is built in memory by HDF5 and written by ``os.pwrite``, read back and compared, synced and
@@ -106,6 +113,8 @@ def write_tree(path: PathLike, tree: Tree, *, payload: Payload, keep_lock: Lock 
         (``"/@model"``) of the tree, or explicit values by name.
     keep_lock : Lock, optional
         A lock that the caller holds and that covers this target.
+    outside : mapping of str to Digested, optional
+        Values that objects of the tree stand for (see `seal`).
 
     Returns
     -------
@@ -121,7 +130,7 @@ def write_tree(path: PathLike, tree: Tree, *, payload: Payload, keep_lock: Lock 
         No space or no permission; the old file is intact.
     """
     check_target(path, tree.format)
-    objects, attrs = seal(tree, payload)
+    objects, attrs = seal(tree, payload, outside)
     image = image_of(objects, attrs)
     with replacing(path, keep_lock) as temporary:
         temporary.reserve(len(image))
@@ -198,9 +207,9 @@ def check_format(attrs: Attributes, path: PathLike, expected: str | None) -> Non
     major = version.partition(".")[0]
     if not re.fullmatch("[0-9]{1,9}", major):
         raise DataError(f"'{path}' does not say its format version.", "Make the file again.")
-    if int(major) > int(FORMAT_VERSION.partition(".")[0]):
+    if int(major) > int(NEWEST_VERSION.partition(".")[0]):
         raise DataError(
-            f"'{path}' has format version {version}; this program knows {FORMAT_VERSION}.",
+            f"'{path}' has format version {version}; this program knows {NEWEST_VERSION}.",
             "Install a newer ivbpr.",
         )
 

@@ -25,23 +25,23 @@ from ivbpr_numba.store.blocks import (
     as_digested,
     block_count,
     digest_rows,
+    digests_of,
     row_blocks,
     rows_per_block,
 )
 from ivbpr_numba.store.digest import Entry
-from ivbpr_numba.store.files import Attributes, Sealed, check_format, check_target, compare_digests, seal
+from ivbpr_numba.store.files import Attributes, Sealed, check_target, compare_digests, seal
 from ivbpr_numba.store.hdf5 import (
     LIBVER,
     SparseFile,
     check_contiguous,
     fill,
     opened,
-    read_attributes,
     read_entries,
 )
 from ivbpr_numba.store.tree import Tree, Value, entries_of
 
-__all__ = ["MappedMatrix", "MatrixSink", "digest_blocks", "open_matrix", "writing_matrix"]
+__all__ = ["MappedMatrix", "MatrixSink", "digest_blocks", "map_matrix", "writing_matrix"]
 
 _ALIGNMENT = 64  # a cache line; a page would leave a gap of bytes that nothing checks
 _TYPES = {"<f2": h5py.h5t.IEEE_F16LE, "<f4": h5py.h5t.IEEE_F32LE, "|u1": h5py.h5t.STD_U8LE}
@@ -169,9 +169,10 @@ def writing_matrix(
             temporary.write(piece, position)
         temporary.cut(sparse.length)
         sink.payload_sha256 = str(attrs["payload_sha256"])
-        verified = open_matrix(temporary.path, tree.format)
-        if verified[0].changed:
-            raise RuntimeError(f"the file does not read back: {verified[0].changed}")
+        with opened(temporary.path) as file:
+            verified, _ = map_matrix(file, temporary.path)
+        if verified.changed:
+            raise RuntimeError(f"the file does not read back: {verified.changed}")
 
 
 def _sealed(
@@ -220,37 +221,29 @@ class MappedMatrix(Rows):
         return self.values[start:stop]
 
 
-def open_matrix(path: PathLike, expected: str) -> tuple[Sealed, MappedMatrix]:
-    """Read a file written by `writing_matrix`; its matrix is mapped, not read.
+def map_matrix(file: h5py.File, path: PathLike) -> tuple[Sealed, MappedMatrix]:
+    """Read an open file written by `writing_matrix`; its matrix is mapped, not read.
 
     Raises
     ------
-    UsageError
-        The file does not exist.
     DataError
-        Not HDF5, cut short, of another format or a newer major version, or its matrix is stored in a way
-        that can't be mapped (chunked, compressed, external) or of an unknown type.
+        Its matrix is stored in a way that can't be mapped (chunked, compressed, external) or of an unknown
+        type, or lies beyond the end of the file.
     """
-    with opened(path) as file:
-        check_format(read_attributes(file, path), path, expected)
-        objects, attrs = read_entries(file, path, skip=(MATRIX,))
-        dataset = file.get(MATRIX)
-        if not isinstance(dataset, h5py.Dataset) or dataset.ndim != 2 or dataset.dtype.str not in _TYPES:
-            raise DataError(
-                f"'{path}' has no matrix of float16, float32 or uint8 values.", "Make the file again."
-            )
-        fd = file.id.get_vfd_handle()
-        offset = check_contiguous(dataset, os.fstat(fd).st_size, path)
-        if offset < 0:
-            raise DataError(f"'{path}', {MATRIX}: empty.", "Make the file again.")
-        shape, dtype = dataset.shape, dataset.dtype
-        # From the same open file that the metadata came from, so a replacement in between can't mix two.
-        mapped = mmap.mmap(fd, 0, access=mmap.ACCESS_READ)
-    values = np.ndarray(shape, dtype, buffer=mapped, offset=offset)
-    digests = objects.get(BLOCK_SHA256)
-    if not isinstance(digests, np.ndarray) or digests.shape != (block_count(shape, dtype),):
-        raise DataError(f"'{path}' has no digests for its matrix ({BLOCK_SHA256}).", "Make the file again.")
+    objects, attrs = read_entries(file, path, skip=(MATRIX,))
+    dataset = file.get(MATRIX)
+    if not isinstance(dataset, h5py.Dataset) or dataset.ndim != 2 or dataset.dtype.str not in _TYPES:
+        raise DataError(
+            f"'{path}' has no matrix of float16, float32 or uint8 values.", "Make the file again."
+        )
+    fd = file.id.get_vfd_handle()
+    offset = check_contiguous(dataset, os.fstat(fd).st_size, path)
+    if offset < 0:
+        raise DataError(f"'{path}', {MATRIX}: empty.", "Make the file again.")
+    shape, dtype = dataset.shape, dataset.dtype
+    # From the same open file that the metadata came from, so a replacement in between can't mix two.
+    values = np.ndarray(shape, dtype, buffer=mmap.mmap(fd, 0, access=mmap.ACCESS_READ), offset=offset)
+    digests = digests_of(objects, shape, dtype, path)
     entries: dict[str, Entry] = {**entries_of(objects, attrs), MATRIX: as_digested(shape, dtype, digests)}
-    return Sealed(objects, attrs, compare_digests(objects, attrs, entries)), MappedMatrix(
-        values, digests, path
-    )
+    sealed = Sealed(objects, attrs, compare_digests(objects, attrs, entries))
+    return sealed, MappedMatrix(values, digests, path)

@@ -134,6 +134,30 @@ class SparseMatrix(Rows):
         super().__init__((len(csr.indptr) - 1, columns), csr.values.dtype, digests, path)
         self.csr = csr
 
+    def fault(self) -> str:
+        """What of the layout can't be so, in words; empty where all of it fits."""
+        indptr, indices, values = self.csr
+        count = len(indices)
+        if indptr[0] != 0 or indptr[-1] != count or (indptr[1:] < indptr[:-1]).any():
+            return f"/sparse/indptr does not rise from 0 to {count:,}, the number of /sparse/indices"
+        if len(values) not in (0, count):
+            return f"/sparse/values has {len(values):,} values for {count:,} entries"
+        if count and (int(indices.min()) < 0 or int(indices.max()) >= self.shape[1]):
+            return f"/sparse/indices names columns other than 0 to {self.shape[1] - 1:,}"
+        falls = indices[1:] <= indices[:-1]
+        begins = indptr[(indptr > 0) & (indptr < count)]
+        falls[begins - 1] = False  # from one row to the next
+        if falls.any():
+            row = int(np.searchsorted(indptr, int(falls.argmax()), side="right")) - 1
+            return f"/sparse/indices does not ascend in row {row:,}"
+        if not filled(values).all():
+            return "/sparse/values holds zeros"
+        if not np.isfinite(values).all():
+            return "/sparse/values holds NaN or infinity"
+        if len(values) and (values == 1).all():
+            return "/sparse/values holds nothing but ones, which are left out"
+        return ""
+
     def take(self, rows: np.ndarray) -> np.ndarray:
         """Stored rows, (n, F) contiguous."""
         return dense_rows(self.csr, rows, self.shape[1])

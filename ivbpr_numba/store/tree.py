@@ -11,6 +11,7 @@ import numpy as np
 __all__ = [
     "DIGEST_ATTRIBUTES",
     "FORMAT_VERSION",
+    "NEWEST_VERSION",
     "Tree",
     "Value",
     "as_bytes",
@@ -20,7 +21,9 @@ __all__ = [
     "entries_of",
 ]
 
+# Each file says the least version that tells what it holds, so that older programs read whatever they can.
 FORMAT_VERSION = "1.0"
+NEWEST_VERSION = "1.1"  # feature files of the sparse layout
 DIGEST_ATTRIBUTES = ("payload_sha256", "content_sha256")
 
 # What an object or an attribute may be: an array (bool, integers, floats, fixed-length UTF-8) or one text.
@@ -41,11 +44,14 @@ class Tree:
     attrs : dict of str to str, int or float
         Attributes of the root besides ``format``. A tree that was read also carries ``format_version``,
         ``payload_sha256`` and ``content_sha256``; the writer replaces those.
+    version : str
+        ``format_version`` to write.
     """
 
     format: str
     objects: dict[str, np.ndarray | str] = field(default_factory=dict)
     attrs: dict[str, str | int | float] = field(default_factory=dict)
+    version: str = FORMAT_VERSION
 
     def text(self, path: str) -> str:
         """Return the text at `path`."""

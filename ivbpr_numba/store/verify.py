@@ -11,17 +11,18 @@ import numpy as np
 
 from ivbpr_numba.errors import CheckFailed
 from ivbpr_numba.store.atomic import PathLike
-from ivbpr_numba.store.blocks import MATRIX, as_digested
+from ivbpr_numba.store.blocks import MATRIX, Rows, as_digested
 from ivbpr_numba.store.digest import Entry, digest_objects
 from ivbpr_numba.store.files import EXTRA, OURS, PAYLOAD_NAMES, Sealed, check_format, read_sealed
 from ivbpr_numba.store.hdf5 import opened, read_attributes
-from ivbpr_numba.store.matrix import MappedMatrix, open_matrix
+from ivbpr_numba.store.matrix import MappedMatrix
+from ivbpr_numba.store.sparse_file import open_rows
 from ivbpr_numba.store.tree import Value, as_bytes, as_text, entries_of
 from ivbpr_numba.wording import first_of
 
 __all__ = ["Report", "inspect", "verify"]
 
-_WITH_MATRIX = ("ivbpr-features",)
+_WITH_ROWS = ("ivbpr-features",)
 _DEEPEST = 100  # levels of a document; JSON writers stop at some hundred
 
 
@@ -35,7 +36,7 @@ class Report:
     payload_sha256, content_sha256 : str
         As recorded in the file.
     values, blocks : int
-        Objects and attributes checked; 8 MiB blocks of a feature matrix checked.
+        Objects and attributes checked; 8 MiB blocks of rows of features checked.
     mismatches : list of str
         What differs from its digest, in words; empty when all is well.
     """
@@ -67,12 +68,12 @@ class Report:
             )
 
 
-def _read(path: PathLike) -> tuple[Sealed, MappedMatrix | None]:
+def _read(path: PathLike) -> tuple[Sealed, Rows | None]:
     with opened(path) as file:
         attrs = read_attributes(file, path)
         check_format(attrs, path, None)
     found = str(attrs["format"])
-    return open_matrix(path, found) if found in _WITH_MATRIX else (read_sealed(path, found), None)
+    return open_rows(path, found) if found in _WITH_ROWS else (read_sealed(path, found), None)
 
 
 def verify(path: PathLike) -> Report:
@@ -90,17 +91,21 @@ def verify(path: PathLike) -> Report:
     DataError
         It can't be read: not HDF5, cut short, its structure damaged, not ours, or of a newer major version.
     """
-    sealed, mapped = _read(path)
+    sealed, rows = _read(path)
     mismatches = [
         f"{_shown(name[1:])} was added" if name.startswith("+") else f"{_shown(name)} differs"
         for name in sealed.changed
     ]
     entries: dict[str, Entry] = dict(entries_of(sealed.objects, sealed.attrs))
     blocks = 0
-    if mapped is not None:
-        entries[MATRIX] = as_digested(mapped.shape, mapped.dtype, mapped.digests)
-        blocks = len(mapped.digests)
-        mismatches += [f"{MATRIX} differs in {mapped.rows_of(block)}" for block in mapped.wrong_blocks()]
+    if rows is not None:
+        entries[MATRIX] = as_digested(rows.shape, rows.dtype, rows.digests)
+        blocks = len(rows.digests)
+        fault = rows.fault()
+        if fault and not mismatches:
+            mismatches.append(fault)
+        if not fault:  # else no row can be taken
+            mismatches += [f"{MATRIX} differs in {rows.rows_of(block)}" for block in rows.wrong_blocks()]
     if not _payload_agrees(sealed, entries):
         mismatches.append("payload_sha256 differs")
     return Report(
@@ -139,10 +144,10 @@ def inspect(path: PathLike) -> dict[str, Any]:
         ``path shape dtype bytes``; ``documents``: every JSON text of the file parsed, by path
         (``/config``, ``/provenance``, ``/source``, …); ``changed``: names that differ from their digest.
     """
-    sealed, mapped = _read(path)
+    sealed, rows = _read(path)
     objects = [_row(name, value) for name, value in sealed.objects.items() if not name.startswith(OURS)]
-    if mapped is not None:
-        objects.append(_row(MATRIX, mapped.values))
+    if isinstance(rows, MappedMatrix):
+        objects.append(_row(MATRIX, rows.values))
     attrs = {_shown(name): _fit(value) for name, value in sealed.attrs.items()}
     return {
         "file": os.fspath(path),

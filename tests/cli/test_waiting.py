@@ -12,9 +12,13 @@ import pytest
 from rich.console import Console
 from small_models import DATA, made
 
+from ivbpr_cli.app import _COMMANDS
+from ivbpr_cli.compiling import SECONDS, takes
 from ivbpr_cli.output import Screen
 from ivbpr_cli.progress import FIRST, NEXT, observe
+from ivbpr_numba.demo import DEMO_SIZES
 from ivbpr_numba.kernels import compilation
+from ivbpr_numba.models.specifications import MODELS
 
 Run = Callable[..., Any]
 
@@ -97,6 +101,17 @@ def test_compiling_is_said_once_and_not_with_quiet(clock: Clock, capsys: pytest.
     assert capsys.readouterr().err.splitlines() == [
         "Compiling once (about 12 s); later runs start at once. 'ivbpr warmup' compiles everything."
     ]
+
+
+def test_every_command_says_how_long_it_compiles() -> None:
+    """The table's lines are commands, with what of them takes another time, and models are those there are."""
+    commands = {line.split()[0] for line in SECONDS}
+    assert commands <= set(_COMMANDS)
+    whats = {line.split()[1] for line in SECONDS if " " in line}
+    assert whats <= {*MODELS, *DEMO_SIZES}
+    assert takes("fit", "i-tvbpr") > takes("fit", "bpr-mf") > takes("fit", "pop") > 0
+    assert takes("demo", "drift") > takes("demo", "tiny") == takes("demo") > takes("fit", "vbpr")
+    assert takes("auc") == takes("recommend", "anything") > 0
 
 
 def test_a_fit_counts_compilation_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,9 +101,15 @@ def test_kernels_see_one_type_of_matrix(tmp_path: Path, monkeypatch: pytest.Monk
     kind=st.sampled_from(["dense", "attributes"]),
     scale=st.sampled_from([1.0, 1 / 255]),
     block=st.sampled_from([1, 40, 8 << 20]),
+    layout=st.sampled_from(["dense", "sparse"]),
 )
 def test_any_matrix_survives(
-    tmp_path_factory: pytest.TempPathFactory, values: np.ndarray, kind: str, scale: float, block: int
+    tmp_path_factory: pytest.TempPathFactory,
+    values: np.ndarray,
+    kind: str,
+    scale: float,
+    block: int,
+    layout: str,
 ) -> None:
     path = tmp_path_factory.mktemp("any") / "f.h5"
     if kind == "attributes":
@@ -113,10 +119,11 @@ def test_any_matrix_survives(
         features = Features.from_arrays(
             [f"item {k:03d}" for k in range(len(values))], values, kind=kind, scale=scale
         )
-        digest = features.write(path)
+        digest = features.write(path, layout=layout)
         back = Features.read(path)
+        assert back.sparse == (layout == "sparse")
         assert back.payload_sha256 == digest == features.payload_sha256
-        assert (back.matrix.dtype, back.kind, back.scale) == (values.dtype, kind, scale)
+        assert (back.dtype, back.kind, back.scale) == (values.dtype, kind, scale)
         assert back.take(np.arange(len(values))).tobytes() == values.tobytes()
         assert (back.names, back.groups) == (features.names, features.groups)
         assert verify(path).ok
@@ -1025,7 +1032,7 @@ def test_hm_articles_and_squeezenet(tmp_path: Path, real_data: Path) -> None:
     articles = real_data / "hm" / "articles.csv.gz"
     build_feature_table(articles, id_column="article_id", columns=columns, out=tmp_path / "a.h5")
     table = Features.read(tmp_path / "a.h5")
-    assert table.matrix.shape == (10_695, 495)
+    assert table.shape == (10_695, 495) and table.sparse
     assert set(table.take(np.arange(len(table))).sum(axis=1).tolist()) == {9.0}
     assert table.items[0] == "0108775015"
     import_features(

@@ -68,8 +68,8 @@ def test_a_scipy_matrix_is_never_made_dense(make: Any) -> None:
         ("tag", False),
     ] and sparse.groups == dense.groups
     # 10¹² values: only what is not zero has room.
-    wide = make(([1, 1, 2], ([0, 2, 2], [7, 0, 999_999])), shape=(3, 1_000_000))
-    features = Features.from_matrix(wide, ids="abc")
+    wide = make(([1, 1, 1], ([0, 2, 2], [7, 0, 999_999])), shape=(3, 1_000_000))
+    features = Features.from_matrix(wide, ids="abc", kind="attributes")
     assert features.sparse and features.csr().indices.tolist() == [7, 0, 999_999]
 
 
@@ -92,12 +92,13 @@ def test_entries_of_one_place_add_up_and_zeros_are_left_out() -> None:
 def test_auto_goes_by_the_share_of_values() -> None:
     values = np.zeros((10, 100), np.float32)
     values[:, : round(100 * SPARSE_BELOW)] = 1
-    assert not Features.from_matrix(values, ids=range(10)).sparse
+    assert not Features.from_matrix(values, ids=range(10), kind="attributes").sparse
     values[0, 0] = 0
     for given_as in (values, scipy.sparse.csr_array(values)):
-        assert Features.from_matrix(given_as, ids=range(10)).sparse
+        assert Features.from_matrix(given_as, ids=range(10), kind="attributes").sparse
+        assert not Features.from_matrix(given_as, ids=range(10)).sparse  # nameless ones stay dense
     values[0, 0] = 1
-    assert not Features.from_matrix(scipy.sparse.csr_array(values), ids=range(10)).sparse
+    assert not Features.from_matrix(scipy.sparse.csr_array(values), ids=range(10), kind="attributes").sparse
     with pytest.raises(UsageError, match="Unknown layout 'csr'"):
         Features.from_matrix(values, ids=range(10), layout="csr")
     with pytest.raises(UsageError, match="Unknown layout"):

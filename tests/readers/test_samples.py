@@ -14,6 +14,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+import scipy.sparse
 import zstandard
 
 from ivbpr_numba.datasets.dataset import Dataset
@@ -41,6 +42,9 @@ def fill(folder: Path) -> None:
     matrix = records["values"][:, :8]
     np.save(folder / "features.npy", matrix)
     np.savez(folder / "features.npz", features=matrix, ids=np.array(ids))
+    scipy.sparse.save_npz(
+        folder / "tags.npz", scipy.sparse.csr_array(np.round(records["values"][:, :4] / 58))
+    )
     with h5py.File(folder / "features.h5", "w") as file:
         file["features"], file["ids"] = matrix, ids
     if "purchases.parquet" in PAGE:

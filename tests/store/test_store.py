@@ -282,7 +282,7 @@ def test_missing_other_and_newer_files(tmp_path: Path) -> None:
         read_tree(path, "ivbpr-dataset")
     with h5py.File(path, "r+") as file:
         file.attrs["format_version"] = "2.0"
-    with pytest.raises(DataError, match=r"version 2\.0; this program knows 1\.0"):
+    with pytest.raises(DataError, match=r"version 2\.0; this program knows 1\.1"):
         read_tree(path, "ivbpr-model")
     with pytest.raises(DataError, match="Install a newer"):
         verify(path)
@@ -491,7 +491,8 @@ def test_a_disk_that_really_is_full(tmp_path: Path) -> None:
             target = sys.argv[1]
             for write in (
                 lambda: write_tree(target, Tree("ivbpr-model", {"/x": np.zeros(200_000)}), payload=["/x"]),
-                lambda: Features.from_arrays(range(2000), np.zeros((2000, 100))).write(target.replace("m.h5", "f.h5")),
+                lambda: Features.from_arrays(range(2000), np.ones((2000, 100))).write(target.replace("m.h5", "f.h5")),
+                lambda: Features.from_arrays(range(30000), np.eye(30000, 50)).write(target.replace("m.h5", "f.h5"), layout="sparse"),
             ):
                 try:
                     write()
@@ -501,7 +502,7 @@ def test_a_disk_that_really_is_full(tmp_path: Path) -> None:
             path,
         )
         assert done.returncode == 0, done.stderr
-        assert done.stdout.split() == ["4", "4"]
+        assert done.stdout.split() == ["4", "4", "4"]
         assert verify(path).ok
         assert [p.name for p in tmp_path.iterdir()] == ["m.h5"]
     finally:
@@ -783,13 +784,19 @@ def test_the_program_of_the_format_document_checks_our_files(tmp_path: Path) -> 
     tree = sample()
     tree.attrs["/params@unit"] = "none"
     write_tree(tmp_path / "m.h5", tree, payload={"/ids/users": tree.array("/ids/users"), "/config": "{}"})
-    Features.from_arrays(["a", "b"], np.eye(2)).write(tmp_path / "f.h5")
-    for name in ("m.h5", "f.h5"):
+    features = Features.from_arrays(["a", "b"], np.eye(2))
+    features.write(tmp_path / "f.h5")
+    features.write(tmp_path / "s.h5", layout="sparse")
+    Features.from_arrays(["a", "b"], np.eye(2) / 2).write(tmp_path / "t.h5", layout="sparse")
+    for name in ("m.h5", "f.h5", "s.h5", "t.h5"):
         done = run_python(program, tmp_path / name)
         assert done.stdout == "content True\npayload True\n", done.stderr
     with h5py.File(tmp_path / "m.h5", "r+") as file:
         file["params/x"][0, 0] = 5
-    assert run_python(program, tmp_path / "m.h5").stdout == "content False\npayload True\n"
+    with h5py.File(tmp_path / "s.h5", "r+") as file:
+        file["sparse/indices"][0] = 1
+    for name in ("m.h5", "s.h5"):
+        assert run_python(program, tmp_path / name).stdout == "content False\npayload True\n"
 
 
 def test_the_check_values_of_the_format_document() -> None:

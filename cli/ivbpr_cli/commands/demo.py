@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ivbpr_cli.commands.options import option
+from ivbpr_cli.compiling import takes
 from ivbpr_cli.output import Answer, Screen, Table
 from ivbpr_cli.paths import output_folder
 
@@ -36,6 +37,7 @@ def demo(
     from ivbpr_numba.demo import check_size, run_demo
 
     check_size(size)
+    screen.compiling_takes = takes("demo", size)
     output_folder(out, "truth.h5")
     with screen.progress("demo") as observer:
         found = run_demo(out, seed, observer, size)

@@ -21,6 +21,7 @@ SHORT = {
     "items_without_value": "without",
     "items_dropped": "lost",
 }
+LAYOUT = "dense, sparse, or auto: sparse for attributes of which more than 90 % are zero."
 GROUPS = "Groups: values seen and dropped; items without a value, and those that lost their last one"
 
 
@@ -38,6 +39,7 @@ def table(
     ] = None,
     min_count: Annotated[int, option("Leave out values that fewer items have.")] = 1,
     aggregate: Annotated[str, option("Rows of one item that disagree: error, first or share.")] = "error",
+    layout: Annotated[str, option(LAYOUT)] = "auto",
 ) -> None:
     """One-hot groups from the columns of a catalogue: features of kind 'attributes'."""
     input_file(catalogue, "catalogue")
@@ -52,6 +54,7 @@ def table(
         tags=tags or (),
         min_count=min_count,
         aggregate=aggregate,
+        layout=layout,
         out=out,
     )
     for text in _left_out(report):
@@ -109,7 +112,7 @@ def _sentence(text: str, first: list[str], count: int) -> str:
 
 def import_(
     screen: Screen,
-    matrix: Annotated[Path, argument("A .npy, .npz, .h5 or .b file.")],
+    matrix: Annotated[Path, argument("A .npy, .npz (also of SciPy), .h5 or .b file.")],
     out: Annotated[Path, out("The feature file to write.")],
     ids: Annotated[Path | None, option("One id a line, where the file itself has none.")] = None,
     divide_by: Annotated[float | None, option("Divide every value by this.")] = None,
@@ -117,8 +120,9 @@ def import_(
         str | None, option("float16, float32 or uint8; float16, or float32 where that loses a column.")
     ] = None,
     kind: Annotated[str, option("dense or attributes.")] = "dense",
+    layout: Annotated[str, option(LAYOUT)] = "auto",
 ) -> None:
-    """Black-box features from a matrix; the file is streamed, never held in memory."""
+    """Black-box features from a matrix; the file is streamed, no dense one is held in memory."""
     input_file(matrix, "matrix")
     if ids is not None:
         input_file(ids, "file of ids")
@@ -128,7 +132,14 @@ def import_(
 
     with screen.progress("importing") as observer:
         report = import_features(
-            matrix, ids=ids, divide_by=divide_by, dtype=dtype, kind=kind, out=out, progress=observer
+            matrix,
+            ids=ids,
+            divide_by=divide_by,
+            dtype=dtype,
+            kind=kind,
+            layout=layout,
+            out=out,
+            progress=observer,
         )
     if report["dtype_why"]:
         screen.note(f"Stored as {report['dtype']}: {report['dtype_why']}.")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from ivbpr_cli.commands.options import argument, option, out
+from ivbpr_cli.compiling import takes
 from ivbpr_cli.output import Answer, Screen, facts
 from ivbpr_cli.paths import input_file, output_file, plot_file
 from ivbpr_numba.errors import UsageError
@@ -122,7 +123,7 @@ def fit(
                 "users (--valid-users); the finished model is judged over all."
             )
 
-    screen.compiling_takes = COMPILING.get(model, 12.0)
+    screen.compiling_takes = takes("fit", model)
     with screen.progress(model) as observer:
         learner.fit(
             Dataset.read(dataset),
@@ -156,13 +157,6 @@ def _draw(screen: Screen, learner: Model, plot: Path) -> None:
 
 
 UNLEARNED = ("rand", "pop")
-
-# About how many seconds each kind of model waits for its kernels where none is compiled, on a core of 2024.
-COMPILING = {
-    **dict.fromkeys(("rand", "pop"), 5.0),
-    **dict.fromkeys(("vbpr", "i-vbpr"), 25.0),
-    **dict.fromkeys(("tvbpr", "i-tvbpr"), 30.0),
-}
 
 # What goes to the model; the rest concerns this run only.
 OPTIONS = (

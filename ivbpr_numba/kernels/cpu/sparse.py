@@ -9,10 +9,10 @@ from numba import prange
 
 from ivbpr_numba.kernels.arguments import Block, Drift, EpochTables
 from ivbpr_numba.kernels.compiling import kernel
-from ivbpr_numba.kernels.cpu.blocks import parts
+from ivbpr_numba.kernels.cpu.blocks import decay_powers, parts
 from ivbpr_numba.kernels.cpu.sparse_block import sparse_block
 from ivbpr_numba.kernels.cpu.sparse_epochs import build_rows, move_epoch_rows
-from ivbpr_numba.kernels.cpu.sparse_rows import move_rows, powers, room_for_sums
+from ivbpr_numba.kernels.cpu.sparse_rows import move_rows, room_for_sums
 
 __all__ = ["sparse_epoch", "sparse_epoch_racing", "sparse_temporal_epoch"]
 
@@ -21,7 +21,7 @@ __all__ = ["sparse_epoch", "sparse_epoch_racing", "sparse_temporal_epoch"]
 def run_blocks(triples, block, first, last, features, tables, embedding, sizes, rates):
     """Apply the triples first … last−1 in blocks, in order."""
     gains = room_for_sums(embedding.values)
-    kept = powers(rates.step, rates.visual, block)
+    kept = decay_powers(rates.step, rates.visual, block)
     nothing = np.empty(0, np.float32)
     drift = Drift(nothing, nothing, np.empty(0, np.int64))
     loss = 0.0
@@ -99,7 +99,7 @@ def sparse_temporal_epoch(triples, plan, block, features, tables, embedding, epo
         Summed loss of the triples at the time they were applied.
     """
     gains = room_for_sums(embedding.values)
-    kept = powers(rates.step, rates.visual, block)
+    kept = decay_powers(rates.step, rates.visual, block)
     now = Drift(np.empty(0, np.float32), np.empty(0, np.float32), drift.category)
     loss = 0.0
     for k in range(plan.epochs.shape[0]):

@@ -8,6 +8,7 @@ import numpy as np
 
 from ivbpr_numba.kernels.compiling import kernel
 from ivbpr_numba.kernels.cpu import vectors
+from ivbpr_numba.kernels.cpu.blocks import shrink_of
 from ivbpr_numba.kernels.cpu.sparse_rows import clear_row
 from ivbpr_numba.kernels.cpu.vectors import WIDTH
 
@@ -68,20 +69,19 @@ def plain_move(embedding, epoch, gains, visual, rate, kept, size):
     """`move_epoch_rows` with plain loops."""
     values, multiplier = embedding.values, embedding.multiplier
     weight, drift, bias_weight = epoch
-    count = gains.shape[1] - 1
-    along = np.zeros(visual)
+    last, along = gains.shape[1] - 1, np.zeros(visual)
     for r in range(1, values.shape[0]):
-        m = np.int64(gains[r, count])
-        if m > 0 and multiplier[r] != 0:
+        if gains[r, last] > 0 and multiplier[r] != 0:
+            keep = shrink_of(kept, gains[r, last], multiplier[r])
             for p in range(visual):
                 u, old = multiplier[r] * gains[r, p], values[r, p]
                 along[p] += np.float64(old) * np.float64(u)
                 values[r, p] = old + rate * (weight[p] * u)
-                drift[r, p] = drift[r, p] * kept[m] + rate * u
+                drift[r, p] = drift[r, p] * keep + rate * u
             v, beta, b = multiplier[r] * gains[r, visual], values[r, visual], bias_weight[r]
             values[r, visual] = beta + rate * (b * v)
-            bias_weight[r] = b * kept[m] + rate * (beta * v)
-            drift[r, visual] = drift[r, visual] * kept[m] + rate * v
+            bias_weight[r] = b * keep + rate * (beta * v)
+            drift[r, visual] = drift[r, visual] * keep + rate * v
         clear_row(gains, r)
     move_weight(weight, along, rate, kept[size])
 
@@ -92,14 +92,14 @@ def vector_move(embedding, epoch, gains, visual, rate, kept, size):
     values, multiplier = embedding.values, embedding.multiplier
     weight, drift, bias_weight = epoch
     rows, width = values.shape
-    count, zero, rates = width - 1, vectors.splat(np.float32(0)), vectors.splat(rate)
+    last, zero, rates = width - 1, vectors.splat(np.float32(0)), vectors.splat(rate)
     lanes, along = lanes_of(weight, visual, width), np.zeros(visual)
     run = np.zeros((1, width), np.float32)
     for first in range(1, rows, RUN):
         run[:] = 0
         for r in range(first, min(first + RUN, rows)):
-            m, scale = np.int64(gains[r, count]), multiplier[r]
-            keep = kept[m] if scale != 0 else np.float32(1)
+            scale = multiplier[r]
+            keep = shrink_of(kept, gains[r, last], scale)
             v, beta, b = scale * gains[r, visual], values[r, visual], bias_weight[r]
             bias_weight[r] = b * keep + rate * (beta * v)
             for p in range(0, width, WIDTH):

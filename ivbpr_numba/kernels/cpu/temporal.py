@@ -81,7 +81,7 @@ def of_epoch(table, e):
 @kernel
 def move_weight(weight, row_sums, size, visual, rate, decay):
     """w(t) ← w(t) (1 − η λ)ⁿ + η rowsum(E ⊙ U), the tiles added in order."""
-    shrink = (1.0 - np.float64(rate) * np.float64(decay)) ** size
+    shrink = max(1.0 - np.float64(rate) * np.float64(decay), 0.0) ** size
     for r in range(visual):
         along = 0.0
         for tile in range(row_sums.shape[0]):
@@ -120,8 +120,8 @@ def temporal_epoch(triples, plan, block, features, tables, embedding, epochs, si
     width, scaled = embedding.values.shape[1], embedding.scaled
     differences, projections, pulls = room_for(block, embedding.values)
     scratch = Scratch(differences, projections, pulls)
-    pulled, present, powers = sums_for(block, embedding.values, rates)
-    sums = BlockSums(pulled, present, powers)
+    pulled, shares, powers = sums_for(block, embedding.values, rates)
+    sums = BlockSums(pulled, shares, powers)
     tiles, together = parts(width, COLUMN_TILE), moves_alone(embedding.values)
     row_sums = np.zeros((tiles, visual))
     loss = 0.0
