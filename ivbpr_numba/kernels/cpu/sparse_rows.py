@@ -23,7 +23,6 @@ __all__ = [
     "clear_row",
     "distinct",
     "move_rows",
-    "powers",
     "project_difference",
     "project_other_values",
     "project_sparse_items",
@@ -147,15 +146,6 @@ def distinct(slot_i, slot_j):
 
 # Adds Δ_k · pulls[b], d · [θ_u, 1] and zeros, to row k of `gains` wherever Δ_k ≠ 0, Δ_k² to its last number.
 add_difference = vector_add if vectors.USABLE else plain_add
-
-
-@kernel
-def powers(rate, decay, most):
-    """(1 − η λ)^m for m = 0 … `most`, at least 1, float64; never negative."""
-    kept = np.empty(most + 1)
-    for m in range(most + 1):
-        kept[m] = max(1.0 - np.float64(rate) * np.float64(decay), 0.0) ** m
-    return kept
 
 
 @kernel

@@ -22,23 +22,7 @@ from ivbpr_numba.kernels.cpu.blocks import (
 )
 from ivbpr_numba.kernels.cpu.rounds import rounds_shared, strips_alone
 
-__all__ = ["find_pairs", "temporal_epoch"]
-
-
-@kernel(parallel=True)
-def find_pairs(triples, pairs, out):
-    """Position in the training pairs of every triple's user and positive item, into out (T,) int64."""
-    users, positives = triples.users, triples.positives
-    indptr, indices = pairs
-    for n in prange(users.shape[0]):
-        lo, hi = indptr[users[n]], indptr[users[n] + 1]
-        while lo < hi:
-            mid = (lo + hi) >> 1
-            if indices[mid] < positives[n]:
-                lo = mid + 1
-            else:
-                hi = mid
-        out[n] = lo
+__all__ = ["temporal_epoch"]
 
 
 @kernel
