@@ -9,10 +9,8 @@ from typing import Any
 import numpy as np
 
 from ivbpr_numba import Dataset, Features
-from ivbpr_numba.arrays import stored_bits
 from ivbpr_numba.datasets.interactions import Interactions
 from ivbpr_numba.features.alignment import Scaling, align, fit_scaling
-from ivbpr_numba.features.inputs import DenseInput, FeatureInput
 from ivbpr_numba.features.layout import Group
 from ivbpr_numba.ids import Ids
 from ivbpr_numba.models.learners import draw_initial
@@ -137,36 +135,34 @@ class Work:
         size = self.size
         return random_purchases(size.users, size.items, size.per_user, size.asked)
 
-    def features(self, layout: str = "dense") -> Features:
-        """Features of the items; `layout` is how they lie in memory, ``dense`` or ``sparse``."""
-        if layout not in self._features:
-            self._features[layout] = self._make(layout)
-        return self._features[layout]
+    def features(self, kind: str = "dense") -> Features:
+        """The same values as ``dense`` features or, of a size with groups, as ``attributes``."""
+        if kind not in self._features:
+            self._features[kind] = self._make(kind)
+        return self._features[kind]
 
     @cached_property
     def _features(self) -> dict[str, Features]:
         return {}
 
-    def _make(self, layout: str) -> Features:
+    def _make(self, kind: str) -> Features:
         size, rng = self.size, np.random.default_rng(1)
+        matrix = np.zeros((size.items, size.columns), np.float16)
         if not size.groups:
-            matrix = np.empty((size.items, size.columns), np.float16)
             for start in range(0, size.items, 1000):
                 rows = matrix[start : start + 1000]
                 rows[:] = rng.random(rows.shape, np.float32)
-            return Features.from_arrays(self.data.items, matrix, layout=layout)
-        matrix, offset = np.zeros((size.items, size.columns), np.float16), 0
-        groups = []
+        groups, offset = [], 0
         for g, n in enumerate(group_sizes(size.columns, size.groups)):
             weights = 1.0 / np.arange(1, n + 1)
             chosen = rng.choice(n, size.items, p=weights / weights.sum())
             matrix[np.arange(size.items), offset + chosen] = 1
             groups.append(Group(f"group{g}", offset, n, True))
             offset += n
+        if kind == "dense":
+            return Features.from_arrays(self.data.items, matrix)
         names = [f"{group.name}={k}" for group in groups for k in range(group.size)]
-        return Features.from_matrix(
-            matrix, ids=self.data.items, names=names, groups=groups, kind="attributes", layout=layout
-        )
+        return Features.from_arrays(self.data.items, matrix, names=names, groups=groups, kind=kind)
 
     def options(self) -> dict[str, Any]:
         """Options of our fit, all that decide the work: new defaults don't change what is measured."""
@@ -226,20 +222,15 @@ class Work:
             tables["visual_bias"] = np.zeros(size.columns, np.float32)
         return tables
 
-    def aligned(self, layout: str = "dense") -> tuple[FeatureInput, Scaling]:
-        """Features as learners take them; `layout` is how they are computed with, not how a file has them."""
-        features = self.features(layout)
-        source: FeatureInput = align(features, self.data.items)
-        if layout == "dense":
-            rows = features.take(features.rows_of_all(self.data.items))
-            source = DenseInput(stored_bits(rows), np.arange(len(rows)), float(features.scale))
+    def aligned(self, kind: str = "dense") -> tuple[Any, Scaling]:
+        """Features as learners take them."""
+        source = align(self.features(kind), self.data.items)
         return source, fit_scaling(source, self.options()["feature_scaling"])
 
     @cached_property
     def scaled_features(self) -> tuple[np.ndarray, np.ndarray]:
         """Stored feature rows by item, and the multiplier of each column."""
-        source, scaling = self.aligned("dense")
-        assert isinstance(source, DenseInput)
+        source, scaling = self.aligned()
         matrix = source.matrix.view(np.float16) if source.matrix.dtype == np.uint16 else source.matrix
         return matrix[source.rows], scaling.multiplier * np.float32(source.scale)
 

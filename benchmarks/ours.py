@@ -34,7 +34,7 @@ SEGMENT_NEGATIVES = 1000
 
 
 @cache
-def fit(model: str, update: str = "ordered", layout: str = "dense", **more: Any) -> Implementation:
+def fit(model: str, update: str = "ordered", **more: Any) -> Implementation:
     """Fits of a model, timed by their own log.
 
     Parameters
@@ -42,21 +42,21 @@ def fit(model: str, update: str = "ordered", layout: str = "dense", **more: Any)
     model : str
         As on the command line.
     update : str
-    layout : str
-        Of attributes in memory.
     **more
         Other options of the model.
     """
 
     def run(work: Work, threads: int) -> Run:
         options = work.options() | {"update": update, "threads": threads} | more
+        features = None
         if model.endswith("mf"):
             for name in ("visual_factors", "block", "lambda_visual", "reg_scope", "feature_scaling"):
                 options.pop(name, None)
+        else:
+            features = work.features("attributes" if model.startswith("i-") else "dense")
         if model.endswith("tvbpr"):
             del options["update"]
             options["epochs"] = work.size.epochs
-        features = None if model.endswith("mf") else work.features(layout)
         return _timed_by_its_log(work, create(model, **options), features)
 
     return run
@@ -95,9 +95,7 @@ def segmentation(work: Work, threads: int) -> Run:
     options = work.options() | {"epochs": work.size.epochs, "segment_negatives": SEGMENT_NEGATIVES}
     del options["sampling"]
     with using(threads):
-        kind = "i-tvbpr" if work.size.groups else "tvbpr"
-        seen_as = "attributes" if work.size.groups else "dense"
-        learner = TemporalLearner(resolve(kind, None, options, seen_as), work.data, *work.aligned())
+        learner = TemporalLearner(resolve("tvbpr", None, options, "dense"), work.data, *work.aligned())
         learner.likelihoods(1)
         amount = len(learner.events[0]) * SEGMENT_NEGATIVES * work.size.epochs
         return timed(amount, lambda: {"table": learner.likelihoods(2)})

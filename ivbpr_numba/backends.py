@@ -30,7 +30,7 @@ KERNELS = {
     "segmentation": ("event_likelihoods",),
     "sparse": ("sparse_epoch", "sparse_epoch_racing", "sparse_temporal_epoch"),
     "sparse_rows": ("project_sparse_items",),
-    "temporal": ("find_pairs", "temporal_epoch"),
+    "temporal": ("temporal_epoch",),
     "top": ("best_of_rows", "top_items"),
     "visual": ("visual_epoch", "visual_epoch_racing"),
 }

@@ -20,7 +20,16 @@ settings.load_profile("ivbpr")
 
 # Rooms whose tests compile most kernels. They go first: xdist gives each worker one stretch of the list, so
 # that one worker fills the empty cache while the others run what needs few kernels.
-COMPILING = ("kernels", "answers", "models", "questions", "report", "docs", "test_benchmarks.py")
+COMPILING = (
+    "kernels",
+    "answers",
+    "models",
+    "questions",
+    "report",
+    "docs",
+    "test_benchmarks.py",
+    "test_peers.py",
+)
 MOST_WORKERS = 4  # each compiles what it needs first; more of them mostly compile the same
 
 

@@ -288,7 +288,10 @@ class Rule:
 
 
 def objective(params, u, i, j, rule, f=None, epoch=None, category=None):
-    """Gain minus penalty of one triple: half of lambda P^2 for every parameter that takes part."""
+    """Gain minus penalty of one triple: half of lambda P^2 for every parameter that takes part.
+
+    Of a parameter of one feature it is half of lambda_visual (Delta_c P)^2.
+    """
     p = params
     factors, bias, visual = rule.lambda_factors, rule.lambda_bias, rule.lambda_visual
     penalty = factors * (p["user_factors"][u] @ p["user_factors"][u])
@@ -303,15 +306,15 @@ def objective(params, u, i, j, rule, f=None, epoch=None, category=None):
             penalty += bias * p["item_bias"][item] ** 2
     if "embedding" in p:
         penalty += rule.lambda_theta * (p["user_visual"][u] @ p["user_visual"][u])
-        active = f[i] != f[j]
+        delta = f[i] - f[j]
         if "weight" in p:
             penalty += visual * (p["weight"][epoch] ** 2).sum()
-            penalty += visual * (p["drift"][epoch][:, active] ** 2).sum()
-            penalty += visual * (p["bias_weight"][epoch][active] ** 2).sum()
-            penalty += visual * (p["bias_drift"][epoch][active] ** 2).sum()
+            penalty += visual * ((p["drift"][epoch] * delta) ** 2).sum()
+            penalty += visual * ((p["bias_weight"][epoch] * delta) ** 2).sum()
+            penalty += visual * ((p["bias_drift"][epoch] * delta) ** 2).sum()
         else:
-            penalty += visual * (p["embedding"][:, active] ** 2).sum()
-            penalty += visual * (p["visual_bias"][active] ** 2).sum()
+            penalty += visual * ((p["embedding"] * delta) ** 2).sum()
+            penalty += visual * ((p["visual_bias"] * delta) ** 2).sum()
     return rule.gain(difference(p, u, i, j, f, epoch, category)) - penalty / 2
 
 
@@ -336,20 +339,20 @@ def gradient(params, u, i, j, rule, f=None, epoch=None, category=None):
     if "embedding" not in p:
         return g
     delta = f[i] - f[j]
-    active = delta != 0
+    share = delta**2
     theta, e_matrix = p["user_visual"][u], p["embedding"]
     g["user_visual"][u] = d * visual_vector(p, delta, epoch) - rule.lambda_theta * theta
     if "weight" not in p:
-        g["embedding"] = d * np.outer(theta, delta) - visual * e_matrix * active
-        g["visual_bias"] = d * delta - visual * p["visual_bias"] * active
+        g["embedding"] = d * np.outer(theta, delta) - visual * e_matrix * share
+        g["visual_bias"] = d * delta - visual * p["visual_bias"] * share
         return g
     w, b, beta = p["weight"][epoch], p["bias_weight"][epoch], p["visual_bias"]
     g["embedding"] = d * np.outer(theta * w, delta)
     g["visual_bias"] = d * b * delta
     g["weight"][epoch] = d * theta * (e_matrix @ delta) - visual * w
-    g["drift"][epoch] = d * np.outer(theta, delta) - visual * p["drift"][epoch] * active
-    g["bias_weight"][epoch] = d * beta * delta - visual * b * active
-    g["bias_drift"][epoch] = d * delta - visual * p["bias_drift"][epoch] * active
+    g["drift"][epoch] = d * np.outer(theta, delta) - visual * p["drift"][epoch] * share
+    g["bias_weight"][epoch] = d * beta * delta - visual * b * share
+    g["bias_drift"][epoch] = d * delta - visual * p["bias_drift"][epoch] * share
     return g
 
 
@@ -398,12 +401,12 @@ def sgd_visual_block(params, f, triples, rule):
 
     E and beta stand still while the triples move item biases, gamma and theta_u one after the other. Then
     E_c <- E_c (1 - eta lambda_visual)^{m_c} + eta sum_b d_b theta_b Delta_bc with theta_b as read before its
-    own update and m_c = number of triples with Delta_bc != 0; beta likewise.
+    own update and m_c = sum_b Delta_bc^2, of one-hots the number of triples that differ there; beta likewise.
     """
     p = copy_params(params)
     eta = rule.learning_rate
     u_sum, v_sum = np.zeros_like(p["embedding"]), np.zeros_like(p["visual_bias"])
-    m = np.zeros(len(v_sum), dtype=np.int64)
+    m = np.zeros(len(v_sum))
     for u, i, j in triples:
         delta = f[i] - f[j]
         theta = p["user_visual"][u].copy()
@@ -412,7 +415,7 @@ def sgd_visual_block(params, f, triples, rule):
         p["user_visual"][u] += eta * (d * (p["embedding"] @ delta) - rule.lambda_theta * theta)
         u_sum += d * np.outer(theta, delta)
         v_sum += d * delta
-        m += delta != 0
+        m += delta.astype(np.float64) ** 2
     decay = column_decay(rule, m, v_sum.dtype)
     p["embedding"] = p["embedding"] * decay + eta * u_sum
     p["visual_bias"] = p["visual_bias"] * decay + eta * v_sum
@@ -420,8 +423,8 @@ def sgd_visual_block(params, f, triples, rule):
 
 
 def column_decay(rule, m, dtype):
-    """(1 - eta lambda_visual)^{m_c} for every column."""
-    return ((1 - rule.learning_rate * rule.lambda_visual) ** m.astype(np.float64)).astype(dtype)
+    """(1 - eta lambda_visual)^{m_c} for every column; never negative."""
+    return (max(1 - rule.learning_rate * rule.lambda_visual, 0.0) ** m).astype(dtype)
 
 
 def sgd_visual(params, f, triples, rule, block=1):
@@ -454,7 +457,7 @@ def sgd_temporal_block(params, f, triples, epoch, rule, category=None):
     p = copy_params(params)
     eta = rule.learning_rate
     u_sum, v_sum = np.zeros_like(p["embedding"]), np.zeros_like(p["visual_bias"])
-    m = np.zeros(len(v_sum), dtype=np.int64)
+    m = np.zeros(len(v_sum))
     for u, i, j in triples:
         delta = f[i] - f[j]
         theta = p["user_visual"][u].copy()
@@ -463,13 +466,14 @@ def sgd_temporal_block(params, f, triples, epoch, rule, category=None):
         p["user_visual"][u] += eta * (d * visual_vector(p, delta, epoch) - rule.lambda_theta * theta)
         u_sum += d * np.outer(theta, delta)
         v_sum += d * delta
-        m += delta != 0
+        m += delta.astype(np.float64) ** 2
     decay = column_decay(rule, m, v_sum.dtype)
     e_matrix, beta = p["embedding"].copy(), p["visual_bias"].copy()
     w, b = p["weight"][epoch].copy(), p["bias_weight"][epoch].copy()
     p["embedding"] += eta * w[:, None] * u_sum
     p["drift"][epoch] = decay * p["drift"][epoch] + eta * u_sum
-    p["weight"][epoch] = (1 - eta * rule.lambda_visual) ** len(triples) * w + eta * (e_matrix * u_sum).sum(1)
+    kept = max(1 - eta * rule.lambda_visual, 0.0)
+    p["weight"][epoch] = kept ** len(triples) * w + eta * (e_matrix * u_sum).sum(1)
     p["visual_bias"] += eta * b * v_sum
     p["bias_weight"][epoch] = decay * b + eta * beta * v_sum
     p["bias_drift"][epoch] = decay * p["bias_drift"][epoch] + eta * v_sum

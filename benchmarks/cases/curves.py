@@ -45,7 +45,7 @@ def _curve(
     return tuple(map(point, values))
 
 
-_IVBPR = fit("i-vbpr", layout="sparse")
+_IVBPR = fit("i-vbpr")
 _GROUPED = replace(TINY_DENSE, groups=3)
 
 CASES = (

@@ -67,9 +67,9 @@ class Scaling:
 def learned_as(features: Features) -> str:
     """How the defaults see features: ``dense``, ``attributes`` or ``probabilities``.
 
-    λ_visual acts in the columns in which the items of a triple differ: of one-hot attributes these are few,
-    of a network's probabilities, never quite 0 or 1, all. What is right for the ones is far too much
-    for the others. Attributes are probabilities where more than half of the values are neither 0 nor 1.
+    Probabilities differ less from item to item than one-hots do, and the less, the less sure the network is;
+    their default scaling brings them to the same spread. Attributes are probabilities where more than half of
+    the values are neither 0 nor 1.
     """
     if features.kind != "attributes":
         return features.kind

@@ -286,12 +286,12 @@ class BlockSums(NamedTuple):
     Attributes
     ----------
     pulled : (2, R, P), Σ d · [θ_u, 1] Δᵀ; zero between blocks
-    present : (2, P), number of triples with Δ_c ≠ 0; zero between blocks
-    powers : (B + 1,), (1 − η λ)^m; empty where λ is 0
+    shares : (2, P), Σ Δ_c² of stored differences, of one-hots a number of triples; zero between blocks
+    powers : (B + 1,) float64, (1 − η λ)^m; empty where λ is 0
     """
 
     pulled: np.ndarray
-    present: np.ndarray
+    shares: np.ndarray
     powers: np.ndarray
 
 

@@ -112,6 +112,7 @@ def _sampler(
     indices: np.ndarray,
     n_items: int,
     kernels: backends.Kernels,
+    keep_pairs: bool = False,
 ) -> TripleSampler:
     return TripleSampler(
         indptr,
@@ -121,6 +122,7 @@ def _sampler(
         negatives=options["negatives"],
         sampling=options["sampling"],
         kernels=kernels,
+        keep_pairs=keep_pairs,
     )
 
 
@@ -248,6 +250,8 @@ class VisualLearner(_Sampled):
     scaling : Scaling
     """
 
+    keep_pairs = False  # whether triples must tell which purchase they are of
+
     def __init__(
         self,
         options: dict[str, Any],
@@ -260,7 +264,7 @@ class VisualLearner(_Sampled):
     ) -> None:
         self.options, self.source, self.scaling = options, source, scaling
         self.kernels = kernels or backends.kernels()
-        self.sampler = _sampler(options, indptr, indices, n_items, self.kernels)
+        self.sampler = _sampler(options, indptr, indices, n_items, self.kernels, self.keep_pairs)
         self.latent, self.visual = k, d = options["factors"], options["visual_factors"]
         self.columns, self.layout = source.columns, layout_of(source, d)
         n_users = len(indptr) - 1

@@ -125,7 +125,7 @@ def resolve(
         Options by Python name; None means "as the preset says".
     kind : str or None
         "dense", "attributes" or "probabilities" (see `features.alignment.learned_as`): decides about the
-        default scaling and λ_visual.
+        default scaling.
 
     Raises
     ------

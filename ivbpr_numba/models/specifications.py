@@ -76,8 +76,7 @@ _MF = {
     "eval_every": 5,
     "patience": 30,
 }
-# What depends on the kind of features is given for each: attributes say more about an item than one column of
-# a network does, so that E and β bear a stronger penalty.
+# The scaling depends on the kind of features. λ_visual does not: it acts by squared differences.
 _VISUAL = {
     **_COMMON,
     "block": "auto",
@@ -87,7 +86,7 @@ _VISUAL = {
     "init": "normal",
     "learning_rate": 0.01,
     "lambda_theta": 0.3,
-    "lambda_visual": {"attributes": 0.003, "probabilities": 0.001, "dense": 0.001},
+    "lambda_visual": 0.003,
     "lambda_bias": 0.1,
     "negatives": "trained",
     "average": 0.9,
@@ -113,7 +112,7 @@ _VISUAL_PAPER = {
 }
 _TEMPORAL = {
     **_VISUAL,
-    "lambda_visual": {"attributes": 0.005, "probabilities": 0.003, "dense": 0.003},
+    "lambda_visual": 0.005,
     "lambda_bias": 0.0,
     "temporal_init": "shared",
     "epochs": 5,

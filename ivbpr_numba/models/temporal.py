@@ -71,7 +71,7 @@ class TVBPR(TimeOptions, VBPR):
     visual_factors : int, optional
         D, visual factors, at least 1.
     lambda_visual : float, optional
-        λ of E and β, and of w, b, ΔE and Δβ, only in the columns in which the two items of a triple differ.
+        λ of w, and of b, ΔE and Δβ, there in each column times the squared difference of the triple's items.
     reg_scope : str, optional
         ``all``: λ_Θ acts on γ and θ_u. ``user_visual``: on θ_u alone.
     feature_scaling : str, optional

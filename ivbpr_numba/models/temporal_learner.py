@@ -12,6 +12,7 @@ from ivbpr_numba.datasets.categories import category_codes
 from ivbpr_numba.errors import UsageError
 from ivbpr_numba.features.alignment import Scaling, project_style
 from ivbpr_numba.features.inputs import FeatureInput
+from ivbpr_numba.kernels import arguments
 from ivbpr_numba.kernels.arguments import (
     RUN_BLOCKS,
     BlockPlan,
@@ -52,6 +53,8 @@ class TemporalLearner(VisualLearner):
         Of the device that learns; those of the CPU by default.
     """
 
+    keep_pairs = True
+
     def __init__(
         self,
         options: dict[str, Any],
@@ -66,6 +69,7 @@ class TemporalLearner(VisualLearner):
         known = np.concatenate([data.train.times, data.valid.times])
         self.edges = bin_edges(known, options["bins"], options["bin_type"])
         self.segmenting = True
+        self._known: tuple[np.ndarray, np.ndarray] | None = None
         self.times = data.train.times
         self.events = _events(options, data)
         e_table = self.tables["embedding"]
@@ -131,26 +135,33 @@ class TemporalLearner(VisualLearner):
     def _apply(self, drawn: Triples) -> Iteration:
         warning, t = self._choose_block(), self.tables
         n, n_epochs = len(drawn.users), len(t["ends"])
-        pairs, order = np.empty(n, np.int64), np.empty(n, np.int64)
-        self.kernels.find_pairs(drawn.rows, self.sampler.pairs, pairs)
-        own = epoch_edges(t["ends"], self.edges)
-        epochs = epoch_of(self.times, own)[pairs]
+        epochs = self._epochs_of_pairs()[drawn.pairs]
+        planned = arguments.Triples(*np.empty((3, n), np.int32))
         most = n // self.block + (n // (RUN_BLOCKS * self.block) + 1) * n_epochs + 1
         starts, block_epochs = np.zeros(most + 1, np.int64), np.zeros(most, np.int64)
-        count = self.kernels.plan_blocks(epochs, n_epochs, self.block, order, starts, block_epochs)
+        count = self.kernels.plan_blocks(
+            epochs, n_epochs, self.block, drawn.rows, planned, starts, block_epochs
+        )
         loss = self.layout.temporal_epoch(self.kernels)(
-            drawn.reordered(order).rows,
+            planned,
             BlockPlan(starts[: count + 1], block_epochs[:count]),
             min(self.block, max(n, 1)),
             self.source.stored,
             self._visual_tables(),
-            EmbeddingTable(t["embedding"], np.zeros_like(t["embedding"]), self.multiplier),
+            EmbeddingTable(t["embedding"], zeros(t["embedding"].shape), self.multiplier),
             EpochTables(t["weight"], t["drift"], t["bias_weight"]),
             Sizes(self.latent, self.visual),
             self._rates(),
             Drift(t["item_drift"], t["category_drift"], self.category),
         )
         return Iteration(n, loss, drawn.fallbacks, warning)
+
+    def _epochs_of_pairs(self) -> np.ndarray:
+        """Epoch of every training pair, (n,) int16; kept until the epochs end elsewhere."""
+        ends = self.tables["ends"]
+        if self._known is None or not np.array_equal(self._known[0], ends):
+            self._known = ends.copy(), epoch_of(self.times, epoch_edges(ends, self.edges)).astype(np.int16)
+        return self._known[1]
 
     def likelihoods(self, iteration: int) -> np.ndarray:
         """V (B, N): how well each epoch's parameters explain the events of each bin."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -26,26 +26,24 @@ class Triples:
     ----------
     fallbacks : int
         Triples whose user had no admissible negative under the chosen law.
+    pairs : (T,) int32
+        The training pair (user, positive) of each; empty where nobody needs it.
     """
 
     users: np.ndarray
     positives: np.ndarray
     negatives: np.ndarray
     fallbacks: int
+    pairs: np.ndarray = field(default_factory=lambda: np.empty(0, np.int32))
 
     @property
     def rows(self) -> arguments.Triples:
         """As kernels take them."""
         return arguments.Triples(self.users, self.positives, self.negatives)
 
-    def reordered(self, order: np.ndarray) -> Triples:
-        """The same triples, `order` telling which one comes at each place."""
-        users, positives, negatives = (column[order] for column in self.rows)
-        return Triples(users, positives, negatives, self.fallbacks)
-
     def first(self, n: int) -> Triples:
         """The first `n` of them."""
-        return Triples(self.users[:n], self.positives[:n], self.negatives[:n], 0)
+        return Triples(self.users[:n], self.positives[:n], self.negatives[:n], 0, self.pairs[:n])
 
 
 @dataclass(frozen=True)
@@ -87,6 +85,8 @@ class TripleSampler:
         "users" (every user alike) or "interactions" (every pair alike).
     kernels : Kernels, optional
         Those of the CPU by default.
+    keep_pairs : bool
+        Whether triples tell which training pair they are of.
     """
 
     def __init__(
@@ -99,6 +99,7 @@ class TripleSampler:
         negatives: str,
         sampling: str,
         kernels: backends.Kernels | None = None,
+        keep_pairs: bool = False,
     ) -> None:
         self.kernels = kernels or backends.kernels()
         sizes = np.diff(indptr)
@@ -119,13 +120,16 @@ class TripleSampler:
         trained = np.nonzero(counts)[0].astype(np.int32)
         self.law = arguments.NegativeLaw(arguments.NEGATIVES[negatives], trained, counts)
         self._triples = np.empty((3, self.n_draws), np.int32)
+        self._drawn = np.empty(self.n_draws if keep_pairs else 0, np.int32)
 
     def draw(self, iteration: int) -> Triples:
         """Triples of one iteration (from 1); the arrays are reused by the next call."""
         visits = self._visits(iteration)
         drawn = arguments.Triples(*self._triples)
-        fallbacks = self.kernels.draw_triples(self.seed, iteration, visits, self.pairs, self.law, drawn)
-        return Triples(*drawn, int(fallbacks))
+        fallbacks = self.kernels.draw_triples(
+            self.seed, iteration, visits, self.pairs, self.law, drawn, self._drawn
+        )
+        return Triples(*drawn, int(fallbacks), self._drawn)
 
     def draw_rounds(self, iteration: int) -> Rounds:
         """Triples of one iteration in rounds; the arrays are reused by the next call."""

@@ -73,7 +73,7 @@ class VBPR(VisualOptions, Trained):
     visual_factors : int, optional
         D, visual factors, at least 1.
     lambda_visual : float, optional
-        λ of E and β, only in the columns in which the two items of a triple differ.
+        λ of E and β, in each column times the squared difference of the triple's two items.
     reg_scope : str, optional
         ``all``: λ_Θ acts on γ and θ_u. ``user_visual``: on θ_u alone.
     feature_scaling : str, optional

@@ -19,7 +19,13 @@ from ivbpr_numba.models.specifications import PRESETS, SPECIFICATIONS
 ROOT = Path(__file__).parents[2]
 GUIDES = [f"ivbpr_numba/guides/{topic}.md" for topic in TOPICS]
 DOCUMENTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "data/FORMAT.md", *GUIDES]
-LINKED = [*DOCUMENTS, "data/assets.md", "benchmarks/ABLATION.md", "benchmarks/README.md"]
+LINKED = [
+    *DOCUMENTS,
+    "data/assets.md",
+    "benchmarks/ABLATION.md",
+    "benchmarks/README.md",
+    "benchmarks/PEERS.md",
+]
 TREE = build()
 
 

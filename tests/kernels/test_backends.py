@@ -110,8 +110,7 @@ def learner_of(name: str, kernels: backends.Kernels, **changed: Any) -> Any:
         (
             "tvbpr",
             {"segment_every": 1, "epochs": 3},
-            {"column_statistics", "find_pairs", "plan_blocks", "temporal_epoch", "event_likelihoods"}
-            | {"project_items"},
+            {"column_statistics", "plan_blocks", "temporal_epoch", "event_likelihoods"} | {"project_items"},
         ),
     ],
 )

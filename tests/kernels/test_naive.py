@@ -1,6 +1,7 @@
 """The reference itself: gradients against central differences, reductions, laws of the sampler, brute force."""
 
 from collections import Counter
+from dataclasses import replace
 
 import naive
 import numpy as np
@@ -89,12 +90,27 @@ def test_gradient_agrees_with_central_differences(model, seed, rule, triple):
 @given(seed=st.integers(0, 2**32 - 1), rule=RULES, triple=TRIPLE)
 def test_one_step_is_ascent_along_the_gradient(model, seed, rule, triple):
     rng = np.random.default_rng(seed)
-    params, f = random_params(rng, model), random_features(rng)
+    params, f = random_params(rng, model), rng.integers(0, 2, (I, F)).astype(float)
     u, (i, j) = triple
     extra = visual_arguments(model, f)
     gradient = naive.gradient(params, u, i, j, rule, **extra)
     expected = {name: params[name] + rule.learning_rate * gradient[name] for name in params}
     assert_params_close(train(model, params, f, [(u, i, j)], [1], rule, block=1), expected)
+
+
+@pytest.mark.parametrize("model", MODELS)
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), rule=RULES, triple=TRIPLE)
+def test_a_small_step_is_ascent_along_the_gradient_of_any_features(model, seed, rule, triple):
+    """The decay is a power, so that no feature, however large, makes it overshoot: alike to first order."""
+    rng = np.random.default_rng(seed)
+    params, f = random_params(rng, model), random_features(rng)
+    u, (i, j) = triple
+    gradient = naive.gradient(params, u, i, j, rule, **visual_arguments(model, f))
+    rule = replace(rule, learning_rate=1e-8)
+    moved = train(model, params, f, [(u, i, j)], [1], rule, block=1)
+    found = {name: (moved[name] - params[name]) / rule.learning_rate for name in params}
+    assert_params_close(found, gradient, rtol=1e-4, atol=1e-4)
 
 
 def train(model, params, f, triples, epochs, rule, block):
@@ -183,7 +199,7 @@ def test_frozen_visual_part_within_a_block():
         g = naive.gradient(walked, u, i, j, naive.Rule(lambda_theta=0.3), f=f)
         e_sum += g["embedding"]
         b_sum += g["visual_bias"]
-        m += f[i] != f[j]
+        m += (f[i] - f[j]) ** 2
         for name in ("item_bias", "user_factors", "item_factors", "user_visual"):
             walked[name] = walked[name] + rule.learning_rate * g[name]
     decay = (1 - rule.learning_rate) ** m

@@ -54,7 +54,7 @@ def loss_and_slope(m, x, rule):
     return m.hinge_loss(x, rule.margin), m.hinge_slope(x, rule.margin)
 
 
-def moving(p, u, i, j, f, rule):
+def moving(m, p, u, i, j, f, rule):
     """Every coordinate that a triple moves: (name, index, decay)."""
     factors = rule.lambda_factors
     for k in range(K):
@@ -67,15 +67,16 @@ def moving(p, u, i, j, f, rule):
         for k in range(D):
             yield "user_visual", (u, k), rule.lambda_theta
         for c in np.nonzero(f[i] != f[j])[0]:
-            yield "visual_bias", (c,), rule.lambda_visual
+            decay = rule.lambda_visual * m.column_share(f[i, c] - f[j, c])
+            yield "visual_bias", (c,), decay
             for k in range(D):
-                yield "embedding", (k, c), rule.lambda_visual
+                yield "embedding", (k, c), decay
 
 
 def objective(m, p, u, i, j, f, rule):
     """What a triple ascends: minus its loss, minus half of decay times the square of what it moves."""
     loss, _ = loss_and_slope(m, difference(m, p, u, i, j, f), rule)
-    return -loss - sum(decay * p[name][at] ** 2 for name, at, decay in moving(p, u, i, j, f, rule)) / 2
+    return -loss - sum(decay * p[name][at] ** 2 for name, at, decay in moving(m, p, u, i, j, f, rule)) / 2
 
 
 def coordinate_gradient(m, p, name, at, u, i, j, f):
@@ -119,7 +120,7 @@ def test_steps_are_gradients(mode, seed, rule, triple, visual):
     assume(rule.loss == "bpr" or abs(x - rule.margin) > 1e-3)  # the hinge has no derivative at its kink
     _, slope = loss_and_slope(m, x, rule)
     steps = {name: np.zeros_like(value) for name, value in p.items()}
-    for name, at, decay in moving(p, u, i, j, f, rule):
+    for name, at, decay in moving(m, p, u, i, j, f, rule):
         before = p[name][at]
         gradient = coordinate_gradient(m, p, name, at, u, i, j, f)
         steps[name][at] = m.stepped(before, slope, gradient, rule.learning_rate, decay) - before

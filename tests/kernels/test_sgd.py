@@ -171,6 +171,11 @@ def test_visual_penalties(penalty, block):
     check_visual((4, 3, 20, np.uint8, "max", block, 60), seed=6, **PENALTIES[penalty])
 
 
+def test_a_penalty_above_one_step_forgets_at_once():
+    # 1 − η λ would be negative, and a power of it that is no whole number no number.
+    check_visual((4, 3, 20, np.float32, "none", 8, 60), seed=9, lambda_visual=30.0)
+
+
 def test_features_that_scaling_switches_off_are_not_penalised():
     # A feature that every item has gets multiplier 0 by idf: its Δ is 0, so its column of E must stand still
     # however much the stored values differ.

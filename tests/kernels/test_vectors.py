@@ -178,15 +178,14 @@ def test_projections_and_sums(columns: int, d: int) -> None:
 
 
 @needs_vectors
-def test_present_features_are_counted() -> None:
+def test_squared_differences_are_summed() -> None:
     rng = np.random.default_rng(0)
-    differences = rng.integers(-1, 2, (30, 48)).astype(np.float32)
-    differences[7, 5] = np.nan
-    for function in (block_sums.plain_present, block_sums.vector_present):
-        present = np.full(48, 5, np.float32)
-        function(present, differences, 3, 29, 16, 48)
-        np.testing.assert_array_equal(present[16:], 5 + (differences[3:29, 16:] != 0).sum(axis=0))
-        assert (present[:16] == 5).all()
+    differences = rng.integers(-2, 3, (30, 48)).astype(np.float32)
+    for function in (block_sums.plain_shares, block_sums.vector_shares):
+        shares = np.full(48, 5, np.float32)
+        function(shares, differences, 3, 29, 16, 48)
+        np.testing.assert_array_equal(shares[16:], 5 + (differences[3:29, 16:] ** 2).sum(axis=0))
+        assert (shares[:16] == 5).all()
 
 
 @kernel

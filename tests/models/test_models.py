@@ -124,7 +124,7 @@ def test_the_table_of_presets() -> None:
     assert (visual["learning_rate"], visual["lambda_theta"], visual["lambda_bias"]) == (0.01, 0.3, 0.1)
     assert (visual["negatives"], visual["average"]) == ("trained", 0.9)
     assert resolve("i-vbpr", None, {}, "attributes")["lambda_visual"] == 0.003
-    assert resolve("vbpr", None, {}, "dense")["lambda_visual"] == 0.001
+    assert resolve("vbpr", None, {}, "dense")["lambda_visual"] == 0.003
     assert (paper["init"], paper["lambda_theta"], paper["learning_rate"], paper["negatives"]) == (
         *("uniform01", 5.0),
         *(0.005, "uniform"),
@@ -563,24 +563,22 @@ def test_public_names() -> None:
     assert {type(create(m)) for m in MODELS} == {Random, Popularity, MMMF, BPRMF, VBPR, TVBPR}
 
 
-def test_probabilities_have_defaults_of_their_own() -> None:
-    """One-hots differ in a few columns, probabilities in all: λ_visual would act far too strongly."""
+def test_defaults_by_what_features_are_learned_as() -> None:
+    """One λ_visual for all; probabilities are brought to the spread of one-hots."""
     soft = np.clip(ONE_HOT.astype(np.float32), 0.02, 0.9)
     features = {
         "attributes": ATTRIBUTES,
         "probabilities": Features.from_arrays(DATA.items, soft, NAMES, kind="attributes"),
         "dense": DENSE,
     }
-    wanted = {
-        "attributes": ("none", 0.003),
-        "probabilities": ("standard", 0.001),
-        "dense": ("standard", 0.001),
-    }
+    scalings = {"attributes": "none", "probabilities": "standard", "dense": "standard"}
     for kind, given in features.items():
         assert learned_as(given) == kind
         name = "vbpr" if kind == "dense" else "i-vbpr"
         options = create(name, iterations=1, block=64).fit(DATA, given).config_
-        assert (options["feature_scaling"], options["lambda_visual"]) == wanted[kind]
+        in_time = resolve(name.replace("vbpr", "tvbpr"), None, {}, kind)
+        assert options["feature_scaling"] == in_time["feature_scaling"] == scalings[kind]
+        assert (options["lambda_visual"], in_time["lambda_visual"]) == (0.003, 0.005)
         paper = create(name, preset="paper", iterations=1, eval_every=1, block=64).fit(DATA, given).config_
         assert paper["feature_scaling"] == ("max" if kind == "dense" else "none")
     # Shares of rows, as a table with several rows an item has them, are mostly zeros: attributes.

@@ -8,6 +8,8 @@ import numpy as np
 
 from ivbpr_numba.kernels.compiling import kernel
 from ivbpr_numba.kernels.cpu import vectors
+from ivbpr_numba.kernels.cpu.blocks import shrink_of
+from ivbpr_numba.kernels.cpu.scalars import column_share
 from ivbpr_numba.kernels.cpu.vectors import WIDTH
 
 __all__ = ["add_sums", "column_shrink", "summed"]
@@ -120,38 +122,39 @@ block_sums = vector_sums if vectors.USABLE else plain_sums
 
 
 @kernel
-def plain_present(present, differences, first, last, lo, hi):
-    """`count_present` with plain loops."""
-    counts = present[lo:hi]
+def plain_shares(shares, differences, first, last, lo, hi):
+    """`add_shares` with plain loops."""
+    own = shares[lo:hi]
     for b in range(first, last):
         difference = differences[b, lo:hi]
-        for c in range(counts.shape[0]):
-            counts[c] += np.float32(difference[c] != 0)
+        for c in range(own.shape[0]):
+            own[c] += column_share(difference[c])
 
 
 @kernel
-def vector_present(present, differences, first, last, lo, hi):
-    """`count_present` a vector at a time."""
+def vector_shares(shares, differences, first, last, lo, hi):
+    """`add_shares` a vector at a time."""
     for c in range(lo, hi, WIDTH):
-        count = vectors.load(present, 0, c)
+        share = vectors.load(shares, 0, c)
         for b in range(first, last):
-            count = vectors.count_nonzero(count, vectors.load(differences, b, c))
-        vectors.store(present, 0, c, count)
+            difference = vectors.load(differences, b, c)
+            share = vectors.fma(difference, difference, share)
+        vectors.store(shares, 0, c, share)
 
 
-# present[c] += number of b = first … last−1 with differences[b, c] ≠ 0 for the columns c = lo … hi−1.
-count_present = vector_present if vectors.USABLE else plain_present
+# shares[c] += Σ differences[b, c]² over b = first … last−1 for the columns c = lo … hi−1.
+add_shares = vector_shares if vectors.USABLE else plain_shares
 
 
 @kernel
 def add_sums(sums, which, scratch, first, last, lo, hi):
     """Add the triples first … last−1 of the scratch, from a multiple of eight, to one of the two sums."""
-    total, present = sums.pulled[which], sums.present[which]
+    total, shares = sums.pulled[which], sums.shares[which]
     for tile in range(first, last, SUM_TILE):
         end = min(tile + SUM_TILE, last)
         block_sums(total, scratch.pulls, scratch.differences, tile, end, lo, hi)
         if sums.powers.shape[0] > 0:
-            count_present(present, scratch.differences, tile, end, lo, hi)
+            add_shares(shares, scratch.differences, tile, end, lo, hi)
 
 
 @kernel
@@ -167,12 +170,11 @@ def summed(sums, row, lo, hi):
 
 @kernel
 def column_shrink(sums, multiplier, lo, hi):
-    """(1 − η λ)^m_c for the columns lo … hi−1, m_c being the block's triples with Δ_c ≠ 0; clears them."""
+    """(1 − η λ)^m_c for the columns lo … hi−1, m_c = Σ_b Δ_bc² as the model sees Δ; clears the sums."""
     shrink = np.ones(hi - lo, np.float32)
     if sums.powers.shape[0] > 0:
-        first, second = sums.present[0, lo:hi], sums.present[1, lo:hi]
+        first, second = sums.shares[0, lo:hi], sums.shares[1, lo:hi]
         for c in range(hi - lo):
-            if multiplier[lo + c] != 0:  # else Δ_c is 0, however the stored values differ
-                shrink[c] = sums.powers[np.int64(first[c] + second[c])]
+            shrink[c] = shrink_of(sums.powers, first[c] + second[c], multiplier[lo + c])
             first[c] = second[c] = 0
     return shrink

@@ -24,6 +24,7 @@ __all__ = [
     "plan_blocks",
     "room_for",
     "round_size",
+    "shrink_of",
     "strip_size",
     "sums_for",
 ]
@@ -96,11 +97,22 @@ def room_for(block, embedding):
 
 @kernel
 def decay_powers(rate, decay, most):
-    """(1 − η λ)^m for m = 0 … `most`; nothing without decay."""
-    powers = np.empty(most + 1 if decay > 0 else 0, np.float32)
+    """(1 − η λ)^m for m = 0 … `most`, float64, never negative; none of them for −1."""
+    powers = np.empty(most + 1)
     for m in range(powers.shape[0]):
-        powers[m] = (1.0 - np.float64(rate) * np.float64(decay)) ** m
+        powers[m] = max(1.0 - np.float64(rate) * np.float64(decay), 0.0) ** m
     return powers
+
+
+@kernel
+def shrink_of(kept, share, times):
+    """(1 − η λ)^m, float32, m being the Σ Δ² `share` of a column, as stored, times the multiplier squared."""
+    m = np.float64(share) * (np.float64(times) * np.float64(times))
+    if m < kept.shape[0]:  # of one-hots a whole number, whose power is known
+        whole = np.int64(m)
+        if whole == m:
+            return np.float32(kept[whole])
+    return np.float32(kept[1] ** m)
 
 
 @kernel
@@ -110,7 +122,7 @@ def sums_for(block, embedding, rates):
     return (
         np.zeros((2, rows, columns), np.float32),
         np.zeros((2, columns), np.float32),
-        decay_powers(rates.step, rates.visual, block),
+        decay_powers(rates.step, rates.visual, block if rates.visual > 0 else -1),
     )
 
 
@@ -125,14 +137,15 @@ def clear_rest(scratch, size):
 
 
 @kernel
-def plan_blocks(epochs, n_epochs, block, order, starts, block_epochs):
+def plan_blocks(epochs, n_epochs, block, drawn, triples, starts, block_epochs):
     """Sort triples by epoch, stably, within runs of 64 blocks, and cut them into blocks of one epoch.
 
     Parameters
     ----------
-    epochs : (T,) int64, epoch of each triple in the starting order
+    epochs : (T,) int16, of the drawn triples
     n_epochs, block : int64
-    order : (T,) int64, filled: which triple comes at each place
+    drawn : Triples
+    triples : Triples, filled with these in the planned order
     starts : (≥ blocks + 1,) int64, filled: first place of each block, then T
     block_epochs : (≥ blocks,) int64, filled
 
@@ -157,8 +170,10 @@ def plan_blocks(epochs, n_epochs, block, order, starts, block_epochs):
                 block_epochs[count] = e
                 count += 1
         for k in range(first, last):
-            e = epochs[k]
-            order[first + offsets[e]] = k
-            offsets[e] += 1
+            place = first + offsets[epochs[k]]
+            offsets[epochs[k]] += 1
+            triples.users[place] = drawn.users[k]
+            triples.positives[place] = drawn.positives[k]
+            triples.negatives[place] = drawn.negatives[k]
     starts[count] = n
     return count

@@ -85,7 +85,7 @@ def is_marked(marks, item):
 
 
 @kernel(parallel=True)
-def draw_triples(seed, iteration, visits, pairs, law, out):
+def draw_triples(seed, iteration, visits, pairs, law, out, drawn):
     """Draw all triples of an iteration, in order of application.
 
     Parameters
@@ -96,6 +96,7 @@ def draw_triples(seed, iteration, visits, pairs, law, out):
     pairs : Pairs
     law : NegativeLaw
     out : Triples of (offsets[-1],), filled
+    drawn : (offsets[-1],) int32, filled with the training pair of each triple; or empty
 
     Returns
     -------
@@ -166,5 +167,7 @@ def draw_triples(seed, iteration, visits, pairs, law, out):
                 users[t] = u
                 positives[t] = indices[lo + permutation[within]]
                 negatives[t] = item
+                if drawn.shape[0] > 0:
+                    drawn[t] = lo + permutation[within]
                 within += 1
     return fallbacks

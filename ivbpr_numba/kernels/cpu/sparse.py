@@ -9,9 +9,10 @@ from numba import prange
 
 from ivbpr_numba.kernels.arguments import Block, Drift, EpochTables
 from ivbpr_numba.kernels.compiling import kernel
-from ivbpr_numba.kernels.cpu.blocks import parts
+from ivbpr_numba.kernels.cpu.blocks import decay_powers, parts
 from ivbpr_numba.kernels.cpu.sparse_block import sparse_block
-from ivbpr_numba.kernels.cpu.sparse_rows import clear_row, move_rows, powers, room_for_sums
+from ivbpr_numba.kernels.cpu.sparse_epochs import build_rows, move_epoch_rows
+from ivbpr_numba.kernels.cpu.sparse_rows import move_rows, room_for_sums
 
 __all__ = ["sparse_epoch", "sparse_epoch_racing", "sparse_temporal_epoch"]
 
@@ -20,7 +21,7 @@ __all__ = ["sparse_epoch", "sparse_epoch_racing", "sparse_temporal_epoch"]
 def run_blocks(triples, block, first, last, features, tables, embedding, sizes, rates):
     """Apply the triples first … last−1 in blocks, in order."""
     gains = room_for_sums(embedding.values)
-    kept = powers(rates.step, rates.visual, block)
+    kept = decay_powers(rates.step, rates.visual, block)
     nothing = np.empty(0, np.float32)
     drift = Drift(nothing, nothing, np.empty(0, np.int64))
     loss = 0.0
@@ -73,44 +74,6 @@ def sparse_epoch_racing(triples, block, features, tables, embedding, sizes, rate
 
 
 @kernel
-def build_rows(embedding, epoch, visual):
-    """The table of the epoch, E_t = w ⊙ E + ΔE and β_t = b ⊙ β + Δβ, times the multiplier."""
-    values, scaled, multiplier = embedding
-    weight, drift, bias_weight = epoch
-    for r in range(1, values.shape[0]):
-        for p in range(visual):
-            scaled[r, p] = (weight[p] * values[r, p] + drift[r, p]) * multiplier[r]
-        scaled[r, visual] = (bias_weight[r] * values[r, visual] + drift[r, visual]) * multiplier[r]
-
-
-@kernel
-def move_epoch_rows(embedding, epoch, gains, visual, rate, kept, size, along):
-    """Move E, β, ΔE(t), Δβ(t), b(t) and w(t) by a block of `size` triples, all from old values.
-
-    `along` (D,) float64 is room for the sums Σ_k E_k U_k, by which w(t) moves.
-    """
-    values, multiplier = embedding.values, embedding.multiplier
-    weight, drift, bias_weight = epoch
-    count = gains.shape[1] - 1
-    along[:] = 0
-    for r in range(1, values.shape[0]):
-        m = np.int64(gains[r, count])
-        if m > 0 and multiplier[r] != 0:
-            for p in range(visual):
-                u, old = multiplier[r] * gains[r, p], values[r, p]
-                along[p] += np.float64(old) * np.float64(u)
-                values[r, p] = old + rate * (weight[p] * u)
-                drift[r, p] = drift[r, p] * kept[m] + rate * u
-            v, beta, b = multiplier[r] * gains[r, visual], values[r, visual], bias_weight[r]
-            values[r, visual] = beta + rate * (b * v)
-            bias_weight[r] = b * kept[m] + rate * (beta * v)
-            drift[r, visual] = drift[r, visual] * kept[m] + rate * v
-        clear_row(gains, r)
-    for p in range(visual):
-        weight[p] = np.float32(weight[p] * np.float64(kept[size]) + rate * along[p])
-
-
-@kernel
 def sparse_temporal_epoch(triples, plan, block, features, tables, embedding, epochs, sizes, rates, drift):
     """Apply the planned blocks of an iteration, in order.
 
@@ -136,8 +99,7 @@ def sparse_temporal_epoch(triples, plan, block, features, tables, embedding, epo
         Summed loss of the triples at the time they were applied.
     """
     gains = room_for_sums(embedding.values)
-    kept = powers(rates.step, rates.visual, block)
-    along = np.zeros(sizes.visual)
+    kept = decay_powers(rates.step, rates.visual, block)
     now = Drift(np.empty(0, np.float32), np.empty(0, np.float32), drift.category)
     loss = 0.0
     for k in range(plan.epochs.shape[0]):
@@ -149,5 +111,5 @@ def sparse_temporal_epoch(triples, plan, block, features, tables, embedding, epo
             now = Drift(drift.own[e], drift.shared[e], drift.category)
         own = Block(first, size)
         loss += sparse_block(triples, own, features, tables, embedding.scaled, sizes, rates, now, gains)
-        move_epoch_rows(embedding, epoch, gains, sizes.visual, rates.step, kept, size, along)
+        move_epoch_rows(embedding, epoch, gains, sizes.visual, rates.step, kept, size)
     return loss

@@ -3,7 +3,8 @@
 The table of E and β stands on its side: row 1 + k is [E_k, β_k, 0 …] of column k, so that the difference of
 two items touches the rows of the columns in which they differ, whole vectors each. Row 0 is what an item has
 in a group without a value: zero where it is read, and where sums are made a place for what nobody needs. The
-last number of a row of sums, beyond all factors, counts the triples that differ in its column.
+last number of a row of sums, beyond all factors, is Σ Δ² of its column, Δ as stored: of one-hots the number
+of triples that differ there.
 """
 
 import numpy as np
@@ -11,6 +12,8 @@ from numba import prange
 
 from ivbpr_numba.kernels.compiling import kernel
 from ivbpr_numba.kernels.cpu import vectors
+from ivbpr_numba.kernels.cpu.blocks import shrink_of
+from ivbpr_numba.kernels.cpu.scalars import column_share
 from ivbpr_numba.kernels.cpu.vectors import WIDTH
 
 __all__ = [
@@ -20,7 +23,6 @@ __all__ = [
     "clear_row",
     "distinct",
     "move_rows",
-    "powers",
     "project_difference",
     "project_other_values",
     "project_sparse_items",
@@ -81,10 +83,10 @@ project_difference = vector_project if vectors.USABLE else plain_project
 
 @kernel
 def add_times(gains, row, pull, times):
-    """Add a pull so many times to one row, and one to its count."""
+    """Add a pull so many times to one row, and what this is squared to its last number."""
     for p in range(pull.shape[0]):
         gains[row, p] += times * pull[p]
-    gains[row, pull.shape[0] - 1] += 1
+    gains[row, pull.shape[0] - 1] += column_share(times)
 
 
 @kernel
@@ -142,17 +144,8 @@ def distinct(slot_i, slot_j):
     return np.int64(0) if alike else np.int64(slot_i), np.int64(0) if alike else np.int64(slot_j)
 
 
-# Adds Δ_k · pulls[b], d · [θ_u, 1] and zeros, to row k of `gains` wherever Δ_k ≠ 0, and one to its count.
+# Adds Δ_k · pulls[b], d · [θ_u, 1] and zeros, to row k of `gains` wherever Δ_k ≠ 0, Δ_k² to its last number.
 add_difference = vector_add if vectors.USABLE else plain_add
-
-
-@kernel
-def powers(rate, decay, most):
-    """(1 − η λ)^m for m = 0 … `most`, float32."""
-    kept = np.empty(most + 1, np.float32)
-    for m in range(most + 1):
-        kept[m] = (1.0 - np.float64(rate) * np.float64(decay)) ** m
-    return kept
 
 
 @kernel
@@ -175,12 +168,12 @@ def clear_row(gains, r):
 def plain_move(embedding, gains, visual, rate, kept):
     """`move_rows` with plain loops."""
     values, scaled, multiplier = embedding
-    count = gains.shape[1] - 1
+    last = gains.shape[1] - 1
     for r in range(1, values.shape[0]):
-        m = np.int64(gains[r, count])
-        if m > 0 and multiplier[r] != 0:
+        if gains[r, last] > 0 and multiplier[r] != 0:
+            shrink = shrink_of(kept, gains[r, last], multiplier[r])
             for p in range(visual + 1):
-                moved = values[r, p] * kept[m] + rate * (multiplier[r] * gains[r, p])
+                moved = values[r, p] * shrink + rate * (multiplier[r] * gains[r, p])
                 values[r, p] = moved
                 scaled[r, p] = moved * multiplier[r]
         clear_row(gains, r)
@@ -190,12 +183,11 @@ def plain_move(embedding, gains, visual, rate, kept):
 def vector_move(embedding, gains, visual, rate, kept):
     """`move_rows` by whole vectors."""
     values, scaled, multiplier = embedding
-    count, zero = gains.shape[1] - 1, vectors.splat(np.float32(0))
+    last, zero = gains.shape[1] - 1, vectors.splat(np.float32(0))
     rates = np.zeros((1, gains.shape[1]), np.float32)
     rates[0, : visual + 1] = rate
     for r in range(1, values.shape[0]):
-        m = np.int64(gains[r, count])
-        keep = vectors.splat(kept[m] if multiplier[r] != 0 else np.float32(1))
+        keep = vectors.splat(shrink_of(kept, gains[r, last], multiplier[r]))
         times = vectors.splat(multiplier[r])
         for p in range(0, gains.shape[1], WIDTH):
             step = vectors.mul(vectors.load(rates, 0, p), times)
@@ -207,7 +199,7 @@ def vector_move(embedding, gains, visual, rate, kept):
             vectors.store(gains, r, p, zero)
 
 
-# E_k ← E_k (1 − η λ)^m_k + η Σ_b d_b θ_u⁽ᵇ⁾ Δ_bk, β likewise, m_k being the count; where the multiplier is 0
+# E_k ← E_k (1 − η λ)^m_k + η Σ_b d_b θ_u⁽ᵇ⁾ Δ_bk, β likewise, m_k by `shrink_of`; where the multiplier is 0
 # nothing moves, since Δ_k is 0 there. Clears the gains for the next block.
 move_rows = vector_move if vectors.USABLE else plain_move
 

@@ -22,23 +22,7 @@ from ivbpr_numba.kernels.cpu.blocks import (
 )
 from ivbpr_numba.kernels.cpu.rounds import rounds_shared, strips_alone
 
-__all__ = ["find_pairs", "temporal_epoch"]
-
-
-@kernel(parallel=True)
-def find_pairs(triples, pairs, out):
-    """Position in the training pairs of every triple's user and positive item, into out (T,) int64."""
-    users, positives = triples.users, triples.positives
-    indptr, indices = pairs
-    for n in prange(users.shape[0]):
-        lo, hi = indptr[users[n]], indptr[users[n] + 1]
-        while lo < hi:
-            mid = (lo + hi) >> 1
-            if indices[mid] < positives[n]:
-                lo = mid + 1
-            else:
-                hi = mid
-        out[n] = lo
+__all__ = ["temporal_epoch"]
 
 
 @kernel
@@ -97,7 +81,7 @@ def of_epoch(table, e):
 @kernel
 def move_weight(weight, row_sums, size, visual, rate, decay):
     """w(t) ← w(t) (1 − η λ)ⁿ + η rowsum(E ⊙ U), the tiles added in order."""
-    shrink = (1.0 - np.float64(rate) * np.float64(decay)) ** size
+    shrink = max(1.0 - np.float64(rate) * np.float64(decay), 0.0) ** size
     for r in range(visual):
         along = 0.0
         for tile in range(row_sums.shape[0]):
@@ -136,8 +120,8 @@ def temporal_epoch(triples, plan, block, features, tables, embedding, epochs, si
     width, scaled = embedding.values.shape[1], embedding.scaled
     differences, projections, pulls = room_for(block, embedding.values)
     scratch = Scratch(differences, projections, pulls)
-    pulled, present, powers = sums_for(block, embedding.values, rates)
-    sums = BlockSums(pulled, present, powers)
+    pulled, shares, powers = sums_for(block, embedding.values, rates)
+    sums = BlockSums(pulled, shares, powers)
     tiles, together = parts(width, COLUMN_TILE), moves_alone(embedding.values)
     row_sums = np.zeros((tiles, visual))
     loss = 0.0

@@ -30,7 +30,6 @@ __all__ = [
     "above_bits",
     "add",
     "bits_set",
-    "count_nonzero",
     "difference_stored",
     "dot_whole",
     "fma",
@@ -362,19 +361,6 @@ def store_totals(typing, array, row, column, a, b, c, d):
         return context.get_dummy_value()
 
     return types.void(array, types.intp, types.intp, *[float32x16] * 4), generate
-
-
-@intrinsic
-def count_nonzero(typing, count, a):
-    """count + 1 in every lane where a is not 0; NaN is not 0."""
-
-    def generate(context, builder, signature, arguments):
-        count, value = arguments
-        there = builder.fcmp_unordered("!=", value, ir.Constant(VECTOR, [0.0] * WIDTH))
-        one, nothing = (ir.Constant(VECTOR, [number] * WIDTH) for number in (1.0, 0.0))
-        return builder.fadd(count, builder.select(there, one, nothing))
-
-    return float32x16(float32x16, float32x16), generate
 
 
 def _comparison(name, sign, doc):

@@ -86,8 +86,8 @@ def visual_epoch(triples, block, features, tables, embedding, sizes, rates, thre
     width, height = embedding.values.shape[1], sizes.visual + 1
     differences, projections, pulls = room_for(block, embedding.values)
     scratch = Scratch(differences, projections, pulls)
-    pulled, present, powers = sums_for(block, embedding.values, rates)
-    sums = BlockSums(pulled, present, powers)
+    pulled, shares, powers = sums_for(block, embedding.values, rates)
+    sums = BlockSums(pulled, shares, powers)
     own, shared, category = no_drift()
     drift = Drift(own, shared, category)
     alone = is_small(block, width, height)
@@ -119,8 +119,8 @@ def visual_epoch_racing(triples, block, features, tables, embedding, sizes, rate
     for racer in prange(racers):
         differences, projections, pulls = room_for(block, embedding.values)
         scratch = Scratch(differences, projections, pulls)
-        pulled, present, powers = sums_for(block, embedding.values, rates)
-        sums = BlockSums(pulled, present, powers)
+        pulled, shares, powers = sums_for(block, embedding.values, rates)
+        sums = BlockSums(pulled, shares, powers)
         own, shared, category = no_drift()
         drift = Drift(own, shared, category)
         for k in range(racer * blocks // racers, (racer + 1) * blocks // racers):

@@ -9,6 +9,7 @@ import math
 
 __all__ = [
     "bias_difference",
+    "column_share",
     "factor_difference",
     "hinge_loss",
     "hinge_slope",
@@ -61,6 +62,15 @@ def user_gradient(item_i, item_j):
 def item_gradient(user, sign):
     """∂x/∂γ_i (sign +1) or ∂x/∂γ_j (sign −1) of one coordinate."""
     return sign * user
+
+
+def column_share(difference):
+    """Δ_c², by which λ_visual is multiplied in column c: it penalises what P adds to x, ½ λ_visual (Δ_c P)².
+
+    Of one-hots that is 1 where the two items differ, else 0. A column in other units, with P in the inverse
+    ones, has the same penalty.
+    """
+    return difference * difference
 
 
 def stepped(value, slope, gradient, rate, decay):
