@@ -822,3 +822,52 @@ def segment(table):
         ends.append(int(choice[e, m]))
         m = ends[-1] + 1
     return ends
+
+
+# --- the built-in world ------------------------------------------------------------------------------------
+
+
+def choose_item(utilities, owned, kappa, uniform):
+    """Place of the one that is drawn with probability ∝ exp(κ x) among the x, (n,); owned: set of places.
+
+    None where all are owned. `uniform` in [0, 1) says where in the sum of the weights the choice falls.
+    """
+    x = [-math.inf if c in owned else value for c, value in enumerate(utilities)]
+    if max(x) == -math.inf:
+        return None
+    weights = [math.exp(kappa * (value - max(x))) for value in x]
+    total, reached = 0.0, 0.0
+    for weight in weights:
+        total += weight
+    for c, weight in enumerate(weights):
+        if weight > 0:
+            chosen = c
+            reached += weight
+            if reached > uniform * total:
+                break
+    return chosen
+
+
+def purchases(seed, u, times, release, epoch_of, utility, candidates, kappa):
+    """Items of one user's purchases at ascending `times`, one each.
+
+    release : (I,) seconds. epoch_of : from a time to its epoch. utility : from item and epoch to x*.
+    candidates : how many items are drawn to compete; 0: all that are on sale.
+    """
+    shelf = sorted(range(len(release)), key=lambda i: (release[i], i))
+    bought = []
+    for n, time in enumerate(times):
+        on_sale = [i for i in shelf if release[i] <= time]
+        chosen, attempt = None, 0
+        while chosen is None:
+            words = (seed, WORLD, u, n, attempt)
+            drawn = on_sale
+            if candidates:
+                drawn = [on_sale[bounded(mix64(*words, c), len(on_sale))] for c in range(candidates)]
+            owned = {c for c, i in enumerate(drawn) if i in bought}
+            uniform = (mix64(*words, 1 << 32) >> 11) * 2.0**-53
+            place = choose_item([utility(i, epoch_of(time)) for i in drawn], owned, kappa, uniform)
+            chosen = None if place is None else drawn[place]
+            attempt += 1
+        bought.append(chosen)
+    return bought

@@ -346,13 +346,23 @@ class Tastes(NamedTuple):
 
 
 class Shelf(NamedTuple):
-    """The built-in world's items in order of release.
+    """The built-in world's items in order of release; utilities as they are defined, and quickly.
 
     Attributes
     ----------
     numbers : (I, 1 + L) float64, popularity and latent vector
     columns : (I, W) uint16, attributes, filled up with F
+    rows : (I, P) int32, P a multiple of 16, beginning with a cache line
+        Steps of P f_i, of r_i, and for every true epoch of b_i + q · f_i; zero padded. Times
+        [a_u, p_u, 1 at the epoch] it is x*.
+    steps : (P,) float64
+        How long a step of each column is.
+    reach : (P,) float64
+        Sum of the absolute values that make up a number of a row, at most, in steps.
     """
 
     numbers: np.ndarray
     columns: np.ndarray
+    rows: np.ndarray
+    steps: np.ndarray
+    reach: np.ndarray

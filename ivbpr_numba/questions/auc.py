@@ -18,7 +18,16 @@ from ivbpr_numba.questions.baselines import baseline_scorer, check_baselines, ru
 from ivbpr_numba.questions.metrics import metric_results, parse_metrics
 from ivbpr_numba.questions.protocol import SETTINGS, Protocol, check, check_protocol, unlike, warnings_of
 from ivbpr_numba.questions.results import AucReport
-from ivbpr_numba.ranking import COLD_BELOW, Counts, ItemSide, RowScorer, Scorer, VectorScorer, count_by_epoch
+from ivbpr_numba.ranking import (
+    COLD_BELOW,
+    Counts,
+    ItemSide,
+    RowScorer,
+    Scorer,
+    VectorScorer,
+    count,
+    count_by_epoch,
+)
 from ivbpr_numba.store.atomic import PathLike, write_bytes
 from ivbpr_numba.worlds.world import truth_vectors
 
@@ -246,11 +255,14 @@ def truth_auc(truth: Truth, data: Dataset, split: str = "test", users: int = TRU
         protocol = protocol.part(np.sort(generator.choice(len(protocol.asked.users), users, replace=False)))
     asked = protocol.asked
     found: dict[str, Any] = {"users": len(asked.users)}
-    for name, with_time in (("with_time", True), ("without_time", False)):
-        vectors = truth_vectors(truth, data.users.values, data.items.values, with_time)
-        epochs = truth.epoch_of(asked.times) if with_time else np.zeros(len(asked.users), np.int64)
-        counts = count_by_epoch(partial(_true_scorer, vectors), epochs, asked, protocol.classes)
-        found[name] = protocol.results(counts)
+    epochs = truth.epoch_of(asked.times)
+    vectors = truth_vectors(truth, data.users.values, data.items.values, with_time=True)
+    counts = count_by_epoch(partial(_true_scorer, vectors), epochs, asked, protocol.classes)
+    found["with_time"] = protocol.results(counts)
+    if len(truth.style) > 1:  # otherwise both are the same
+        vectors = truth_vectors(truth, data.users.values, data.items.values, with_time=False)
+        counts = count(_true_scorer(vectors, 0), asked, protocol.classes)
+    found["without_time"] = protocol.results(counts)
     return found
 
 

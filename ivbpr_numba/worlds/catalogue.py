@@ -9,7 +9,7 @@ import numpy as np
 
 from ivbpr_numba.ids import Ids
 
-__all__ = ["AttributeTable", "catalogue_csv", "purchases_csv"]
+__all__ = ["AttributeTable", "catalogue_csv", "column_names", "purchases_csv"]
 
 _NAMES = {
     "garment": "dress jeans jumpsuit blouse skirt coat sweater t-shirt trousers blazer shorts cardigan",
@@ -27,6 +27,12 @@ def value_names(group: str, size: int) -> list[str]:
     """Names of a group's values: the built-in ones as far as they go, then numbered ones."""
     known = _NAMES.get(group, "").split()
     return known[:size] + [f"{group}-{n + 1}" for n in range(len(known), size)]
+
+
+def column_names(groups: Sequence[tuple[str, int]], n_tags: int) -> list[str]:
+    """Names of all columns, ``"garment=dress"`` and ``"tags=flared"``."""
+    sized = [*groups, (TAGS, n_tags)]
+    return [f"{group}={value}" for group, size in sized for value in value_names(group, size)]
 
 
 @dataclass(frozen=True)
@@ -61,8 +67,7 @@ class AttributeTable:
     @property
     def names(self) -> list[str]:
         """Column names, ``"garment=dress"`` and ``"tags=flared"``."""
-        sized = [*self.groups, (TAGS, self.n_tags)]
-        return [f"{group}={value}" for group, size in sized for value in value_names(group, size)]
+        return column_names(self.groups, self.n_tags)
 
     @property
     def layout(self) -> list[tuple[str, int, int, bool]]:

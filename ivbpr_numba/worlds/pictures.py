@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from ivbpr_numba.worlds.world import World
 
-__all__ = ["PIXELS", "draw_product", "picture_of", "write_pictures"]
+__all__ = ["PIXELS", "check_drawn", "draw_product", "picture_of", "write_pictures"]
 
 RGB = tuple[int, int, int]
 Progress = Callable[[int, int], None]
@@ -230,6 +230,17 @@ def picture_of(world: World, row: int) -> bytes:
     return out.getvalue()
 
 
+def check_drawn(names: Iterable[str]) -> None:
+    """Refuse attributes ``group=value`` that nobody has drawn.
+
+    Raises
+    ------
+    UsageError
+    """
+    for name in names:
+        _check(*name.split("=", 1))
+
+
 def write_pictures(world: World, folder: str | os.PathLike[str], progress: Progress | None = None) -> Path:
     """Write ``ITEM.jpg`` for every item of a world; each file appears only complete.
 
@@ -252,9 +263,7 @@ def write_pictures(world: World, folder: str | os.PathLike[str], progress: Progr
         The folder is a file, or the world has values that nobody has drawn.
     """
     folder = Path(folder)
-    table = world.attributes
-    for group, value in ((name.split("=", 1)) for name in table.names):
-        _check(group, value)
+    check_drawn(world.attributes.names)
     try:
         folder.mkdir(exist_ok=True)
     except FileExistsError:

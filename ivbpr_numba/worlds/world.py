@@ -13,19 +13,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ivbpr_numba import backends
 from ivbpr_numba.errors import DataError, UsageError, did_you_mean
 from ivbpr_numba.ids import Ids
-from ivbpr_numba.kernels.arguments import Orders, Shelf, Tastes
 from ivbpr_numba.store.atomic import os_problem, write_bytes
 from ivbpr_numba.worlds.catalogue import AttributeTable, catalogue_csv, purchases_csv
 from ivbpr_numba.worlds.changes import planted_changes
+from ivbpr_numba.worlds.choosing import choose
 from ivbpr_numba.worlds.truth import Truth, TruthVectors
 
 __all__ = ["SIZES", "Purchases", "World", "WorldSize", "generate", "truth_vectors"]
 
 _ITEMS_A_BLOCK = 65_536  # part of the generator's definition: another size gives other worlds
-_CANDIDATES_A_STEP = 1 << 28  # between two calls of `progress`
+_GROUPS = (("garment", 12), ("material", 8), ("pattern", 6), ("colour", 12), ("fit", 5))
 
 
 @dataclass(frozen=True)
@@ -36,13 +35,7 @@ class WorldSize:
     users: int
     items: int
     epochs: int = 1
-    groups: tuple[tuple[str, int], ...] = (
-        ("garment", 12),
-        ("material", 8),
-        ("pattern", 6),
-        ("colour", 12),
-        ("fit", 5),
-    )
+    groups: tuple[tuple[str, int], ...] = _GROUPS
     tags: int = 6
     frequency_concentration: float = 3.0  # Dirichlet law of the values within a group
     tag_low: float = 0.1
@@ -86,7 +79,14 @@ SIZES = {
         # 20 purchases a user: 360,000 training pairs after one test and one validation item each.
         WorldSize("S1", 20_000, 20_000, max_purchases=34),
         WorldSize("S2", 100_000, 300_000, max_purchases=24),
-        WorldSize("paper", 400_000, 1_400_000, max_purchases=14),
+        # The size of the paper's women's clothing: nine groups with 200 values.
+        WorldSize(
+            *("paper", 400_000, 1_400_000),
+            groups=(*_GROUPS, ("neckline", 20), ("sleeve", 15), ("style", 60), ("detail", 62)),
+            tags=0,
+            taste_sd=1.1,
+            max_purchases=14,
+        ),
         # Three years by months, with features of a season and features of a trend.
         WorldSize(
             *("seasons", 6_000, 3_000, 36),
@@ -271,7 +271,7 @@ def generate(
         config={**_described(size), "seed": seed},
         metrics={},
     )
-    items = _choose(truth, size, seed, buyers, times, progress)
+    items = choose(truth, size, seed, buyers, times, progress)
     return World(size, seed, Purchases(buyers, items, times), truth)
 
 
@@ -384,41 +384,3 @@ def _draw_times(rng: np.random.Generator, size: WorldSize) -> tuple[np.ndarray, 
     position = np.interp(rng.random(len(buyers)) * integral[-1], integral, grid)
     times = size.start + np.minimum((position * size.seconds).astype(np.int64), size.seconds - 1)
     return buyers, times[np.lexsort((times, buyers))]
-
-
-def _choose(
-    truth: Truth,
-    size: WorldSize,
-    seed: int,
-    buyers: np.ndarray,
-    times: np.ndarray,
-    progress: Callable[[int, int], None] | None,
-) -> np.ndarray:
-    """Item of every purchase, int32: the best of those on sale and not yet owned, under Gumbel noise."""
-    exact = len(buyers) * size.items <= size.exact_limit
-    by_release = np.argsort(truth.release, kind="stable")
-    indptr = np.searchsorted(buyers, np.arange(size.users + 1)).astype(np.int64)
-    released = np.searchsorted(truth.release[by_release], times, side="right").astype(np.int64)
-    orders = Orders(indptr, released, truth.epoch_of(times))
-    numbers = np.hstack([truth.popularity[:, None], truth.item_latent])[by_release]
-    shelf = Shelf(numbers, truth.attributes.padded()[by_release])
-    tastes = Tastes(truth.taste, truth.taste_map, truth.style, truth.user_latent)
-    chosen = np.empty(len(buyers), dtype=np.int32)  # items in order of release
-    per_user = (size.items if exact else size.candidates) * (size.max_purchases + size.min_purchases) // 2
-    step = max(1, _CANDIDATES_A_STEP // per_user)
-    for first in range(0, size.users, step):
-        last = min(first + step, size.users)
-        backends.kernels().choose_items(
-            np.uint64(seed),
-            first,
-            last,
-            orders,
-            0 if exact else size.candidates,
-            float(size.kappa),
-            tastes,
-            shelf,
-            chosen,
-        )
-        if progress is not None:
-            progress(last, size.users)
-    return by_release[chosen].astype(np.int32)

@@ -408,6 +408,19 @@ class TestWorld:
             document["truth_auc_without_time_all"]
         )
 
+    def test_other_numbers_of_shoppers_and_products(self, ivbpr: Run, tmp_path: Path) -> None:
+        sizes = ("--users", 12, "--items", 70)
+        done = ivbpr("world", "paper", *sizes, "-o", tmp_path / "w", "--format", "json")
+        assert done.code == 0, done.err
+        document = json.loads(done.out)
+        assert (document["users"], document["items"], document["attributes"]) == (12, 70, 200)
+        assert len(set((tmp_path / "w" / "catalogue.csv").read_text().splitlines())) == 71
+
+    def test_refuses_pictures_of_what_nobody_has_drawn(self, ivbpr: Run, tmp_path: Path) -> None:
+        done = ivbpr("world", "paper", "--images", "-o", tmp_path / "w")
+        assert done.code == 2 and "neckline" in done.err
+        assert not (tmp_path / "w").exists()
+
     def test_refuses_a_folder_of_somebody_else(self, ivbpr: Run, tmp_path: Path) -> None:
         (tmp_path / "thesis.txt").write_text("mine")
         done = ivbpr("world", "tiny", "-o", tmp_path)

@@ -76,6 +76,19 @@ def test_operations() -> None:
 
 
 @kernel
+def whole_product(a, b):
+    return vectors.dot_whole(a, 2, b)
+
+
+@needs_vectors
+def test_products_of_whole_numbers() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.integers(-(2**31), 2**31, (3, 16)).astype(np.int32), rng.normal(0, 1, 16)
+    assert abs(whole_product(a, b) - a[2].astype(np.longdouble) @ b) < 1e-14 * 16 * np.abs(a[2] * b).sum()
+    assert whole_product(a, np.ones(16)) == a[2].astype(np.int64).sum()
+
+
+@kernel
 def convert(a, out):
     vectors.store(out, 0, 0, vectors.load_stored(a, 0, 1))
 
@@ -352,6 +365,7 @@ import sys
 import numpy as np
 from ivbpr_numba import BPRMF, TVBPR, VBPR, Dataset, Features
 from ivbpr_numba.kernels.cpu import vectors
+from ivbpr_numba.worlds.world import generate
 rng = np.random.default_rng(0)
 pairs = rng.integers(0, 40, 600), rng.integers(0, 60, 600)
 data = Dataset.from_pairs(*pairs, 1_500_000_000 + rng.integers(0, 10**7, 600), min_interactions=3)
@@ -365,7 +379,7 @@ work = {  # the wide ones in blocks that are shared out among threads; last bloc
     "in time": (TVBPR(iterations=2, block=13, epochs=2, bins=4, segment_every=9), features),
     "wide in time": (TVBPR(iterations=2, block=251, epochs=2, bins=4, segment_every=9, **slow), wide),
 }
-found = {"usable": np.array(vectors.USABLE)}
+found = {"usable": np.array(vectors.USABLE), "bought": generate("tiny", 3, users=99, exact_limit=0).purchases.items}
 for label, (model, given) in work.items():
     model.fit(data, given)
     found |= {f"{label} {name}": array for name, array in model.parameters_.arrays().items()}
@@ -384,6 +398,7 @@ def test_everything_works_without_vectors(tmp_path: Path) -> None:
         with np.load(out) as arrays:
             found.append(dict(arrays))
     assert not found[1].pop("usable")
+    np.testing.assert_array_equal(found[0]["bought"], found[1].pop("bought"))
     for name, array in found[1].items():
         tolerance = 0.02 if name.endswith("auc") else 1e-5
         np.testing.assert_allclose(found[0][name], array, 0, tolerance, err_msg=name)

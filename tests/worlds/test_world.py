@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from ivbpr_numba.errors import DataError, UsageError
-from ivbpr_numba.worlds import world as world_module
+from ivbpr_numba.worlds import choosing
 from ivbpr_numba.worlds.truth import Truth
 from ivbpr_numba.worlds.world import SIZES, WorldSize, generate, truth_vectors
 
@@ -180,7 +180,7 @@ def test_neither_threads_nor_steps_matter(exact_limit, monkeypatch):
 
     whole = generate("tiny", seed=8, exact_limit=exact_limit).purchases.items
     seen = []
-    monkeypatch.setattr(world_module, "_CANDIDATES_A_STEP", 100_000)
+    monkeypatch.setattr(choosing, "_CANDIDATES_A_STEP", 100_000)
     before = numba.get_num_threads()
     numba.set_num_threads(1)
     try:

@@ -21,6 +21,8 @@ def world(
         Path, typer.Option("--out", "-o", metavar="DIR", help="The folder to write.", show_default=False)
     ],
     seed: Annotated[int, option("Seed of everything in it.")] = 0,
+    users: Annotated[int | None, option("So many shoppers instead.")] = None,
+    items: Annotated[int | None, option("So many products instead.")] = None,
     images: Annotated[
         bool, typer.Option("--images", help="Also draw a product photo of every item, images/ITEM.jpg.")
     ] = False,
@@ -28,7 +30,9 @@ def world(
     """Write a built-in world: purchases.csv, catalogue.csv and truth.h5 with what is behind them.
 
     In 'drift' tastes change twice in two years. In 'seasons', three years long, eight attributes follow the
-    year and eight others rise or fall. In the others tastes stay; 'photos' has all values equally often.
+    year and eight others rise or fall. In the others tastes stay; 'photos' has all values equally often, and
+    'paper' the size of the paper's women's clothing: 400,000 shoppers, 1.4 million products with one of 200
+    values in nine groups, 4 million purchases.
 
     The truth file also holds the truth AUC: that of the utilities the shoppers chose by, on the test items of
     the split that 'ivbpr prepare' makes by default.
@@ -42,9 +46,15 @@ def world(
         raise UsageError(
             f"Unknown world '{size}'.", did_you_mean(size, SIZES) or f"Known: {', '.join(SIZES)}."
         )
+    if images:
+        from ivbpr_numba.worlds.catalogue import column_names
+        from ivbpr_numba.worlds.pictures import check_drawn, write_pictures
+
+        check_drawn(column_names(SIZES[size].groups, SIZES[size].tags))
     output_folder(out, "truth.h5")
+    wanted = {name: n for name, n in (("users", users), ("items", items)) if n is not None}
     with screen.progress("generating") as observer:
-        made = generate(size, seed, progress=lambda done, total: observer({"done": done, "total": total}))
+        made = generate(size, seed, lambda done, total: observer({"done": done, "total": total}), **wanted)
         observer({"step": "judging the truth"})
         judged = truth_auc(made.truth, dataset_of(made))
     metrics = {
@@ -55,8 +65,6 @@ def world(
     }
     paths = made.write(out, {f"truth_auc/{name}": value for name, value in metrics.items()})
     if images:
-        from ivbpr_numba.worlds.pictures import write_pictures
-
         with screen.progress("drawing") as observer:
             paths["images"] = write_pictures(
                 made, out / "images", lambda done, total: observer({"done": done, "total": total})

@@ -31,6 +31,7 @@ __all__ = [
     "add",
     "bits_set",
     "difference_stored",
+    "dot_whole",
     "fma",
     "fma_one",
     "less_bits",
@@ -263,21 +264,45 @@ def fma_one(typing, a, b, c):
     return types.float32(types.float32, types.float32, types.float32), generate
 
 
+def _halved(builder, value):
+    """Sum of the sixteen numbers of a vector, in halves."""
+    width = WIDTH
+    while width > 1:
+        width //= 2
+        kind = ir.VectorType(I32, width)
+        low = builder.shuffle_vector(value, value, ir.Constant(kind, list(range(width))))
+        high = builder.shuffle_vector(value, value, ir.Constant(kind, list(range(width, 2 * width))))
+        value = builder.fadd(low, high)
+    return builder.extract_element(value, I32(0))
+
+
 @intrinsic
 def total(typing, a):
     """Sum of the sixteen numbers, in halves: lanes 0 … 7 and 8 … 15 first."""
 
     def generate(context, builder, signature, arguments):
-        value, width = arguments[0], WIDTH
-        while width > 1:
-            width //= 2
-            kind = ir.VectorType(I32, width)
-            low = builder.shuffle_vector(value, value, ir.Constant(kind, list(range(width))))
-            high = builder.shuffle_vector(value, value, ir.Constant(kind, list(range(width, 2 * width))))
-            value = builder.fadd(low, high)
-        return builder.extract_element(value, I32(0))
+        return _halved(builder, arguments[0])
 
     return types.float32(float32x16), generate
+
+
+@intrinsic
+def dot_whole(typing, a, row, b):
+    """Σ a[row, k] · b[k] over sixteen int32 and float64, in float64 and in halves."""
+    _check(a)
+    _check(b)
+
+    def generate(context, builder, signature, arguments):
+        start = context.get_constant(types.intp, 0)
+        first = _address(context, builder, signature.args[0], arguments[0], arguments[1], start)
+        second = _address(context, builder, signature.args[2], arguments[2], start, start)
+        wide = ir.VectorType(ir.DoubleType(), WIDTH)
+        whole = builder.load(builder.bitcast(first, ir.VectorType(I32, WIDTH).as_pointer()))
+        doubles = builder.load(builder.bitcast(second, wide.as_pointer()))
+        whole.align, doubles.align = 4, 8
+        return _halved(builder, builder.fmul(builder.sitofp(whole, wide), doubles))
+
+    return types.float64(a, types.intp, b), generate
 
 
 def _shuffled(builder, a, b, lanes):
@@ -388,6 +413,11 @@ def _trial(a, out):
 
 
 @kernel
+def _whole_trial(a, b):
+    return dot_whole(a, 1, b)
+
+
+@kernel
 def _half_trial(a, out):
     store(out, 0, 0, load_stored(a, 0, 1))
 
@@ -397,13 +427,16 @@ def _passes() -> bool:
     a = (np.arange(64).reshape(2, 32) * 5 % 17).astype(np.float32)
     a[0, 4] = np.nan
     out = np.zeros((1, 32), np.float32)
+    whole = a[:, 8:24].astype(np.int32)
     try:
         found, less, upto, lane = _trial(a, out)
+        product = _whole_trial(whole, whole[1] / 2)
     except Exception:
         return False
     x, y = a[0, 3:19], a[1, 1:17]
     z = x * 2 + (x * y - (x + y))
     same = np.array_equal(out[0, 16:], z, equal_nan=True) and not out[0, :16].any()
+    same = same and product == (whole[1] ** 2).sum() / 2
     return bool(same and np.isnan(found) and less == np.sum(x < y) and upto == 15 and lane == 1)
 
 
