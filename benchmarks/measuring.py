@@ -24,6 +24,7 @@ from benchmarks.goals import carried, goals_of, rates_of
 from benchmarks.inputs import Work
 from benchmarks.peers import PEERS
 from benchmarks.registry import Case, Missing
+from ivbpr_numba.errors import IvbprError
 
 __all__ = ["FORMAT", "machine", "measure", "measured", "processes", "rows_of", "versions"]
 
@@ -50,7 +51,7 @@ def measure(name: str, label: str, threads: int, tiny: bool) -> Row:
             _works.clear()
             _works[name, tiny] = Work(case.tiny if tiny else case.full)
         run = implementation(_works[name, tiny], threads)
-    except Missing as problem:
+    except (Missing, IvbprError) as problem:  # a fit that diverges ends its own row, not the report
         return {"missing": str(problem)}
     found = {"wall": run.amount / run.seconds, "cpu": run.cpu_amount / max(run.cpu_seconds, 1e-9)}
     return found | {"amount": run.amount, "auc": run.quality}

@@ -68,14 +68,14 @@ CASES = (
     *_curve(
         "i-vbpr groups of 40",
         (1, 3, 9, 27),
-        lambda n: replace(BASE, groups=n, columns=MANY * n),
+        lambda n: replace(BASE, block=256, groups=n, columns=MANY * n),
         _IVBPR,
         _GROUPED,
     ),
     *_curve(
         "i-vbpr D",
         (5, 10, 20, 40),
-        lambda n: replace(BASE, groups=9, columns=9 * MANY, visual_factors=n),
+        lambda n: replace(BASE, block=256, groups=9, columns=9 * MANY, visual_factors=n),
         _IVBPR,
         _GROUPED,
     ),
