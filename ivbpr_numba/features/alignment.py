@@ -35,9 +35,8 @@ __all__ = [
 
 LOOKED_AT = 2048  # rows that tell probabilities from one-hots
 IN_MEMORY_BYTES = 4 << 30  # aligned rows up to this size are copied; larger ones stay mapped
-# Share of values that are not zero from which on attributes are dense without a closer look. Below it one-hots
-# are faster by slots, and other values where they are as few as those that a file is laid out sparse for
-# (measured at F = 10 to 700).
+# Share of values that are not zero from which on attributes are dense without a closer look. Below it
+# one-hots are faster by slots, and other values where they are as few as in a file that is laid out sparse.
 SLOTS_BELOW = 0.6
 TARGET_NORM = 10.0  # mean ‖f‖² of standardised features, as for ten one-hot groups
 
