@@ -528,7 +528,7 @@ def test_bytes_and_floats_are_decoded_as_they_are():
 def test_feature_differences(dtype):
     matrix = (np.random.default_rng(11).random((4, 30)) * 200).astype(dtype)
     out = np.full(32, 7, np.float32)
-    feature_differences(stored_bits(matrix), 2, 1, out)
+    feature_differences(stored_bits(matrix), 2, 1, 0, 32, out)
     np.testing.assert_array_equal(out[:30], matrix[2].astype(np.float32) - matrix[1].astype(np.float32))
     assert (out[30:] == 7).all()
 

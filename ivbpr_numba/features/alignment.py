@@ -35,6 +35,9 @@ __all__ = [
 
 LOOKED_AT = 2048  # rows that tell probabilities from one-hots
 IN_MEMORY_BYTES = 4 << 30  # aligned rows up to this size are copied; larger ones stay mapped
+# Share of values that are not zero from which on attributes are dense without a closer look. Below it
+# one-hots are faster by slots, and other values where they are as few as in a file that is laid out sparse.
+SLOTS_BELOW = 0.6
 TARGET_NORM = 10.0  # mean ‖f‖² of standardised features, as for ten one-hot groups
 
 
@@ -102,8 +105,10 @@ def align(features: Features, items: Ids) -> FeatureInput:
     n, columns = len(rows), features.shape[1]
     if features.kind == "attributes":
         csr = csr_rows(features.csr(), rows) if features.sparse else _few_values(features, rows)
-        if csr is not None and len(csr.indices) < SPARSE_BELOW * n * columns:
-            return sparse_input(csr, features.groups, columns, float(features.scale))
+        if csr is not None and len(csr.indices) < SLOTS_BELOW * n * columns:
+            source = sparse_input(csr, features.groups, columns, float(features.scale))
+            if len(source.stored.columns) < SPARSE_BELOW * n * columns:
+                return source
     row_bytes = max(1, columns * features.dtype.itemsize)
     if features.sparse or n * row_bytes <= IN_MEMORY_BYTES:
         return DenseInput(stored_bits(features.take(rows)), np.arange(n), float(features.scale))
@@ -125,7 +130,7 @@ def _few_values(features: Features, rows: np.ndarray) -> Csr | None:
     for part in _parts(len(rows), max(1, columns * features.dtype.itemsize)):
         found.append(csr_of(features.take(rows[part])))
         kept += len(found[-1].indices)
-        if kept >= SPARSE_BELOW * len(rows) * columns:
+        if kept >= SLOTS_BELOW * len(rows) * columns:
             return None
     return stacked(found)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small_models import ATTRIBUTES, DATA
+from small_models import ATTRIBUTES, DATA, DENSE
 
 from ivbpr_numba import UsageError, backends
 from ivbpr_numba.features.alignment import align, fit_scaling
@@ -89,13 +89,14 @@ DRAWN = {"user_order", "count_draws", "place_draws", "draw_triples"}
 
 
 def learner_of(name: str, kernels: backends.Kernels, **changed: Any) -> Any:
-    options = resolve(name, None, {"iterations": 1, **changed}, "attributes")
+    features = ATTRIBUTES if name.startswith("i-") else DENSE
+    options = resolve(name, None, {"iterations": 1, **changed}, features.kind)
     train = DATA.train
     if name == "bpr-mf":
         return FactorLearner(options, train.indptr, train.indices, len(DATA.items), kernels)
-    source = align(ATTRIBUTES, DATA.items)
+    source = align(features, DATA.items)
     scaling = fit_scaling(source, options["feature_scaling"], kernels)
-    if name == "vbpr":
+    if name.endswith("-vbpr") or name == "vbpr":
         pairs = (train.indptr, train.indices, len(DATA.items))
         return VisualLearner(options, *pairs, source, scaling, kernels)
     return TemporalLearner(options, DATA, source, scaling, kernels)
@@ -107,6 +108,13 @@ def learner_of(name: str, kernels: backends.Kernels, **changed: Any) -> Any:
         ("bpr-mf", {}, {"factor_epoch"}),
         ("vbpr", {}, {"column_statistics", "visual_epoch", "project_items"}),
         ("vbpr", {"update": "hogwild"}, {"column_statistics", "visual_epoch_racing", "project_items"}),
+        ("i-vbpr", {}, {"sparse_epoch", "project_sparse_items"}),
+        ("i-vbpr", {"update": "hogwild"}, {"sparse_epoch_racing", "project_sparse_items"}),
+        (
+            "i-tvbpr",
+            {"segment_every": 1, "epochs": 3},
+            {"plan_blocks", "sparse_temporal_epoch", "event_likelihoods", "project_sparse_items"},
+        ),
         (
             "tvbpr",
             {"segment_every": 1, "epochs": 3},
@@ -121,7 +129,7 @@ def test_a_learner_uses_the_kernels_it_is_given(name: str, changed: Any, expecte
         for learner in (given, plain):
             learner.iterate(1)
             scorer = learner.scorer(learner.tables)
-            if name == "tvbpr":
+            if name.endswith("tvbpr"):
                 scorer.at(0)
     assert recorder.called == expected | DRAWN
     for table, values in plain.tables.items():

@@ -32,14 +32,18 @@ def learner(features: Any = None, data: Dataset = DATA, **options: Any) -> Tempo
     source = align(features, DATA.items)
     made = TemporalLearner(resolved, data, source, fit_scaling(source, resolved["feature_scaling"]))
     rng = np.random.default_rng(5)
-    d, f = made.visual, made.columns
+    d, f, layout = made.visual, made.columns, made.layout
     t = made.tables
     t["weight"] += rng.normal(0, 0.5, t["weight"].shape).astype(np.float32)
-    t["drift"][:, : d + 1, :f] += rng.normal(0, 0.3, (len(t["ends"]), d + 1, f)).astype(np.float32)
-    t["bias_weight"][:, :f] += rng.normal(0, 0.5, (len(t["ends"]), f)).astype(np.float32)
+    moved = rng.normal(0, 0.3, (len(t["ends"]), d + 1, f)).astype(np.float32)
+    layout.embedding(t["drift"])[:] += moved[:, :d]
+    layout.bias(t["drift"])[:] += moved[:, d]
+    layout.by_column(t["bias_weight"])[:] += rng.normal(0, 0.5, (len(t["ends"]), f)).astype(np.float32)
     for name in ("item_drift", "category_drift"):
         t[name] += rng.normal(0, 0.3, t[name].shape).astype(np.float32)
-    t["embedding"][: d + 1, :f] += rng.normal(0, 0.3, (d + 1, f)).astype(np.float32)
+    moved = rng.normal(0, 0.3, (d + 1, f)).astype(np.float32)
+    layout.embedding(t["embedding"])[:] += moved[:d]
+    layout.bias(t["embedding"])[:] += moved[d]
     return made
 
 
@@ -53,9 +57,9 @@ def as_reference(made: TemporalLearner) -> tuple[dict[str, np.ndarray], np.ndarr
     """Parameters and features as the slow reference wants them, float64."""
     p = made.parameters(made.tables).arrays()
     p.pop("epoch_edges")
-    source, scaling = made.source, made.scaling
-    stored = source.matrix.view(np.float16) if source.matrix.dtype == np.uint16 else source.matrix
-    v = stored[source.rows].astype(np.float64) * source.scale
+    scaling, columns = made.scaling, made.columns
+    v = made.source.projected(np.eye(columns), np.zeros(columns), made.kernels).astype(np.float64)
+    v *= made.source.scale
     f = (v - scaling.shift) * scaling.multiplier.astype(np.float64)
     return {name: array.astype(np.float64) for name, array in p.items()}, f
 

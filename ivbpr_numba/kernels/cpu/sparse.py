@@ -20,14 +20,16 @@ __all__ = ["sparse_epoch", "sparse_epoch_racing", "sparse_temporal_epoch"]
 @kernel
 def run_blocks(triples, block, first, last, features, tables, embedding, sizes, rates):
     """Apply the triples first … last−1 in blocks, in order."""
-    gains = room_for_sums(embedding.values)
+    gains, differences = room_for_sums(embedding.values), np.zeros(embedding.values.shape[0], np.float32)
     kept = decay_powers(rates.step, rates.visual, block)
     nothing = np.empty(0, np.float32)
     drift = Drift(nothing, nothing, np.empty(0, np.int64))
     loss = 0.0
     for start in range(first, last, block):
         own = Block(start, min(block, last - start))
-        loss += sparse_block(triples, own, features, tables, embedding.scaled, sizes, rates, drift, gains)
+        loss += sparse_block(
+            triples, own, features, tables, embedding.scaled, sizes, rates, drift, gains, differences
+        )
         move_rows(embedding, gains, sizes.visual, rates.step, kept)
     return loss
 
@@ -98,7 +100,7 @@ def sparse_temporal_epoch(triples, plan, block, features, tables, embedding, epo
     float64
         Summed loss of the triples at the time they were applied.
     """
-    gains = room_for_sums(embedding.values)
+    gains, differences = room_for_sums(embedding.values), np.zeros(embedding.values.shape[0], np.float32)
     kept = decay_powers(rates.step, rates.visual, block)
     now = Drift(np.empty(0, np.float32), np.empty(0, np.float32), drift.category)
     loss = 0.0
@@ -110,6 +112,8 @@ def sparse_temporal_epoch(triples, plan, block, features, tables, embedding, epo
         if drift.own.shape[0] > 0:
             now = Drift(drift.own[e], drift.shared[e], drift.category)
         own = Block(first, size)
-        loss += sparse_block(triples, own, features, tables, embedding.scaled, sizes, rates, now, gains)
+        loss += sparse_block(
+            triples, own, features, tables, embedding.scaled, sizes, rates, now, gains, differences
+        )
         move_epoch_rows(embedding, epoch, gains, sizes.visual, rates.step, kept, size)
     return loss

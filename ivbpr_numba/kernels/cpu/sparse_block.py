@@ -16,10 +16,10 @@ from ivbpr_numba.kernels.cpu.factor import AHEAD, ZERO
 from ivbpr_numba.kernels.cpu.sparse_rows import (
     COUNTED,
     add_difference,
-    add_other_values,
+    add_others,
     distinct,
     project_difference,
-    project_other_values,
+    project_others,
 )
 from ivbpr_numba.kernels.cpu.vector_triple import constants, vector_step
 from ivbpr_numba.kernels.cpu.vectors import WIDTH
@@ -30,7 +30,7 @@ CHUNK = 64  # triples whose projections and pulls stay in the L1 cache
 
 
 @kernel
-def wide_block(triples, block, features, tables, scaled, sizes, rates, drift, gains):
+def wide_block(triples, block, features, tables, scaled, sizes, rates, drift, gains, differences):
     """`sparse_block` for rows of any width, and for item biases that drift; in chunks, step by step."""
     positives, negatives = triples.positives, triples.negatives
     room = (CHUNK, scaled.shape[1])
@@ -49,12 +49,12 @@ def wide_block(triples, block, features, tables, scaled, sizes, rates, drift, ga
             loss += move_factors(triples, own, tables, sizes, scratch, rates)
         for b in range(size):
             i, j = np.int64(positives[lo + b]), np.int64(negatives[lo + b])
-            add_difference(features, i, j, scratch.pulls, b, gains)
+            add_difference(features, i, j, scratch.pulls, b, gains, differences)
     return loss
 
 
 @kernel
-def vector_block(triples, block, features, tables, scaled, sizes, rates, gains):
+def vector_block(triples, block, features, tables, scaled, sizes, rates, gains, differences):
     """`sparse_block` for rows of one vector each."""
     users, positives, negatives = triples
     user_rows, item_rows, visual_rows = tables.users, tables.items, tables.visual
@@ -85,7 +85,7 @@ def vector_block(triples, block, features, tables, scaled, sizes, rates, gains):
             projected = vectors.add(projected, vectors.sub(of_i, of_j))
         if others:
             vectors.store(room, 0, 0, projected)
-            project_other_values(features, scaled, i, j, room[0])
+            project_others(features, scaled, i, j, room, 0)
             projected = vectors.load(room, 0, 0)
         if u != held:
             held, of_u, theta = u, vectors.load(user_rows, u, 0), vectors.load(visual_rows, u, 0)
@@ -107,19 +107,19 @@ def vector_block(triples, block, features, tables, scaled, sizes, rates, gains):
             vectors.store(gains, row_j, 0, vectors.sub(vectors.load(gains, row_j, 0), down))
         if others:
             vectors.store(room, 0, 0, pull)
-            add_other_values(features, i, j, room[0], gains)
+            add_others(features, i, j, room, 0, gains, differences)
     return loss + math.log(product)
 
 
 if vectors.USABLE:
 
     @kernel
-    def sparse_block(triples, block, features, tables, scaled, sizes, rates, drift, gains):
+    def sparse_block(triples, block, features, tables, scaled, sizes, rates, drift, gains, differences):
         """Move β_i, γ and θ_u triple by triple; add d · [θ_u, 1] Δ_k to the gains; return the summed loss."""
         widths = (tables.users.shape[1], tables.items.shape[1], tables.visual.shape[1], scaled.shape[1])
         if min(widths) == WIDTH and max(widths) == WIDTH and drift.own.shape[0] == 0:
-            return vector_block(triples, block, features, tables, scaled, sizes, rates, gains)
-        return wide_block(triples, block, features, tables, scaled, sizes, rates, drift, gains)
+            return vector_block(triples, block, features, tables, scaled, sizes, rates, gains, differences)
+        return wide_block(triples, block, features, tables, scaled, sizes, rates, drift, gains, differences)
 
 else:
     sparse_block = wide_block

@@ -19,12 +19,12 @@ from ivbpr_numba.kernels.cpu.vectors import WIDTH
 __all__ = [
     "COUNTED",
     "add_difference",
-    "add_other_values",
+    "add_others",
     "clear_row",
     "distinct",
     "move_rows",
     "project_difference",
-    "project_other_values",
+    "project_others",
     "project_sparse_items",
     "room_for_sums",
 ]
@@ -35,17 +35,37 @@ COUNTED[0, -1] = 1
 
 
 @kernel
-def project_other_values(features, scaled, i, j, out):
-    """Add to `out` what the values outside the slots give, with rows of `scaled`, to E Δ and β · Δ."""
+def plain_project_others(features, scaled, i, j, out, b):
+    """`project_others` with plain loops."""
     indptr, columns, values = features.indptr, features.columns, features.values
+    total = out[b]
     for n in range(indptr[i], indptr[i + 1]):
         row, value = scaled[columns[n] + 1], values[n]
-        for p in range(out.shape[0]):
-            out[p] += value * row[p]
+        for p in range(total.shape[0]):
+            total[p] += value * row[p]
     for n in range(indptr[j], indptr[j + 1]):
         row, value = scaled[columns[n] + 1], values[n]
-        for p in range(out.shape[0]):
-            out[p] -= value * row[p]
+        for p in range(total.shape[0]):
+            total[p] -= value * row[p]
+
+
+@kernel
+def vector_project_others(features, scaled, i, j, out, b):
+    """`project_others` by whole vectors."""
+    indptr, columns, values = features.indptr, features.columns, features.values
+    for p in range(0, scaled.shape[1], WIDTH):
+        total = vectors.load(out, b, p)
+        for n in range(indptr[i], indptr[i + 1]):
+            row = vectors.load(scaled, np.int64(columns[n]) + 1, p)
+            total = vectors.fma(vectors.splat(values[n]), row, total)
+        for n in range(indptr[j], indptr[j + 1]):
+            row = vectors.load(scaled, np.int64(columns[n]) + 1, p)
+            total = vectors.fma(vectors.splat(-values[n]), row, total)
+        vectors.store(out, b, p, total)
+
+
+# Adds to out[b] what the values outside the slots give, with rows of `scaled`, to E Δ and β · Δ.
+project_others = vector_project_others if vectors.USABLE else plain_project_others
 
 
 @kernel
@@ -59,7 +79,7 @@ def plain_project(features, scaled, i, j, out, b):
         for p in range(total.shape[0]):
             total[p] += of_i[p] - of_j[p]
     if features.columns.shape[0] > 0:
-        project_other_values(features, scaled, i, j, total)
+        plain_project_others(features, scaled, i, j, out, b)
 
 
 @kernel
@@ -74,7 +94,7 @@ def vector_project(features, scaled, i, j, out, b):
             total = vectors.add(total, vectors.sub(of_i, of_j))
         vectors.store(out, b, p, total)
     if features.columns.shape[0] > 0:
-        project_other_values(features, scaled, i, j, out[b])
+        vector_project_others(features, scaled, i, j, out, b)
 
 
 # out[b] = Σ_k Δ_k · row k of `scaled`, Δ being the features of item i less those of item j.
@@ -90,26 +110,51 @@ def add_times(gains, row, pull, times):
 
 
 @kernel
-def add_other_values(features, i, j, pull, gains):
-    """`add_difference` for the values outside the slots."""
+def differ(features, i, j, differences):
+    """Fill in Δ of the values outside the slots; the other `differences` (F,) are zero."""
     indptr, columns, values = features.indptr, features.columns, features.values
-    a, b, last_a, last_b = indptr[i], indptr[j], indptr[i + 1], indptr[j + 1]
-    while a < last_a or b < last_b:
-        if b == last_b or (a < last_a and columns[a] < columns[b]):
-            add_times(gains, columns[a] + 1, pull, values[a])
-            a += 1
-        elif a == last_a or columns[b] < columns[a]:
-            add_times(gains, columns[b] + 1, pull, -values[b])
-            b += 1
-        else:
-            if values[a] != values[b]:
-                add_times(gains, columns[a] + 1, pull, values[a] - values[b])
-            a += 1
-            b += 1
+    for n in range(indptr[i], indptr[i + 1]):
+        differences[columns[n]] += values[n]
+    for n in range(indptr[j], indptr[j + 1]):
+        differences[columns[n]] -= values[n]
 
 
 @kernel
-def plain_add(features, i, j, pulls, b, gains):
+def plain_add_others(features, i, j, pulls, b, gains, differences):
+    """`add_others` with plain loops."""
+    differ(features, i, j, differences)
+    for item in (i, j):
+        for n in range(features.indptr[item], features.indptr[item + 1]):
+            column = features.columns[n]
+            add_times(gains, column + 1, pulls[b], differences[column])
+            differences[column] = 0  # what both items have is met again
+
+
+@kernel
+def vector_add_others(features, i, j, pulls, b, gains, differences):
+    """`add_others` by whole vectors."""
+    indptr, columns = features.indptr, features.columns
+    differ(features, i, j, differences)
+    one, last = vectors.load(COUNTED, 0, 0), gains.shape[1] - WIDTH
+    for item in (i, j):
+        for n in range(indptr[item], indptr[item + 1]):
+            column = np.int64(columns[n])
+            times = differences[column]
+            differences[column] = 0  # what both items have is met again
+            for p in range(0, gains.shape[1], WIDTH):
+                moved = vectors.load(gains, column + 1, p)
+                moved = vectors.fma(vectors.splat(times), vectors.load(pulls, b, p), moved)
+                if p == last:
+                    moved = vectors.fma(vectors.splat(column_share(times)), one, moved)
+                vectors.store(gains, column + 1, p, moved)
+
+
+# `add_difference` for the values outside the slots; `differences` (F,) are room, zero before and after.
+add_others = vector_add_others if vectors.USABLE else plain_add_others
+
+
+@kernel
+def plain_add(features, i, j, pulls, b, gains, differences):
     """`add_difference` with plain loops."""
     slots, pull = features.slots, pulls[b]
     for g in range(slots.shape[1]):
@@ -117,11 +162,11 @@ def plain_add(features, i, j, pulls, b, gains):
             add_times(gains, slots[i, g], pull, np.float32(1))
             add_times(gains, slots[j, g], pull, np.float32(-1))
     if features.columns.shape[0] > 0:
-        add_other_values(features, i, j, pull, gains)
+        plain_add_others(features, i, j, pulls, b, gains, differences)
 
 
 @kernel
-def vector_add(features, i, j, pulls, b, gains):
+def vector_add(features, i, j, pulls, b, gains, differences):
     """`add_difference` by whole vectors."""
     slots, last = features.slots, gains.shape[1] - WIDTH
     one = vectors.load(COUNTED, 0, 0)
@@ -134,7 +179,7 @@ def vector_add(features, i, j, pulls, b, gains):
             vectors.store(gains, row_i, p, vectors.add(vectors.load(gains, row_i, p), up))
             vectors.store(gains, row_j, p, vectors.sub(vectors.load(gains, row_j, p), down))
     if features.columns.shape[0] > 0:
-        add_other_values(features, i, j, pulls[b], gains)
+        vector_add_others(features, i, j, pulls, b, gains, differences)
 
 
 @kernel
