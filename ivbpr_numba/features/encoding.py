@@ -125,9 +125,7 @@ def encode(
             f"{where}: no value of the chosen columns is left.",
             f"Lower {parameter('min_count')} or choose others.",
         )
-    bare = np.ones(len(rows.items), dtype=bool)
-    for weights in kept:
-        bare[weights.item] = False
+    bare = ~np.logical_or.reduce([_having(weights, len(rows.items)) for weights in kept])
     report = {
         "rows": len(rows.item),
         "items": len(rows.items),
@@ -152,19 +150,33 @@ def _first(items: Ids, rows: np.ndarray) -> list[str]:
     return [items[int(row)] for row in rows[:NAMED]]
 
 
+def _having(weights: _Weights, items: int) -> np.ndarray:
+    """Which items have a value, bool."""
+    having = np.zeros(items, dtype=bool)
+    having[weights.item] = True
+    return having
+
+
 def _weigh(column: Column, rows: Rows, share: bool) -> _Weights:
     """Values of each item: from its first row with weight 1, or from all rows with their proportion."""
-    used = np.arange(len(rows.item)) if share else rows.first
-    cell, item = column.cell[used], rows.item[used]
-    sizes = column.starts[cell + 1] - column.starts[cell]
-    # For row r the positions starts[cell[r]] … + sizes[r] − 1, one after the other.
-    offsets = np.arange(int(sizes.sum())) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    value = column.parts[np.repeat(column.starts[cell], sizes) + offsets]
+    if not share or len(rows.item) == len(rows.items):
+        item, value = _entries(column, rows.first)  # a cell has each value once, ascending
+        return _Weights(item, value, np.ones(len(item), np.float16))
+    row, value = _entries(column, np.arange(len(rows.item)))
     width = max(1, len(column.values))
-    keys, times = np.unique(np.repeat(item, sizes) * width + value, return_counts=True)
+    keys, times = np.unique(rows.item[row] * width + value, return_counts=True)
     item, value = keys // width, keys % width
-    weight = times / rows.count[item] if share else np.ones(len(keys))
-    return _Weights(item, value, weight.astype(np.float16))
+    return _Weights(item, value, (times / rows.count[item]).astype(np.float16))
+
+
+def _entries(column: Column, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What the cells of some rows hold: for each value its place in `rows` and its number, by place."""
+    begin = column.starts[column.cell[rows]]
+    sizes = column.starts[column.cell[rows] + 1] - begin
+    # Of the k-th row the positions begin[k] … begin[k] + sizes[k] − 1, one after the other.
+    shift = begin - (np.cumsum(sizes) - sizes)
+    place = np.repeat(np.arange(len(rows)), sizes)
+    return place, column.parts[np.arange(len(place)) + shift[place]]
 
 
 def _drop_rare(
@@ -176,9 +188,8 @@ def _drop_rare(
     number = np.cumsum(keep) - 1
     stays = keep[weights.value]
     left = _Weights(weights.item[stays], number[weights.value[stays]], weights.weight[stays])
-    with_value, with_kept = np.unique(weights.item), np.unique(left.item)
-    without_value = np.setdiff1d(np.arange(len(items)), with_value)
-    lost = np.setdiff1d(with_value, with_kept)
+    with_value, with_kept = _having(weights, len(items)), _having(left, len(items))
+    without_value, lost = np.flatnonzero(~with_value), np.flatnonzero(with_value & ~with_kept)
     report = {
         "group": column.name,
         "columns": int(keep.sum()),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -178,15 +180,7 @@ def _columns(
 def _rows_of(ids: list[Any], id_name: str, place: _Place) -> Rows:
     if not ids:
         raise DataError(f"{place} has no rows.", "Check how it was made.")
-    texts = []
-    for row, value in enumerate(ids):
-        try:
-            texts.append(id_text(value))
-        except ValueError as problem:
-            raise DataError(
-                f"{place}, {place.row(row)}: the {id_name} is {problem}.",
-                "Store ids as text or whole numbers.",
-            ) from None
+    texts = _encoded(ids, id_name, place)
     empty = [row for row, text in enumerate(texts) if not text]
     if empty:
         raise DataError(
@@ -199,32 +193,39 @@ def _rows_of(ids: list[Any], id_name: str, place: _Place) -> Rows:
     return Rows(Ids(values, "item"), item.reshape(-1), first, count)
 
 
+def _encoded(ids: list[Any], id_name: str, place: _Place) -> list[bytes]:
+    """The ids in UTF-8, empty where there is none."""
+    if set(map(type, ids)) <= {str}:
+        with contextlib.suppress(UnicodeEncodeError):  # the way below tells where
+            return [text.encode() for text in ids]
+    encoded = []
+    for row, value in enumerate(ids):
+        try:
+            encoded.append(id_text(value).encode())
+        except ValueError as problem:
+            raise DataError(
+                f"{place}, {place.row(row)}: the {id_name} is {problem}.",
+                "Store ids as text or whole numbers.",
+            ) from None
+    return encoded
+
+
 def _column(cells: list[Any], name: str, separator: str | None, place: _Place) -> Column:
     """Number the cells by what they say; `separator` is None for a column with one value an item."""
-    exclusive = separator is None
-    raw = np.empty(len(cells), np.int64)
-    first: dict[str | Parts, int] = {}  # each distinct cell, and its number
+    keys, problem = _keys(cells)
+    first: defaultdict[str | Parts, int] = defaultdict(count().__next__)  # each distinct cell, and its number
+    raw = np.fromiter(map(first.__getitem__, keys), np.int64, len(keys))
     split_cells: list[frozenset[str]] = []
     listed: list[bool] = []
-    for row, value in enumerate(cells):
+    for key in first:
         try:
-            key = value if type(value) is str else key_of(value)
-            number = first.setdefault(key, len(first))
-            if number == len(split_cells):
-                parts, from_text = _one(key) if separator is None else parts_in(key, separator)
-                split_cells.append(frozenset(part.strip() for part in parts) - {""})
-                listed.append(from_text)
-        except ValueError as problem:
-            hint = (
-                f"A column with several values an item is one of tags: name it with {parameter('tags')}."
-                if exclusive and str(problem).startswith("a list")
-                else 'Give texts or numbers, or lists of them such as ["red", "big"].'
-            )
-            text = str(value) if len(str(value)) <= 60 else str(value)[:60] + "…"
-            raise DataError(
-                f"{place}, {place.row(row)}: the cell {text!r} of the column '{name}' is {problem}.", hint
-            ) from None
-        raw[row] = number
+            parts, from_text = _one(key) if separator is None else parts_in(key, separator)
+        except ValueError as found:
+            raise _unusable(cells, keys.index(key), name, separator is None, found, place) from None
+        split_cells.append(frozenset(part.strip() for part in parts) - {""})
+        listed.append(from_text)
+    if problem is not None:
+        raise _unusable(cells, len(keys), name, separator is None, problem, place)
     # Cells that mean the same (other order, other blanks) get one number: rows agree when numbers do.
     meaning = {parts: k for k, parts in enumerate(dict.fromkeys(split_cells))}
     cell = np.array([meaning[parts] for parts in split_cells], dtype=np.int64)[raw]
@@ -235,7 +236,35 @@ def _column(cells: list[Any], name: str, separator: str | None, place: _Place) -
     in_text = np.array(listed, dtype=bool)[raw]
     shown = str(cells[int(np.argmax(in_text))]) if in_text.any() else ""
     return Column(
-        name, exclusive, cell, starts, parts_of_cells, values, int(np.count_nonzero(in_text)), shown
+        name, separator is None, cell, starts, parts_of_cells, values, int(np.count_nonzero(in_text)), shown
+    )
+
+
+def _keys(cells: list[Any]) -> tuple[list[str | Parts], ValueError | None]:
+    """What the cells say; those before the first that can't be read, and what is wrong with that one."""
+    if set(map(type, cells)) <= {str}:
+        return cells, None
+    keys: list[str | Parts] = []
+    for value in cells:
+        try:
+            keys.append(key_of(value))
+        except ValueError as problem:
+            return keys, problem
+    return keys, None
+
+
+def _unusable(
+    cells: list[Any], row: int, name: str, exclusive: bool, problem: ValueError, place: _Place
+) -> DataError:
+    """The error that tells which cell can't be read, and why."""
+    hint = (
+        f"A column with several values an item is one of tags: name it with {parameter('tags')}."
+        if exclusive and str(problem).startswith("a list")
+        else 'Give texts or numbers, or lists of them such as ["red", "big"].'
+    )
+    text = str(cells[row]) if len(str(cells[row])) <= 60 else str(cells[row])[:60] + "…"
+    return DataError(
+        f"{place}, {place.row(row)}: the cell {text!r} of the column '{name}' is {problem}.", hint
     )
 
 
@@ -265,10 +294,13 @@ def _numbered(values: set[str]) -> tuple[list[str], dict[str, int]]:
 
 def disagreeing(columns: list[Column], rows: Rows) -> list[int]:
     """Items whose rows disagree in some column, ascending."""
-    differs = np.zeros(len(rows.item), dtype=bool)
+    if len(rows.item) == len(rows.items):
+        return []
+    first = rows.first[rows.item]
+    differs = np.zeros(len(rows.items), dtype=bool)
     for column in columns:
-        differs |= column.cell != column.cell[rows.first[rows.item]]
-    return np.unique(rows.item[differs]).tolist()
+        differs[rows.item[column.cell != column.cell[first]]] = True
+    return np.flatnonzero(differs).tolist()
 
 
 def disagreement(

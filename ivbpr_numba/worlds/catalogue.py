@@ -106,13 +106,15 @@ def catalogue_csv(items: Ids, table: AttributeTable) -> Iterator[bytes]:
     yield (",".join(["id", "title", *(name for name, _ in table.groups), TAGS]) + "\n").encode()
     values, n_groups = table.values, len(table.groups)
     for start in range(0, len(items), _ROWS_A_PIECE):
+        ends = table.indptr[start : start + _ROWS_A_PIECE + 1]
+        words = [values[column] for column in table.columns[ends[0] : ends[-1]].tolist()]
+        bounds = (ends - ends[0]).tolist()
         lines = []
-        for i in range(start, min(start + _ROWS_A_PIECE, len(items))):
-            words = [values[c] for c in table.columns[table.indptr[i] : table.indptr[i + 1]].tolist()]
-            exclusive, tags = words[:n_groups], words[n_groups:]
-            title = " ".join([*tags, *reversed(exclusive)])
+        for name, begin, end in zip(items[start : start + _ROWS_A_PIECE], bounds, bounds[1:]):
+            exclusive, tags = words[begin : begin + n_groups], words[begin + n_groups : end]
+            title = " ".join(tags + exclusive[::-1])
             title = title[:1].upper() + title[1:]
-            lines.append(",".join([items[i], title, *exclusive, ";".join(tags)]) + "\n")
+            lines.append(",".join([name, title, *exclusive, ";".join(tags)]) + "\n")
         yield "".join(lines).encode()
 
 
