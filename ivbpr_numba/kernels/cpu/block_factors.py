@@ -104,19 +104,14 @@ def vector_factors(triples, block, tables, sizes, scratch, rates):
         u, i, j = np.int64(users[n]), np.int64(positives[n]), np.int64(negatives[n])
         if u != held:
             held, of_u, theta = u, vectors.load(user_rows, u, 0), vectors.load(visual_rows, u, 0)
-        of_i, of_j = vectors.load(item_rows, i, 0), vectors.load(item_rows, j, 0)
         projected = vectors.load(projections, b, 0)
-        of_u, theta, of_i, of_j, pull, x = vector_step(of_u, theta, of_i, of_j, projected, shared, rates.step)
+        of_u, theta, pull, x = vector_step(tables, u, i, j, of_u, theta, projected, shared, rates.step)
         product *= 1.0 + math.exp(-abs(x))
         loss += max(-x, ZERO)
         if b & 255 == 255:
             loss += math.log(product)
             product = 1.0
         vectors.store(pulls, b, 0, pull)
-        vectors.store(visual_rows, u, 0, theta)
-        vectors.store(user_rows, u, 0, of_u)
-        vectors.store(item_rows, i, 0, of_i)
-        vectors.store(item_rows, j, 0, of_j)
     return loss + math.log(product)
 
 

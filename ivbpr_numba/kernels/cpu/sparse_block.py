@@ -89,17 +89,12 @@ def vector_block(triples, block, features, tables, scaled, sizes, rates, gains, 
             projected = vectors.load(room, 0, 0)
         if u != held:
             held, of_u, theta = u, vectors.load(user_rows, u, 0), vectors.load(visual_rows, u, 0)
-        of_i, of_j = vectors.load(item_rows, i, 0), vectors.load(item_rows, j, 0)
-        of_u, theta, of_i, of_j, pull, x = vector_step(of_u, theta, of_i, of_j, projected, shared, rates.step)
+        of_u, theta, pull, x = vector_step(tables, u, i, j, of_u, theta, projected, shared, rates.step)
         product *= 1.0 + math.exp(-abs(x))
         loss += max(-x, ZERO)
         if b & 255 == 255:
             loss += math.log(product)
             product = 1.0
-        vectors.store(visual_rows, u, 0, theta)
-        vectors.store(user_rows, u, 0, of_u)
-        vectors.store(item_rows, i, 0, of_i)
-        vectors.store(item_rows, j, 0, of_j)
         up, down = vectors.add(pull, counted), vectors.sub(pull, counted)
         for g in range(slots.shape[1]):
             row_i, row_j = distinct(slots[i, g], slots[j, g])

@@ -24,9 +24,29 @@ def constants(sizes, rates):
 
 
 @kernel
-def vector_step(of_u, theta, of_i, of_j, projected, shared, rate):
-    """Move γ_u, θ_u and the rows of the two items; return them, d · [θ_u, 1] as read, and x̂_uij."""
+def vector_step(tables, u, i, j, of_u, theta, projected, shared, rate):
+    """Move β_i, β_j, γ and θ_u by the triple (u, i, j), every gradient from old values.
+
+    Parameters
+    ----------
+    tables : VisualTables
+        Rows of 16 float32 each; all four of the triple are written.
+    u, i, j : int64
+    of_u, theta : vector
+        Rows of the user, as they are in the tables.
+    projected : vector
+        [E Δ, β · Δ], then zeros.
+    shared : tuple
+        As `constants` gives them.
+    rate : float32
+
+    Returns
+    -------
+    tuple
+        The user's rows as written, d · [θ_u, 1] as read, and x̂_uij.
+    """
     at_bias, steps, keep_u, keep_i, keep_j, at_visual_bias, visual_steps, keep_theta = shared
+    of_i, of_j = vectors.load(tables.items, i, 0), vectors.load(tables.items, j, 0)
     difference, biased = vectors.sub(of_i, of_j), vectors.add(of_u, at_bias)
     pull = vectors.add(theta, at_visual_bias)
     x = vectors.total(vectors.fma(pull, projected, vectors.mul(biased, difference)))
@@ -36,6 +56,8 @@ def vector_step(of_u, theta, of_i, of_j, projected, shared, rate):
     theta = vectors.fma(vectors.mul(slopes, visual_steps), projected, vectors.mul(theta, keep_theta))
     gain = vectors.mul(vectors.splat(rate * slope), biased)
     of_u = vectors.fma(vectors.mul(slopes, steps), difference, vectors.mul(of_u, keep_u))
-    of_i = vectors.fma(of_i, keep_i, gain)
-    of_j = vectors.sub(vectors.mul(of_j, keep_j), gain)
-    return of_u, theta, of_i, of_j, pull, x
+    vectors.store(tables.visual, u, 0, theta)
+    vectors.store(tables.users, u, 0, of_u)
+    vectors.store(tables.items, i, 0, vectors.fma(of_i, keep_i, gain))
+    vectors.store(tables.items, j, 0, vectors.sub(vectors.mul(of_j, keep_j), gain))
+    return of_u, theta, pull, x
