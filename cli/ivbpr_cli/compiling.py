@@ -4,9 +4,9 @@ from __future__ import annotations
 
 __all__ = ["takes"]
 
-# Seconds with nothing compiled: demo and fits four fifths of what `benchmarks/compile_times.py --wall` found beside
-# other work on two cores of a cloud server; drift, trends and warmup by what they use. What has no line needs a
-# kernel or two.
+# Seconds with nothing compiled: demo and fits four fifths of what `benchmarks/compile_times.py --wall` found
+# beside other work on two cores of a cloud server; drift, trends and warmup by what they use. What has no
+# line needs a kernel or two.
 SECONDS = {
     "demo": 25,
     "demo drift": 30,
