@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -47,6 +48,10 @@ def made(name: str, **options: Any) -> Model:
 
 def fitted(name: str, run: dict[str, Any] | None = None, **options: Any) -> Model:
     return made(name, **options).fit(DATA, FEATURES.get(name), **(run or {}))
+
+
+def saved(path: Path, name: str, **options: Any) -> str:
+    return fitted(name, {"out": path}, **options).payload_sha256_
 
 
 AnyModel = TypeVar("AnyModel", bound=Model)
