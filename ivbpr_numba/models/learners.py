@@ -15,7 +15,7 @@ import numpy as np
 from ivbpr_numba import backends
 from ivbpr_numba.arrays import padded, zeros
 from ivbpr_numba.features.alignment import Scaling, project_style
-from ivbpr_numba.features.inputs import FeatureInput
+from ivbpr_numba.features.inputs import FeatureInput, SparseInput
 from ivbpr_numba.kernels.arguments import (
     EmbeddingTable,
     FactorTables,
@@ -24,6 +24,7 @@ from ivbpr_numba.kernels.arguments import (
     VisualTables,
 )
 from ivbpr_numba.kernels.scalar.random import INIT, mix64
+from ivbpr_numba.models.ahead import Ahead
 from ivbpr_numba.models.embedding import layout_of
 from ivbpr_numba.models.start import Start
 from ivbpr_numba.models.triples import Rounds, Triples, TripleSampler
@@ -136,8 +137,12 @@ def _rates(
 class _Sampled:
     """Learners that draw triples and apply them."""
 
+    options: dict[str, Any]
+    kernels: backends.Kernels
     sampler: TripleSampler
     tables: Tables
+    ahead: Ahead
+    on_one_thread: bool  # whether applying triples in their order leaves the other threads idle
 
     def named(self, tables: Tables) -> Tables:
         """The learned arrays by name, as views of `tables`."""
@@ -153,7 +158,9 @@ class _Sampled:
 
     def iterate(self, iteration: int) -> Iteration:
         """Apply the triples of one iteration, from 1, to `tables`."""
-        return self._apply(self.sampler.draw(iteration))
+        idle = self.on_one_thread and self.options["update"] == "ordered"
+        threads, last = self.kernels.threads() if idle else 1, self.options.get("iterations", 0)
+        return self.ahead.apply(iteration, last, self.sampler.draw, self._apply, threads)
 
     def _apply(self, drawn: Triples) -> Iteration:
         raise NotImplementedError
@@ -183,6 +190,7 @@ class FactorLearner(_Sampled):
         self.options = options
         self.kernels = kernels or backends.kernels()
         self.sampler = _sampler(options, indptr, indices, n_items, self.kernels)
+        self.ahead, self.on_one_thread = Ahead(), True
         self.in_rounds = options["update"] == "ordered" and self.sampler.suits_rounds()
         self.size = k = options["factors"]
         n_users = len(indptr) - 1
@@ -265,6 +273,7 @@ class VisualLearner(_Sampled):
         self.options, self.source, self.scaling = options, source, scaling
         self.kernels = kernels or backends.kernels()
         self.sampler = _sampler(options, indptr, indices, n_items, self.kernels, self.keep_pairs)
+        self.ahead, self.on_one_thread = Ahead(), isinstance(source, SparseInput)
         self.latent, self.visual = k, d = options["factors"], options["visual_factors"]
         self.columns, self.layout = source.columns, layout_of(source, d)
         n_users = len(indptr) - 1

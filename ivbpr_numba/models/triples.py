@@ -119,17 +119,26 @@ class TripleSampler:
         counts = np.bincount(indices, minlength=n_items).astype(np.int64)
         trained = np.nonzero(counts)[0].astype(np.int32)
         self.law = arguments.NegativeLaw(arguments.NEGATIVES[negatives], trained, counts)
-        self._triples = np.empty((3, self.n_draws), np.int32)
-        self._drawn = np.empty(self.n_draws if keep_pairs else 0, np.int32)
+        self._kept = self.n_draws if keep_pairs else 0
+        self._rooms: list[tuple[np.ndarray, np.ndarray] | None] = [None, None]
+
+    def _room(self, iteration: int) -> tuple[np.ndarray, np.ndarray]:
+        """Arrays for the triples and pairs of an iteration, in turn with those of the one before it."""
+        found = self._rooms[iteration % 2]
+        if found is None:
+            found = np.empty((3, self.n_draws), np.int32), np.empty(self._kept, np.int32)
+            self._rooms[iteration % 2] = found
+        return found
 
     def draw(self, iteration: int) -> Triples:
-        """Triples of one iteration (from 1); the arrays are reused by the next call."""
+        """Triples of one iteration (from 1); the arrays are reused by the iteration after the next one."""
         visits = self._visits(iteration)
-        drawn = arguments.Triples(*self._triples)
+        triples, pairs = self._room(iteration)
+        drawn = arguments.Triples(*triples)
         fallbacks = self.kernels.draw_triples(
-            self.seed, iteration, visits, self.pairs, self.law, drawn, self._drawn
+            self.seed, iteration, visits, self.pairs, self.law, drawn, pairs
         )
-        return Triples(*drawn, int(fallbacks), self._drawn)
+        return Triples(*drawn, int(fallbacks), pairs)
 
     def draw_rounds(self, iteration: int) -> Rounds:
         """Triples of one iteration in rounds; the arrays are reused by the next call."""
@@ -137,7 +146,7 @@ class TripleSampler:
         chunks = np.diff(np.arange(CLASSES + 1) * len(visits.order) // CLASSES)
         groups = np.concatenate([[0], np.cumsum(-(-chunks // GROUP))])
         segments = arguments.Segments(groups, np.zeros((groups[-1], CLASSES + 1), np.int64))
-        drawn = arguments.Triples(*self._triples)
+        drawn = arguments.Triples(*self._room(0)[0])
         self.kernels.draw_rounds(self.seed, iteration, visits, self.pairs, classes, segments, drawn)
         return Rounds(drawn, segments)
 

@@ -135,10 +135,11 @@ def test_the_same_bits_as_one_triple_after_the_other(model, factors):
     o = learner.options
     hinge = {"loss": "hinge", "margin": o["margin"]} if model == "mm-mf" else {}
     rates = {name: o[name] for name in ("learning_rate", "lambda_theta", "lambda_bias")}
+    orders = {t: flat(naive.draw_rounds(lists, 80, 3, t, "trained")) for t in (1, 2, 3)}
+    columns = {t: np.array(order, np.int32).T.copy() for t, order in orders.items()}
+    other.sampler = SimpleNamespace(draw=lambda t: Triples(*columns[t], 0))
     for t in (1, 2):
-        order = flat(naive.draw_rounds(lists, 80, 3, t, "trained"))
-        columns = np.array(order, np.int32).T.copy()
-        other.sampler = SimpleNamespace(draw=lambda t, columns=columns: Triples(*columns, 0))
+        order = orders[t]
         done, expected = learner.iterate(t), other.iterate(t)
         assert (done.triples, done.fallbacks) == (len(order), 0)
         assert done.loss == pytest.approx(expected.loss, rel=1e-6)
