@@ -19,6 +19,7 @@ from ivbpr_numba.errors import (
 )
 
 if TYPE_CHECKING:
+    from ivbpr_numba.answers.folding import NewShopper
     from ivbpr_numba.datasets.dataset import Dataset
     from ivbpr_numba.datasets.prepare import prepare
     from ivbpr_numba.features.features import Features
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 _ROOMS = {
     "Dataset": "ivbpr_numba.datasets.dataset",
     "Features": "ivbpr_numba.features.features",
+    "NewShopper": "ivbpr_numba.answers.folding",
     "Vectors": "ivbpr_numba.models.answering",
     "auc": "ivbpr_numba.questions.auc",
     "auc_of_scores": "ivbpr_numba.questions.auc",
@@ -62,6 +64,7 @@ __all__ = [
     "Interrupted",
     "IvbprError",
     "Model",
+    "NewShopper",
     "NotFittedError",
     "Popularity",
     "Random",
