@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ivbpr_numba.network.extraction import extract
     from ivbpr_numba.questions.auc import auc, auc_of_scores
     from ivbpr_numba.questions.comparing import compare
+    from ivbpr_numba.questions.session import Session
     from ivbpr_numba.questions.trends import trends
     from ivbpr_numba.report import write_report
 
@@ -38,6 +39,7 @@ _ROOMS = {
     "Features": "ivbpr_numba.features.features",
     "NewShopper": "ivbpr_numba.answers.folding",
     "Vectors": "ivbpr_numba.models.answering",
+    "Session": "ivbpr_numba.questions.session",
     "auc": "ivbpr_numba.questions.auc",
     "auc_of_scores": "ivbpr_numba.questions.auc",
     "compare": "ivbpr_numba.questions.comparing",
@@ -68,6 +70,7 @@ __all__ = [
     "NotFittedError",
     "Popularity",
     "Random",
+    "Session",
     "UsageError",
     "Vectors",
     "__version__",

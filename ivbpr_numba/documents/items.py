@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from ivbpr_numba.models.base import Model
 
 __all__ = [
+    "BRIEF",
     "attributes_text",
     "because_text",
     "explain",
+    "flat",
     "likely",
     "percent",
     "recommend",
@@ -27,6 +29,7 @@ __all__ = [
     "score_many",
     "similar",
     "users_text",
+    "without_reasons",
 ]
 
 BRIEF = ("rank", "item", "score")
@@ -74,13 +77,13 @@ def recommend(
         "at": at,
         "model": model.name,
         "items": items,
-        "notes": [note for note in (note, _without_reasons(model, reasons)) if note],
+        "notes": [note for note in (note, without_reasons(model, reasons)) if note],
         "warnings": view.remarks,
     }
-    return Document("recommend", content, _flat(items, reasons_in_rows), columns=BRIEF)
+    return Document("recommend", content, flat(items, reasons_in_rows), columns=BRIEF)
 
 
-def _without_reasons(model: Model, reasons: bool | None) -> str:
+def without_reasons(model: Model, reasons: bool | None) -> str:
     """Why a model can't give the reasons that were asked for; empty where it can."""
     record = model.features_
     if not reasons or (record is not None and record.kind == "attributes"):
@@ -104,7 +107,7 @@ def similar(
         verb = "item is" if more == 1 else "items are"
         notes = [f"{more:,} more {verb} as near as the last of these."]
     content = {"item": rows[rows.row(item)], "model": model.name, "items": items, "notes": notes}
-    return Document("similar", content, _flat(items), columns=BRIEF)
+    return Document("similar", content, flat(items), columns=BRIEF)
 
 
 def explain(
@@ -182,7 +185,7 @@ def signed(value: float) -> str:
     return f"{round(value, 2) + 0.0:+.2f}"
 
 
-def _flat(items: Sequence[dict[str, Any]], with_reasons: bool = False) -> list[dict[str, Any]]:
+def flat(items: Sequence[dict[str, Any]], with_reasons: bool = False) -> list[dict[str, Any]]:
     """Recommendations as rows, all of the same columns; one that no item has anything in is left out."""
     columns = [
         name for name in ("rank", "item", "title", "score") if any(item[name] is not None for item in items)

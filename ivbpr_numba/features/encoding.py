@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ from ivbpr_numba.store.sparse import joined
 __all__ = ["Encoded", "check_choices", "encode"]
 
 AGGREGATES = ("error", "first", "share")
+MOST_NUMBERS = 32  # numbers that may well be names: sizes, years, codes of departments
 NAMED = 5  # the first items of a drop, in reports
 
 
@@ -179,6 +181,13 @@ def _entries(column: Column, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return place, column.parts[np.arange(len(place)) + shift[place]]
 
 
+def _is_number(value: str) -> bool:
+    try:
+        return math.isfinite(float(value))
+    except ValueError:
+        return False
+
+
 def _drop_rare(
     column: Column, weights: _Weights, min_count: int, items: Ids
 ) -> tuple[_Weights, list[str], dict[str, Any]]:
@@ -195,6 +204,7 @@ def _drop_rare(
         "columns": int(keep.sum()),
         "exclusive": column.exclusive,
         "values_seen": len(column.values),
+        "numbers": len(column.values) > MOST_NUMBERS and all(map(_is_number, column.values)),
         "values_dropped": int((~keep).sum()),
         "items_without_value": len(without_value),
         "items_dropped": len(lost),

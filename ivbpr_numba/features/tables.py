@@ -60,8 +60,9 @@ def build_feature_table(
         ``file input rows items columns merged_rows aggregate disagreeing_items first_disagreeing
         items_without_values first_without_values layout payload_sha256``; ``lists_in_text``: rows ``column
         rows first`` of the columns in which text was read as a list; ``groups``: rows ``group columns
-        exclusive values_seen values_dropped items_without_value items_dropped first_without_value
-        first_items_dropped dropped``. `items_without_value` had an empty cell, `items_dropped` lost their
+        exclusive values_seen numbers values_dropped items_without_value items_dropped first_without_value
+        first_items_dropped dropped``. `numbers`: its values are many and all of
+        them numbers. `items_without_value` had an empty cell, `items_dropped` lost their
         last value to `min_count`, `dropped` lists the lost values as rows ``value items``; ``first_…`` are up
         to five ids.
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from ivbpr_numba.errors import parameter
 from ivbpr_numba.photos.kinds import ENDINGS, ending_of, image_format, is_never_photo, stem_of
 from ivbpr_numba.photos.sources import Source
 from ivbpr_numba.store.atomic import PathLike
@@ -80,8 +81,27 @@ def listed_by_name(place: Source) -> Found:
     found = Found(others=_counted(others))
     forms = _composed({stem_of(name) for name in (*named, *(name for name, _ in unreadable))}, found)
     found.wanted = [Picture(forms[stem_of(name)], name) for name in named]
+    found.notes += _in_several_folders(found.wanted)
     found.missing = [(Picture(forms[stem_of(name)], name), reason) for name, reason in unreadable]
     return found
+
+
+def _in_several_folders(pictures: Iterable[Picture]) -> list[str]:
+    """A note where photos in different folders become one item: views of it, or other items by accident."""
+    first: dict[str, Picture] = {}
+    pairs: dict[str, tuple[str, str]] = {}
+    for picture in pictures:
+        one = first.setdefault(picture.item, picture)
+        if posixpath.dirname(one.name) != posixpath.dirname(picture.name):
+            pairs.setdefault(picture.item, (one.name, picture.name))
+    if not pairs:
+        return []
+    item = min(pairs)
+    return [
+        f"{len(pairs):,} items have photos in several folders, '{item}' for one ({', '.join(pairs[item])}); "
+        "an item is called as its file is, so they count as photos of one item. Where they show different "
+        f"items, name the item of each file in a table ({parameter('items_table')})."
+    ]
 
 
 def _kind(name: str) -> str:

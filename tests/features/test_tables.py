@@ -84,10 +84,20 @@ def test_a_group_without_any_value_is_left_out_and_reported(tmp_path: Path) -> N
     report, features = build(tmp_path, "id,a,b\n1,x,\n2,y,\n", columns=["b", "a"])
     assert [g.name for g in features.groups] == ["a"]
     assert report["groups"][0] == {
-        "group": "b", "columns": 0, "exclusive": True, "values_seen": 0, "values_dropped": 0,
+        "group": "b", "columns": 0, "exclusive": True, "values_seen": 0, "numbers": False, "values_dropped": 0,
         "items_without_value": 2, "items_dropped": 0, "dropped": [],
         "first_without_value": ["1", "2"], "first_items_dropped": [],
     }  # fmt: skip
+
+
+def test_a_column_of_amounts_is_told_from_one_of_codes(tmp_path: Path) -> None:
+    rows = [f"{n},{n / 7:.2f},{n % 30},{n}{'' if n else 'x'}" for n in range(60)]
+    report, _ = build(tmp_path, "id,price,size,code\n" + "\n".join(rows), columns=["price", "size", "code"])
+    assert [(group["group"], group["numbers"]) for group in report["groups"]] == [
+        ("price", True),
+        ("size", False),  # not more than a few
+        ("code", False),  # one of them is no number
+    ]
 
 
 ROWS = "id,kind,tags\nb,gown,x;y\na,top,x\nb,dress,y\nb,gown,\na,top,x\n"

@@ -208,6 +208,15 @@ class TestNames:
         assert items(Pictures.open(write_all(tmp_path, {"images\\000\\1.png": PNG}))) == ["1"]
 
 
+def test_photos_of_one_name_in_several_folders_are_told(tmp_path: Path) -> None:
+    files = {"red/1.png": PNG, "blue/1.png": PNG, "red/2.png": PNG, "red/2.jpg": JPEG, "3.png": PNG}
+    for place in places(tmp_path, files):
+        pictures = Pictures.open(place)
+        assert items(pictures) == ["1", "1", "2", "2", "3"]
+        assert len(pictures.notes) == 1
+        assert pictures.notes[0].startswith("1 items have photos in several folders, '1' for one (")
+
+
 class TestUnicode:
     def test_names_of_a_mac(self, tmp_path: Path) -> None:
         files = {f"{PARTS}.png": PNG, "a.png": PNG, f"sub/{PARTS}.jpg": JPEG}
@@ -215,7 +224,9 @@ class TestUnicode:
             pictures = Pictures.open(place)
             assert items(pictures) == ["a", COMPOSED, COMPOSED]
             assert len(list(pictures.read(pictures.order))) == 3
-            assert len(pictures.notes) == 1 and pictures.notes[0].startswith(f"1 ids, '{COMPOSED}' for one")
+            alike, folders = pictures.notes
+            assert alike.startswith(f"1 ids, '{COMPOSED}' for one")
+            assert folders.startswith(f"1 items have photos in several folders, '{COMPOSED}' for one")
 
     def test_two_that_only_look_alike_stay_two(self, tmp_path: Path) -> None:
         for place in places(tmp_path, {f"{PARTS}.png": PNG, f"{COMPOSED}.png": JPEG, "ö.png": PNG}):

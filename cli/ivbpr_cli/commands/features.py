@@ -81,6 +81,11 @@ def _left_out(report: dict[str, Any]) -> Iterator[str]:
         )
     for group in report["groups"]:
         name = group["group"]
+        if group["numbers"]:
+            yield (
+                f"{name}: its {group['values_seen']:,} values are all numbers, and each is an attribute of "
+                "its own, unlike its neighbours. Where they are amounts, cut them into a few ranges first."
+            )
         if group["dropped"]:
             values = [f"{entry['value']} ({entry['items']:,} items)" for entry in group["dropped"]]
             yield _sentence(
