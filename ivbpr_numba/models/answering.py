@@ -236,8 +236,8 @@ class Answering:
             More, or below 0 less, of an attribute: an item that surely has it is lifted by so many standard
             deviations of this shopper's scores.
         toward : mapping of item to amount, list of items, or item, optional
-            More like an item, by 1 where no amount is given: the item itself gains so many standard deviations
-            over the average item.
+            More like an item, by 1 where no amount is given: the item itself gains so many standard
+            deviations over the average item.
         likes : sequence of ids, optional
             What a new shopper likes; see `fold_in`. It is not recommended.
         by : str

@@ -15,7 +15,7 @@ from ivbpr_numba.answers import steps as stepping
 from ivbpr_numba.answers.shoppers import PARTS
 from ivbpr_numba.answers.steps import Step
 from ivbpr_numba.answers.visits import Reading, Visit
-from ivbpr_numba.errors import DataError, UsageError, parameter
+from ivbpr_numba.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from ivbpr_numba.features.features import Features
