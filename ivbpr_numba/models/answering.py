@@ -9,6 +9,7 @@ import numpy as np
 
 from ivbpr_numba import expected
 from ivbpr_numba.answers import answers
+from ivbpr_numba.answers.folding import NewShopper, folded, liked_rows
 from ivbpr_numba.answers.shoppers import PARTS, row_of_user, stored
 from ivbpr_numba.answers.views import View, Views
 from ivbpr_numba.errors import UsageError
@@ -156,6 +157,40 @@ class Answering:
         if isinstance(scorer, RowScorer):
             raise UsageError(f"{self.views.fitted.name} has no vectors.", "Ask another model.")
         return scorer.user_vectors, (scorer.items.vectors, scorer.items.bias)
+
+    def fold_in(
+        self, items: Sequence[object], *, at: object = None, features: Features | None = None
+    ) -> NewShopper:
+        """The factors of somebody the fit did not know, from the items he likes (model specification 7).
+
+        They maximise his own BPR objective, all that belongs to items fixed: likes against negatives that
+        the law of the fit draws, less the penalty of the fit. The same likes give the same bits, in any
+        order.
+
+        Parameters
+        ----------
+        items : sequence of ids
+            Distinct; none: all factors are 0.
+        at : date, text or seconds, optional
+            For models in time: the epoch in which the items are seen; by default the last.
+        features : Features, optional
+            Where they aren't at the recorded path.
+
+        Returns
+        -------
+        NewShopper
+            ``user_factors`` (K,) and ``user_visual`` (D,), float32.
+
+        Raises
+        ------
+        DataError
+            An unknown item.
+        UsageError
+            An item that is named twice; RAND has no factors; a time for a model without time.
+        """
+        view = self.view(at, features)
+        shopper = folded(view, liked_rows(view, items))
+        return NewShopper(shopper.latent(view)[0], shopper.visual(view)[0])
 
     # --- answers ---
 
