@@ -22,17 +22,13 @@ LIBRARY = Path(ivbpr_numba.__file__).parent
 # They make command lines to type, and notes (no errors) that name both sides.
 ALLOWED = ("documents/summaries.py", "questions/refits.py", "questions/seasons.py")
 PYTHON_ONLY = {  # parameters without a flag
-    "boost",
-    "by",
     "criterion",
     "index",
-    "likes",
     "literal",
     "metric",
     "normalise",
     "observers",
     "temperature",
-    "toward",
 }
 COMMAND_ONLY = {"frozen"}  # in Python a function of its own
 
