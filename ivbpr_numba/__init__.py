@@ -19,6 +19,7 @@ from ivbpr_numba.errors import (
 )
 
 if TYPE_CHECKING:
+    from ivbpr_numba.answers.folding import NewShopper
     from ivbpr_numba.datasets.dataset import Dataset
     from ivbpr_numba.datasets.prepare import prepare
     from ivbpr_numba.features.features import Features
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 _ROOMS = {
     "Dataset": "ivbpr_numba.datasets.dataset",
     "Features": "ivbpr_numba.features.features",
+    "NewShopper": "ivbpr_numba.answers.folding",
     "Vectors": "ivbpr_numba.models.answering",
     "Session": "ivbpr_numba.questions.session",
     "auc": "ivbpr_numba.questions.auc",
@@ -64,6 +66,7 @@ __all__ = [
     "Interrupted",
     "IvbprError",
     "Model",
+    "NewShopper",
     "NotFittedError",
     "Popularity",
     "Random",

@@ -23,6 +23,7 @@ KERNELS = {
     "classes": ("deal_items", "deal_pairs", "draw_rounds"),
     "factor": ("factor_epoch", "factor_rounds"),
     "features": ("column_statistics", "project_items"),
+    "folding": ("fold_in", "fold_negatives"),
     "idtable": ("gather_ids", "number_ids", "rebuild_slots"),
     "purchases": ("choose_items",),
     "ranking": ("count_ranks", "count_row", "fill_tiles", "random_scores", "score_items"),

@@ -74,6 +74,8 @@ def ask(model: Any) -> None:
     model.scores([user])
     model.recommend(user, 3)
     list(model.recommend(user, 3, exclude=()))
+    if model.name != "rand":
+        model.fold_in([item])
     if model.name not in ("rand", "pop"):
         model.similar(item, 3)
         model.explain(user, item)

@@ -137,6 +137,29 @@ def draw_negative(lists, n_items, candidates, negatives, seed, t, u, k, attempts
     return int(np.searchsorted(np.cumsum(weights), place, side="right"))
 
 
+def fold_triples(likes, lists, n_items, seed, negatives, n_triples):
+    """Triples (i, j) of a new shopper: his likes in turn, each as often, against drawn negatives."""
+    likes = sorted(likes)
+    if not 0 < len(likes) < n_items:
+        return []
+    trained = sorted({i for items in lists for i in items})
+    law = negatives if set(trained) - set(likes) else "uniform"
+    pool = {
+        "uniform": list(range(n_items)),
+        "trained": trained,
+        "popularity": [i for items in lists for i in items],
+    }[law]
+    triples = []
+    for n in range(len(likes) * math.ceil(n_triples / len(likes))):
+        drawn = (pool[bounded(mix64(seed, FOLD, *likes, n, a), len(pool))] for a in range(64))
+        j = next((j for j in drawn if j not in likes), None)
+        if j is None:
+            left = [j for j in sorted(pool) if j not in likes]
+            j = left[bounded(mix64(seed, FOLD, *likes, n, 64), len(left))]
+        triples.append((likes[n % len(likes)], j))
+    return triples
+
+
 # --- rounds: the order of large data ------------------------------------------------------------------------
 
 CLASSES, GROUP, TOGETHER = 8, 1024, 4

@@ -21,7 +21,15 @@ from ivbpr_numba.errors import DataError, IvbprError, UsageError, parameter, sho
 LIBRARY = Path(ivbpr_numba.__file__).parent
 # They make command lines to type, and notes (no errors) that name both sides.
 ALLOWED = ("documents/summaries.py", "questions/refits.py", "questions/seasons.py")
-PYTHON_ONLY = {"criterion", "observers"}  # parameters without a flag
+PYTHON_ONLY = {  # parameters without a flag
+    "criterion",
+    "index",
+    "literal",
+    "metric",
+    "normalise",
+    "observers",
+    "temperature",
+}
 COMMAND_ONLY = {"frozen"}  # in Python a function of its own
 
 

@@ -26,7 +26,6 @@ __all__ = [
     "allowed_items",
     "check_number",
     "explain",
-    "recommend",
     "recommend_all",
     "rows_of",
     "similar",
@@ -37,19 +36,6 @@ USERS_A_BLOCK = 4096
 KINDS = ("item bias", "latent", "boost", "attribute", "level")  # of terms, in this order
 
 Where = Mapping[str, str | Sequence[str]]
-
-
-def recommend(
-    view: View,
-    shopper: Shoppers,
-    n: int = 10,
-    *,
-    where: Where | None = None,
-    because: str | None = None,
-    reasons: bool | None = None,
-) -> list[dict[str, Any]]:
-    """The best items for one shopper; see `Model.recommend`."""
-    return Asked.of(view, n, where, because, reasons).rows(view, shopper)[0]
 
 
 def recommend_all(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ivbpr_numba import expected
@@ -13,11 +14,23 @@ from ivbpr_numba.parameters import VisualParameters
 if TYPE_CHECKING:
     from ivbpr_numba.answers.views import View
 
-__all__ = ["AMOUNTS", "Step", "boost", "item_row", "like", "read_steps", "steps_of", "told", "toward"]
+__all__ = [
+    "AMOUNTS",
+    "Step",
+    "boost",
+    "item_row",
+    "like",
+    "read_steps",
+    "split_amount",
+    "steps_of",
+    "told",
+    "toward",
+]
 
 # Fixed beforehand: δ and φ of the model's own ranking, φ' and φ of equations 7 and 6.
 AMOUNTS = {"model": {"boost": 0.5, "toward": 1.0}, "knn": {"boost": 0.25, "toward": 0.5}}
 MOST = 1000.0  # of an amount; more would drown the scores in rounding
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 KINDS = {"boost": "feature", "toward": "item", "like": "item", "unlike": "item"}
 
 
@@ -147,6 +160,21 @@ def steps_of(view: View, boosts: object, towards: object, how: str) -> list[Step
             pairs = [(towards, None)]
         found += [toward(view, item, amount, how) for item, amount in pairs]
     return found
+
+
+def split_amount(text: str, mark: str = "=", known: Container[str] = ()) -> tuple[str, float | None]:
+    """A name and the amount behind the last `mark`, None where no number follows: ``leather=0.5``.
+
+    Parameters
+    ----------
+    text, mark : str
+    known : container of str
+        Names that are taken whole, whatever they end with: ``size=38``.
+    """
+    name, found, amount = text.rpartition(mark)
+    if not (found and name and NUMBER.fullmatch(amount.strip())) or text in known:
+        return text, None
+    return name, float(amount)
 
 
 def _named_features(view: View) -> Any:

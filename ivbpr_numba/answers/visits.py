@@ -6,10 +6,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ivbpr_numba import expected
 from ivbpr_numba.answers.affinity import (
     METRICS,
     NORMALISATIONS,
@@ -23,13 +24,16 @@ from ivbpr_numba.answers.affinity import (
     toward,
 )
 from ivbpr_numba.answers.answers import Asked, Where, allowed_items, check_number, explain, rows_of
-from ivbpr_numba.answers.shoppers import PARTS, Shoppers, stored
+from ivbpr_numba.answers.folding import folded
+from ivbpr_numba.answers.shoppers import PARTS, Shoppers, row_of_user, stored
 from ivbpr_numba.answers.steering import Steered, Steering, spread_of
-from ivbpr_numba.answers.steps import AMOUNTS, Step
-from ivbpr_numba.answers.views import View
+from ivbpr_numba.answers.steps import AMOUNTS, Step, item_row
+from ivbpr_numba.answers.views import View, Views
 from ivbpr_numba.errors import UsageError, parameter
 from ivbpr_numba.parameters import VisualParameters
-from ivbpr_numba.ranking import RowScorer
+
+if TYPE_CHECKING:
+    from ivbpr_numba.features.features import Features
 
 __all__ = ["Base", "Reading", "Visit"]
 
@@ -113,8 +117,44 @@ class Visit:
     steps: tuple[Step, ...] = ()
     kept: dict[tuple[int, ...], Base] = field(default_factory=dict, compare=False, repr=False)
 
-    def check(self) -> None:
-        """Refuse what can't be answered.
+    @classmethod
+    def begin(
+        cls,
+        views: Views,
+        user: object = None,
+        likes: Sequence[object] = (),
+        *,
+        at: object = None,
+        reading: Reading | None = None,
+        exclude: Sequence[str] = PARTS,
+        features: Features | None = None,
+    ) -> Visit:
+        """Of a user, or of a new shopper who likes some items; the parameters are those of `Session`.
+
+        Raises
+        ------
+        UsageError
+            A user and likes; an unknown reading or part of the split; a ranking that the model can't do.
+        DataError
+            Unknown user or item.
+        """
+        likes, reading = expected.several("likes", likes), reading or Reading()
+        if user is not None and len(likes):
+            raise UsageError(
+                f"A user of the model and {parameter('likes')} are two shoppers.",
+                "Name the user, or what a new shopper likes; a user can go toward items.",
+            )
+        reading.check()
+        row = None if user is None else row_of_user(views.fitted.data, user)
+        view = views.at(at, features)
+        rows = tuple(item_row(view, item) for item in likes)
+        if len(set(rows)) < len(rows):
+            twice = next(item for item, liked in zip(likes, rows) if rows.count(liked) > 1)
+            raise UsageError(f"The item '{twice}' is liked twice.", "Name every liked item once.")
+        return cls(view, row, rows, reading, tuple(expected.names("exclude", exclude))).checked()
+
+    def checked(self) -> Visit:
+        """The same, unless it can't be answered.
 
         Raises
         ------
@@ -125,6 +165,7 @@ class Visit:
         stored(self.view, np.zeros(0, np.int64), self.exclude)
         if self.reading.by == "knn":
             taste_space(self.view)
+        return self
 
     @cached_property
     def likes(self) -> tuple[int, ...]:
@@ -142,7 +183,7 @@ class Visit:
         """Who it is, before anything was asked for."""
         if self.row is not None:
             return stored(self.view, np.array([self.row]), self.exclude)
-        return _new_shopper(self.view, self.likes)
+        return folded(self.view, self.likes)
 
     @property
     def base(self) -> Base:
@@ -259,12 +300,3 @@ class Visit:
                 item = self.view.fitted.data.items[row]
                 found.append(f"{item} has no attributes, so nothing leads toward it.")
         return found
-
-
-def _new_shopper(view: View, likes: tuple[int, ...]) -> Shoppers:
-    owned = np.array(sorted(likes), np.int32)
-    if likes:
-        raise UsageError("A new shopper with likes is not known yet.", "Leave them out.")
-    scorer = view.scorer
-    length = 0 if isinstance(scorer, RowScorer) else scorer.items.vectors.shape[1]
-    return Shoppers(np.zeros((1, length), np.float32), (np.array([0, len(owned)]), owned))

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from ivbpr_numba.documents.document import Document
 from ivbpr_numba.documents.items import BRIEF, flat, without_reasons
+from ivbpr_numba.wording import first_of
 
 if TYPE_CHECKING:
     from ivbpr_numba.answers.answers import Where
     from ivbpr_numba.questions.session import Session
 
-__all__ = ["affinity", "explain", "recommend", "saved", "step_text"]
+__all__ = ["affinity", "explain", "recommend", "saved", "step_text", "who"]
 
 
 def recommend(
@@ -72,6 +73,14 @@ def saved(session: Session) -> Document:
     content = {key: value for key, value in session.as_dict().items() if key != "schema"}
     rows = [{"number": number, **step} for number, step in enumerate(session.steps, 1)]
     return Document("session", content, rows, columns=("number", "step"))
+
+
+def who(session: Session) -> str:
+    """Whom a session is of, in words."""
+    if session.user is not None:
+        return session.user
+    likes = session.likes
+    return f"a new shopper who likes {first_of(likes)}" if likes else "a new shopper"
 
 
 def step_text(step: dict[str, Any]) -> str:

@@ -92,8 +92,10 @@ def _fits() -> Iterator[Callable[[], None]]:
 
 
 def _use(data: Dataset, name: str, features: Features | None = None, **options: Any) -> None:
-    """Fit, which also judges; score; recommend."""
+    """Fit, which also judges; score; recommend; fold in."""
     model = create(name, **options).fit(data, features)
+    if name != "rand":
+        model.fold_in(data.items[:1])
     user = np.zeros(1, np.int64)
     scores(model.scorer(), user)
     nothing = (np.zeros(2, np.int64), np.zeros(0, np.int32))

@@ -12,10 +12,10 @@ import numpy as np
 
 from ivbpr_numba import expected
 from ivbpr_numba.answers import steps as stepping
-from ivbpr_numba.answers.shoppers import PARTS, row_of_user
+from ivbpr_numba.answers.shoppers import PARTS
 from ivbpr_numba.answers.steps import Step
 from ivbpr_numba.answers.visits import Reading, Visit
-from ivbpr_numba.errors import DataError, UsageError, parameter
+from ivbpr_numba.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from ivbpr_numba.features.features import Features
@@ -86,19 +86,10 @@ class Session:
         features: Features | None = None,
     ) -> None:
         expected.model(model, "Session")
-        liked = expected.several("likes", likes)
-        if user is not None and len(liked):
-            raise UsageError(
-                f"A user of the model and {parameter('likes')} are two shoppers.",
-                "Name the user, or what a new shopper likes; a user can go toward items.",
-            )
-        reading = Reading(by, metric, normalise, temperature, literal)
-        reading.check()
-        row = None if user is None else row_of_user(model.views.fitted.data, user)
-        view = model.view(at, features)
-        rows = dict.fromkeys(stepping.item_row(view, item) for item in liked)
-        visit = Visit(view, row, tuple(rows), reading, tuple(expected.names("exclude", exclude)))
-        visit.check()
+        visit = Visit.begin(
+            model.views, user, likes, at=at, exclude=exclude, features=features,
+            reading=Reading(by, metric, normalise, temperature, literal),
+        )  # fmt: skip
         self._become(model, visit, at, features)
 
     def _become(self, model: Model, visit: Visit, at: object, features: Features | None) -> None:
@@ -266,7 +257,7 @@ class Session:
             An unknown ranking, or one that the model can't do.
         """
         found = self._with(reading=dataclasses.replace(self.visit.reading, by=how))
-        found.visit.check()
+        found.visit.checked()
         return found
 
     # --- answers ---

@@ -409,6 +409,42 @@ def test_a_new_shopper_without_likes_gets_what_everybody_likes() -> None:
     assert dict(found) == {item: float(bias) for item, bias in zip(ITEMS, vectors[:, -1])}
 
 
+@pytest.mark.parametrize("by", ["model", "knn"])
+@pytest.mark.parametrize("kind", ["sparse", "dense", "time"])
+def test_a_new_shopper_who_likes_and_unlikes(kind: str, by: str) -> None:
+    model, values = model_of(kind), values_of(kind)
+    session = Session(model, likes=["i001", "i007"], by=by).boost("red").like("i003").unlike("i001")
+    assert session.likes == ["i007", "i003"]
+    assert list_of(session) == list_of(Session(model, likes=["i003", "i007"], by=by).boost("red"))
+    assert not {"i003", "i007"} & {item for item, _ in list_of(session)}
+    again = Session.from_json(session.to_json(), model)
+    assert again.steps == session.steps and again.recommend(9) == session.recommend(9)
+    assert again.reset().likes == ["i001", "i007"]
+    assert list_of(again.undo()) == list_of(
+        Session(model, likes=["i001", "i003", "i007"], by=by).boost("red")
+    )
+    liked = [values[i] / values[i].sum() for i in (3, 7) if values[i].any()]
+    expected = naive.click_boost(np.mean(liked, axis=0), 2, 0.5 if by == "model" else 0.25)
+    assert session.p == pytest.approx(expected, abs=1e-9)
+    with pytest.raises(UsageError, match="liked already"):
+        session.like("i003")
+    with pytest.raises(UsageError, match="not among the likes"):
+        session.unlike("i001")
+
+
+def test_likes_that_have_no_attributes_are_no_taste() -> None:
+    assert Session(model_of("dense"), likes=["i007"]).p.tolist() == [1 / COLUMNS] * COLUMNS
+
+
+def test_a_new_shopper_scores_as_one_who_was_folded_in() -> None:
+    model = model_of("sparse")
+    vector, items = model.fold_in(["i001", "i003"]), model.item_vectors().vectors.astype(np.float64)
+    z = np.concatenate([vector.user_factors, vector.user_visual]).astype(np.float64)
+    found = list_of(Session(model, likes=["i001", "i003"]))
+    expected = dict(zip(ITEMS, items[:, :-1] @ z + items[:, -1]))
+    assert dict(found) == pytest.approx({item: expected[item] for item, _ in found}, abs=1e-5)
+
+
 def test_because_ranks_a_steered_list_by_the_term_then_by_the_steered_score() -> None:
     session = Session(model_of("sparse"), "u003").boost("left", 3).toward("i040")
     scores, plain = dict(list_of(session)), Session(model_of("sparse"), "u003")
