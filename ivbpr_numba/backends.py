@@ -156,7 +156,17 @@ def describe() -> dict[str, Any]:
     kernels().count_draws(np.uint64(0), 1, np.zeros(1, np.int64), 1, np.zeros(1, np.int64))
     device, why = choose_device("auto")
     packages = ["numpy", "numba", "scipy", "pandas", "h5py", "typer", "orjson"]
-    optional = ["onnxruntime-gpu", "onnxruntime", "pyarrow", "matplotlib", "onnx", "torch", "starlette", "uvicorn", "numba-cuda"]
+    optional = [
+        "onnxruntime-gpu",
+        "onnxruntime",
+        "pyarrow",
+        "matplotlib",
+        "onnx",
+        "torch",
+        "starlette",
+        "uvicorn",
+        "numba-cuda",
+    ]
 
     def version(name: str) -> str | None:
         try:
