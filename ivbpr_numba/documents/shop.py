@@ -47,7 +47,7 @@ class Shop:
     features : Features or None
         Named attributes of the items, where the model has them and they are at hand.
     missing : str
-        Why they aren't, where the model learned from attributes; else empty.
+        Why the features of the model aren't at hand; else empty.
     """
 
     def __init__(self, model: Model, features: Features | None = None) -> None:
@@ -55,13 +55,15 @@ class Shop:
         self.features: Features | None = None
         self.missing = ""
         record = model.features_
-        if record is not None and record.kind == "attributes":
-            try:
-                self.features = model.find_features(features)
-            except (UsageError, DataError) as problem:
-                if features is not None:
-                    raise
-                self.missing = str(problem)
+        if record is None:
+            return
+        try:
+            found = model.find_features(features)
+            self.features = found if record.kind == "attributes" else None
+        except (UsageError, DataError) as problem:
+            if features is not None:
+                raise
+            self.missing = str(problem)
 
     # --- made once ---
 

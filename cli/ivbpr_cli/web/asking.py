@@ -11,12 +11,10 @@ from ivbpr_cli.web.refusals import Refused
 from ivbpr_cli.web.routes import LONGEST, Route
 from ivbpr_numba.errors import did_you_mean
 
-__all__ = ["Query", "conditions", "read_query", "split_amount"]
+__all__ = ["Query", "conditions", "read_query"]
 
 MOST_PAIRS = 200
 MOST_QUERY = 12_000  # bytes
-
-_AMOUNT = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 
 
 @dataclass(frozen=True)
@@ -102,14 +100,6 @@ def _check(route: Route, name: str, value: str) -> None:
     if value and known.choices and value not in known.choices:
         hint = did_you_mean(value, known.choices) or f"Use {' or '.join(known.choices)}."
         raise Refused(400, f"{name}={value}: there is no such choice.", hint)
-
-
-def split_amount(text: str) -> tuple[str, float | None]:
-    """``NAME:AMOUNT``: the last colon splits off the amount, if a number follows."""
-    name, colon, amount = text.rpartition(":")
-    if colon and name and _AMOUNT.fullmatch(amount):
-        return name, float(amount)
-    return text, None
 
 
 def conditions(query: Query) -> dict[str, list[str]]:

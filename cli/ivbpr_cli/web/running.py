@@ -17,8 +17,9 @@ from ivbpr_numba.store.atomic import os_problem
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
-__all__ = ["address_of", "listening", "serve"]
+__all__ = ["address_of", "listening", "serve", "server_of"]
 
+BETWEEN_REQUESTS = 15  # seconds that a browser keeps a connection
 FOR_THE_LAST = 5  # seconds that answers under way get at the end
 WAITING = 128  # connections that the system holds for us
 
@@ -66,8 +67,18 @@ def address_of(bound: socket.socket) -> str:
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 
+def server_of(app: ASGIApp, started: Callable[[], None]) -> uvicorn.Server:
+    """A server of our settings; `started` is called when it answers."""
+    config = uvicorn.Config(
+        app, http=Connection, ws="none", loop="asyncio", lifespan="on", log_config=None, log_level="critical",
+        access_log=False, server_header=False, date_header=True, proxy_headers=False,
+        timeout_keep_alive=BETWEEN_REQUESTS, timeout_graceful_shutdown=FOR_THE_LAST, backlog=WAITING,
+    )  # fmt: skip
+    return _Server(config, started)
+
+
 def serve(app: ASGIApp, bound: socket.socket, started: Callable[[], None]) -> None:
-    """Answer until SIGINT or SIGTERM, which ends the command as any other.
+    """Answer until SIGINT or SIGTERM, which then end the command as any other: 130 or 143.
 
     Parameters
     ----------
@@ -77,15 +88,10 @@ def serve(app: ASGIApp, bound: socket.socket, started: Callable[[], None]) -> No
     started : callable
         Called when it answers.
     """
-    config = uvicorn.Config(
-        app, http=Connection, ws="none", loop="asyncio", lifespan="on", log_config=None, log_level="critical",
-        access_log=False, server_header=False, date_header=True, proxy_headers=False, timeout_keep_alive=15,
-        timeout_graceful_shutdown=FOR_THE_LAST, backlog=WAITING,
-    )  # fmt: skip
     # What the library warns of is in the documents; a visitor's date must not write on the screen.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        _Server(config, started).run(sockets=[bound])
+        server_of(app, started).run(sockets=[bound])
 
 
 class _Server(uvicorn.Server):

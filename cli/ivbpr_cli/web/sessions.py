@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ivbpr_cli.web.asking import Query, split_amount
+from ivbpr_cli.web.asking import Query
 from ivbpr_cli.web.refusals import Refused
-from ivbpr_numba.errors import DataError
+from ivbpr_numba.answers.shoppers import users_to_try
+from ivbpr_numba.answers.steps import split_amount
 from ivbpr_numba.questions.session import Session
 
 if TYPE_CHECKING:
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
     from ivbpr_numba.ids import Ids
 
 __all__ = ["known", "known_user", "session_of"]
-
-STEPS = ("boost", "toward")
 
 
 def session_of(shop: Shop, query: Query) -> Session:
@@ -41,13 +40,14 @@ def session_of(shop: Shop, query: Query) -> Session:
         by=query.one("by") or "model",
         features=shop.features,
     )
+    record, items = shop.model.features_, shop.data.items
+    names = record.names if record is not None else ()
     for name, value in query.pairs:
-        if name in STEPS and value:
-            target, amount = split_amount(value)
-            if name == "boost":
-                session = session.boost(target, amount)
-            else:
-                session = session.toward(known(shop.data.items, target), amount)
+        if name == "boost" and value:
+            session = session.boost(*split_amount(value, ":", names))
+        elif name == "toward" and value:
+            item, amount = split_amount(value, ":", items)
+            session = session.toward(known(items, item), amount)
     return session
 
 
@@ -57,19 +57,15 @@ def known(ids: Ids, text: str) -> str:
     Raises
     ------
     Refused
-        404.
+        404. It names no near miss: looking for one among all items takes longer than an answer may.
     """
-    try:
-        return ids[ids.row(text)]
-    except DataError as problem:
-        raise Refused(404, problem.message, problem.hint) from None
+    if text not in ids:
+        raise Refused(404, f"Unknown {ids.what} '{text}'.", f"Search: /api/{ids.what}s?q=PART_OF_THE_ID.")
+    return text
 
 
 def known_user(shop: Shop, text: str) -> str:
     """A shopper whom the model knows; 404 names some to try."""
-    from ivbpr_numba.answers.shoppers import row_of_user
-
-    try:
-        return shop.data.users[row_of_user(shop.data, text)]
-    except DataError as problem:
-        raise Refused(404, problem.message, problem.hint) from None
+    if text not in shop.data.users:
+        raise Refused(404, f"Unknown user '{text}'.", users_to_try(shop.data))
+    return text
