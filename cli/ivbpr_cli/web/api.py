@@ -60,6 +60,7 @@ class Served:
         sessions.recommend(session, 1)
         if self.shop.features is not None:
             sessions.recommend(session.boost(self.shop.features.names[0]), 1)
+        sessions.recommend(Session(self.shop.model, likes=self.shop.data.items[:1], features=self.shop.features), 1)
 
     def with_pictures(self, cards: Iterable[Content]) -> list[Content]:
         """Each item with ``image``, its address or None, and ``drawn``: whether that is no photo."""
