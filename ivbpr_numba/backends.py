@@ -30,7 +30,7 @@ KERNELS = {
     "sampling": ("count_draws", "draw_triples", "place_draws", "user_order"),
     "segmentation": ("event_likelihoods",),
     "sparse": ("sparse_epoch", "sparse_epoch_racing", "sparse_temporal_epoch"),
-    "sparse_rows": ("project_sparse_items",),
+    "sparse_rows": ("project_sparse_items", "weigh_sparse_items"),
     "temporal": ("temporal_epoch",),
     "top": ("best_of_rows", "top_items"),
     "visual": ("visual_epoch", "visual_epoch_racing"),
