@@ -156,7 +156,17 @@ def describe() -> dict[str, Any]:
     kernels().count_draws(np.uint64(0), 1, np.zeros(1, np.int64), 1, np.zeros(1, np.int64))
     device, why = choose_device("auto")
     packages = ["numpy", "numba", "scipy", "pandas", "h5py", "typer", "orjson"]
-    optional = ["onnxruntime-gpu", "onnxruntime", "pyarrow", "matplotlib", "onnx", "torch", "numba-cuda"]
+    optional = [
+        "onnxruntime-gpu",
+        "onnxruntime",
+        "pyarrow",
+        "matplotlib",
+        "onnx",
+        "torch",
+        "starlette",
+        "uvicorn",
+        "numba-cuda",
+    ]
 
     def version(name: str) -> str | None:
         try:
@@ -181,5 +191,6 @@ def describe() -> dict[str, Any]:
             "plot": importlib.util.find_spec("matplotlib") is not None,
             "onnx": importlib.util.find_spec("onnx") is not None,
             "train": importlib.util.find_spec("torch") is not None,
+            "web": importlib.util.find_spec("starlette") is not None,
         },
     }
