@@ -326,8 +326,8 @@ class Session:
         }
 
     def to_json(self) -> str:
-        """The session as text: everything but the model, which it names by its digest."""
-        return json.dumps(self.as_dict(), ensure_ascii=False, indent=1)
+        """The session as one line of text: everything but the model, which it names by its digest."""
+        return json.dumps(self.as_dict(), ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str | bytes, model: Model, features: Features | None = None) -> Session:
