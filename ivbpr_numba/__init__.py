@@ -19,6 +19,7 @@ from ivbpr_numba.errors import (
 )
 
 if TYPE_CHECKING:
+    from ivbpr_numba.answers.folding import NewShopper
     from ivbpr_numba.datasets.dataset import Dataset
     from ivbpr_numba.datasets.prepare import prepare
     from ivbpr_numba.features.features import Features
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from ivbpr_numba.network.extraction import extract
     from ivbpr_numba.questions.auc import auc, auc_of_scores
     from ivbpr_numba.questions.comparing import compare
+    from ivbpr_numba.questions.session import Session
     from ivbpr_numba.questions.trends import trends
     from ivbpr_numba.report import write_report
 
@@ -35,7 +37,9 @@ if TYPE_CHECKING:
 _ROOMS = {
     "Dataset": "ivbpr_numba.datasets.dataset",
     "Features": "ivbpr_numba.features.features",
+    "NewShopper": "ivbpr_numba.answers.folding",
     "Vectors": "ivbpr_numba.models.answering",
+    "Session": "ivbpr_numba.questions.session",
     "auc": "ivbpr_numba.questions.auc",
     "auc_of_scores": "ivbpr_numba.questions.auc",
     "compare": "ivbpr_numba.questions.comparing",
@@ -62,9 +66,11 @@ __all__ = [
     "Interrupted",
     "IvbprError",
     "Model",
+    "NewShopper",
     "NotFittedError",
     "Popularity",
     "Random",
+    "Session",
     "UsageError",
     "Vectors",
     "__version__",

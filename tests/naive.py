@@ -137,6 +137,29 @@ def draw_negative(lists, n_items, candidates, negatives, seed, t, u, k, attempts
     return int(np.searchsorted(np.cumsum(weights), place, side="right"))
 
 
+def fold_triples(likes, lists, n_items, seed, negatives, n_triples):
+    """Triples (i, j) of a new shopper: his likes in turn, each as often, against drawn negatives."""
+    likes = sorted(likes)
+    if not 0 < len(likes) < n_items:
+        return []
+    trained = sorted({i for items in lists for i in items})
+    law = negatives if set(trained) - set(likes) else "uniform"
+    pool = {
+        "uniform": list(range(n_items)),
+        "trained": trained,
+        "popularity": [i for items in lists for i in items],
+    }[law]
+    triples = []
+    for n in range(len(likes) * math.ceil(n_triples / len(likes))):
+        drawn = (pool[bounded(mix64(seed, FOLD, *likes, n, a), len(pool))] for a in range(64))
+        j = next((j for j in drawn if j not in likes), None)
+        if j is None:
+            left = [j for j in sorted(pool) if j not in likes]
+            j = left[bounded(mix64(seed, FOLD, *likes, n, 64), len(left))]
+        triples.append((likes[n % len(likes)], j))
+    return triples
+
+
 # --- rounds: the order of large data ------------------------------------------------------------------------
 
 CLASSES, GROUP, TOGETHER = 8, 1024, 4
@@ -731,6 +754,92 @@ def paired_difference(one, other):
         "ci95": [max(-1.0, mean - 1.96 * error), min(1.0, mean + 1.96 * error)],
         "users": n,
     }
+
+
+# --- steering ----------------------------------------------------------------------------------------------
+
+
+def sensitivities(params, u, multiplier, epoch=None):
+    """s_k = theta_u . E_k + beta_k of one user, for the values before scaling; shape (F,)."""
+    n = len(multiplier)
+    unit = np.eye(n)
+    taste = [params["user_visual"][u] @ visual_vector(params, unit[k], epoch) for k in range(n)]
+    return (np.array(taste) + visual_bias(params, epoch)) * multiplier
+
+
+def centred(s, mean, exclusive_groups):
+    """s_k minus c_g in every exclusive group, a range of columns: c_g = sum mean_k s_k / sum mean_k."""
+    s = np.array(s, dtype=np.float64)
+    for columns in exclusive_groups:
+        weight = sum(mean[k] for k in columns)
+        if weight > 0:
+            level = sum(mean[k] * s[k] for k in columns) / weight
+            for k in columns:
+                s[k] -= level
+    return s
+
+
+def shared(p):
+    """N(p): divided by the sum; uniform where that is 0."""
+    p = np.asarray(p, dtype=np.float64)
+    return p / p.sum() if p.sum() > 0 else np.full(len(p), 1 / len(p))
+
+
+def affinity(s, normalise, temperature=1.0):
+    """Equation 5 of centred sensitivities, normalised by a shift or by softmax."""
+    if normalise == "shift":
+        return shared(s - s.min())
+    assert normalise == "softmax"
+    return shared(np.exp((s - s.max()) / temperature))
+
+
+def affinity_as_printed(params, u, s, items, epoch=None):
+    """Equation 5 as printed, alpha = beta_u = 0: the sum over a sample of items, divided by its sum."""
+    p = np.zeros(len(s))
+    for i in items:
+        p += item_bias(params, i, epoch) + params["user_factors"][u] @ params["item_factors"][i] + s
+    return p / p.sum()
+
+
+def click_toward(p, v, phi, literal=False):
+    """Equation 6: N(p + phi N(v)), as printed N(p + phi v); nothing falls below 0."""
+    if v.sum() == 0:
+        return p
+    return shared(np.maximum(p + phi * (v if literal else v / v.sum()), 0))
+
+
+def click_boost(p, k, phi):
+    """Equation 7: N(p + phi h(k)); nothing falls below 0."""
+    p = np.array(p)
+    p[k] = max(p[k] + phi, 0)
+    return shared(p)
+
+
+def similarity(p, v, metric):
+    """Cosine of p and v, or minus the Euclidean distance of p and N(v), to 12 digits of what is summed."""
+    if metric == "cosine":
+        return round(float(p @ v / math.sqrt(p @ p) / math.sqrt(v @ v)), 12)
+    return -math.sqrt(round(float(sum((a - b) ** 2 for a, b in zip(p, v / v.sum()))), 12))
+
+
+def nearest(p, values, metric, without):
+    """All items with any value, but for `without`, by similarity, then by row: pairs (row, similarity)."""
+    rows = [i for i in range(len(values)) if i not in without and values[i].sum() > 0]
+    found = [(i, similarity(p, values[i], metric)) for i in rows]
+    return sorted(found, key=lambda pair: (-pair[1], pair[0]))
+
+
+def steered_scores(x, values, boosts, towards):
+    """x_ui + sigma_u sum_k delta_k v_ik of all items; boosts (k, amount), towards (i, phi), in any order."""
+    mean = values.mean(0)
+    delta = np.zeros(values.shape[1])
+    for k, amount in boosts:
+        delta[k] += amount
+    for i, phi in towards:
+        away = values[i] - mean
+        if away @ away > 1e-12 * (values[i] @ values[i]):
+            delta += phi * away / (away @ away)
+    return x + (x.std() or 1.0) * (values @ delta)
 
 
 # --- epoch segmentation ------------------------------------------------------------------------------------

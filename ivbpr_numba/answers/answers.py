@@ -26,28 +26,17 @@ __all__ = [
     "allowed_items",
     "check_number",
     "explain",
-    "recommend",
     "recommend_all",
+    "rows_of",
     "similar",
     "title_of",
 ]
 
 USERS_A_BLOCK = 4096
+COMPARED = 5000  # values among which a near miss is looked for: it takes long among more
+KINDS = ("item bias", "latent", "boost", "attribute", "level")  # of terms, in this order
 
 Where = Mapping[str, str | Sequence[str]]
-
-
-def recommend(
-    view: View,
-    shopper: Shoppers,
-    n: int = 10,
-    *,
-    where: Where | None = None,
-    because: str | None = None,
-    reasons: bool | None = None,
-) -> list[dict[str, Any]]:
-    """The best items for one shopper; see `Model.recommend`."""
-    return Asked.of(view, n, where, because, reasons).rows(view, shopper)[0]
 
 
 def recommend_all(
@@ -110,7 +99,7 @@ class Asked:
             best = shoppers.best(view, self.n, self.allowed)
         else:
             best, column = self.because.best(view, shoppers, self.n), self.because.column
-        found = [_rows(view.fitted.data, items, scores) for items, scores in zip(*best)]
+        found = [rows_of(view.fitted.data, items, scores) for items, scores in zip(*best)]
         if self.reasons:
             try:
                 reasons = reasons_of(view, shoppers, best[0], column)
@@ -119,15 +108,17 @@ class Asked:
                     raise
                 view.remark(f"There are no reasons: {problem.message}")
                 return found
-            for rows, of_shopper in zip(found, reasons):
-                for row, own in zip(rows, of_shopper):
-                    row["because"] = own
+            asked_for = shoppers.asked_for(view, best[0])
+            for rows, of_steps, of_taste in zip(found, asked_for, reasons):
+                for row, asked, own in zip(rows, of_steps, of_taste):
+                    row["because"] = asked + own
         return found
 
 
 def explain(view: View, shopper: Shoppers, item_row: int) -> dict[str, Any]:
     """The terms of one score: ``item title score terms``; see `Model.explain`."""
-    terms = _terms(view, shopper, [item_row])[0]
+    terms = [*_terms(view, shopper, [item_row])[0], *shopper.terms_asked_for(view, item_row)]
+    terms.sort(key=lambda term: KINDS.index(term["kind"]))
     if not terms:
         raise UsageError(f"The scores of {view.fitted.name} have no terms.", "Explain a model that learns.")
     return {
@@ -155,7 +146,7 @@ def similar(view: View, item_row: int, n: int = 10, where: Where | None = None) 
     owned = (np.array([0, 1]), np.array([item_row], np.int32))
     found = top_of_vectors(cosine, unit[item_row : item_row + 1], n, owned, allowed_items(data, where))
     items, scores = (part[0] for part in found)
-    return _rows(data, items, scores)
+    return rows_of(data, items, scores)
 
 
 def allowed_items(data: Dataset, where: Where | None) -> np.ndarray:
@@ -183,7 +174,8 @@ def allowed_items(data: Dataset, where: Where | None) -> np.ndarray:
             same = cells == value.encode()
             if not same.any():
                 known = [cell.decode() for cell in np.unique(cells).tolist()]
-                hint = did_you_mean(value, known) or f"There are {len(known):,} other values."
+                near = did_you_mean(value, known) if len(known) <= COMPARED else ""
+                hint = near or f"There are {len(known):,} other values."
                 raise UsageError(f"No item has {column}={value}.", hint)
             inside |= same
         allowed &= inside
@@ -196,7 +188,8 @@ def title_of(data: Dataset, item_row: int) -> str | None:
     return None if column is None else column[item_row].decode() or None
 
 
-def _rows(data: Dataset, items: np.ndarray, scores: np.ndarray) -> list[dict[str, Any]]:
+def rows_of(data: Dataset, items: np.ndarray, scores: np.ndarray) -> list[dict[str, Any]]:
+    """Items in order of their rank, without reasons."""
     return [
         {
             "rank": rank,

@@ -10,7 +10,6 @@ import numpy as np
 from ivbpr_numba.answers.explaining import Centred, by_taste
 from ivbpr_numba.errors import DataError, parameter
 from ivbpr_numba.parameters import VisualParameters
-from ivbpr_numba.ranking import ItemSide, VectorScorer, top_of_vectors
 
 if TYPE_CHECKING:
     from ivbpr_numba.answers.shoppers import Shoppers
@@ -80,7 +79,7 @@ class Because:
             for run in self._runs(sign):
                 if not len(waiting):
                     break
-                for u, rows, own in zip(waiting.tolist(), *_best_of(view, shoppers, waiting, run, n)):
+                for u, rows, own in zip(waiting.tolist(), *shoppers.best_among(view, waiting, run, n)):
                     items[u].append(rows[: left[u]])
                     scores[u].append(own[: left[u]])
                     left[u] -= len(rows[: left[u]])
@@ -112,22 +111,3 @@ class Because:
             return ""
         much = "" if value == 1 else f" ({value:g})"
         return f"{alike:,} items have {self.name} equally{much}; among them the score decides."
-
-
-def _best_of(view: View, shoppers: Shoppers, which: np.ndarray, run: np.ndarray, n: int) -> Best:
-    """The best of the items `run` (ascending) by score for some of the shoppers."""
-    assert isinstance(view.scorer, VectorScorer)
-    side = view.scorer.items
-    few = ItemSide(side.vectors[run], side.bias[run])
-    place = np.full(len(side), -1, np.int32)
-    place[run] = np.arange(len(run))
-    indptr, owned = shoppers.owned
-    sizes = np.diff(indptr)[which]
-    begin = np.repeat(indptr[:-1][which] - np.cumsum(sizes) + sizes, sizes)
-    there = place[owned[np.arange(sizes.sum()) + begin]]
-    of = np.repeat(np.arange(len(which)), sizes)[there >= 0]
-    ends = np.concatenate([[0], np.cumsum(np.bincount(of, minlength=len(which)))]).astype(np.int64)
-    found, scores = top_of_vectors(
-        few, shoppers.vectors[which], n, (ends, there[there >= 0]), np.ones(len(run), dtype=bool)
-    )
-    return [run[own] for own in found], scores

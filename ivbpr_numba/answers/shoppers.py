@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,16 +12,18 @@ from ivbpr_numba import expected
 from ivbpr_numba.answers.views import View
 from ivbpr_numba.errors import DataError, UsageError, did_you_mean
 from ivbpr_numba.parameters import VisualParameters
-from ivbpr_numba.ranking import RowScorer, scores_of_vectors, top_of_vectors
+from ivbpr_numba.ranking import ItemSide, RowScorer, VectorScorer, scores_of_vectors, top_of_vectors
 from ivbpr_numba.ranking import scores as scores_of_rows
 from ivbpr_numba.ranking import top as top_of_rows
 
 if TYPE_CHECKING:
     from ivbpr_numba.datasets.dataset import Dataset
 
-__all__ = ["PARTS", "Shoppers", "owned_items", "row_of_user", "stored", "users_to_try"]
+__all__ = ["PARTS", "Best", "Shoppers", "owned_items", "row_of_user", "stored", "users_to_try"]
 
 PARTS = ("train", "valid", "test")
+Best = tuple[list[np.ndarray], list[np.ndarray]]
+Reasons = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -61,11 +63,42 @@ class Shoppers:
             return scores_of_rows(view.scorer, self._known_rows(view))
         return scores_of_vectors(view.scorer.items, self.vectors)
 
-    def best(self, view: View, n: int, allowed: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    def best(self, view: View, n: int, allowed: np.ndarray) -> Best:
         """At most `n` best items each, and their scores; see `ranking.top`."""
         if isinstance(view.scorer, RowScorer):
             return top_of_rows(view.scorer, self._known_rows(view), n, self.owned, allowed)
         return top_of_vectors(view.scorer.items, self.vectors, n, self.owned, allowed)
+
+    def best_among(self, view: View, which: np.ndarray, run: np.ndarray, n: int) -> Best:
+        """At most `n` best of the items `run` (ascending) for some of the shoppers, and their scores."""
+        assert isinstance(view.scorer, VectorScorer)
+        side = view.scorer.items
+        few = ItemSide(side.vectors[run], side.bias[run])
+        every = np.ones(len(run), dtype=bool)
+        found, scores = top_of_vectors(
+            few, self.vectors[which], n, self._owned_among(view, which, run), every
+        )
+        return [run[own] for own in found], scores
+
+    def _owned_among(self, view: View, which: np.ndarray, run: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What some of the shoppers own of the items `run`, as places in it."""
+        place = np.full(len(view.fitted.data.items), -1, np.int32)
+        place[run] = np.arange(len(run))
+        indptr, owned = self.owned
+        sizes = np.diff(indptr)[which]
+        begin = np.repeat(indptr[:-1][which] - np.cumsum(sizes) + sizes, sizes)
+        there = place[owned[np.arange(sizes.sum()) + begin]]
+        of = np.repeat(np.arange(len(which)), sizes)[there >= 0]
+        ends = np.concatenate([[0], np.cumsum(np.bincount(of, minlength=len(which)))]).astype(np.int64)
+        return ends, there[there >= 0]
+
+    def asked_for(self, view: View, items: list[np.ndarray]) -> list[list[Reasons]]:
+        """Reasons beside those of the taste, for each shopper's items; of a `Steered` one his steps."""
+        return [[[] for _ in own] for own in items]
+
+    def terms_asked_for(self, view: View, item_row: int) -> Reasons:
+        """Terms of the one shopper's score of an item beside those of the model."""
+        return []
 
     def _known_rows(self, view: View) -> np.ndarray:
         if self.rows is None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ivbpr_numba.answers.epochs import epoch_dates
+from ivbpr_numba.answers.space import Space
 from ivbpr_numba.errors import UsageError, parameter
 from ivbpr_numba.features.alignment import align, project_style
 from ivbpr_numba.features.inputs import FeatureInput
@@ -57,6 +58,7 @@ class Views:
     style: np.ndarray | None = None
     damage: str | None = None
     _scorer: Scorer | None = None
+    _space: Space | None = None
 
     def find_features(self, given: Features | None = None) -> Features:
         """The features of the fit: `given`, those that are at hand, or those at the recorded path.
@@ -73,6 +75,25 @@ class Views:
         if given is not None or self.found is None:
             self.found = self.fitted.features.find(given)
         return self.found
+
+    def aligned(self) -> FeatureInput:
+        """The features of the fit, a row for each item of the data.
+
+        Raises
+        ------
+        UsageError, DataError
+            See `find_features`.
+        """
+        if self.source is None:
+            self.source = align(self.find_features(), self.fitted.data.items)
+        return self.source
+
+    @property
+    def space(self) -> Space:
+        """The items as points in the space of their attributes; raises as `aligned`."""
+        if self._space is None:
+            self._space = Space.of(self.aligned())
+        return self._space
 
     def scorer(self, features: Features | None = None) -> Scorer:
         """The scorer of all moments.
@@ -104,12 +125,11 @@ class Views:
     def _project(self, parameters: VisualParameters) -> np.ndarray:
         record = self.fitted.features
         assert record is not None
-        if self.source is None:
-            self.source = align(self.find_features(), self.fitted.data.items)
+        source = self.aligned()
         moments = [parameters]
         if isinstance(parameters, TemporalParameters):
             moments = [parameters.at(epoch) for epoch in range(len(parameters.weight))]
-        return np.stack([project_style(one, self.source, record.scaling) for one in moments])
+        return np.stack([project_style(one, source, record.scaling) for one in moments])
 
     def at(self, moment: object = None, features: Features | None = None) -> View:
         """The model at a time; by default, and for all later times, its last epoch.

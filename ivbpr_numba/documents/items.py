@@ -1,15 +1,10 @@
-"""Documents about items: the best for a user, those alike, why a score is what it is, a new product."""
+"""Documents about items: those alike, a new product; and what the rows of lists have in common."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from ivbpr_numba.answers import answers
-from ivbpr_numba.answers.answers import Asked
-from ivbpr_numba.answers.shoppers import PARTS, row_of_user, stored
 from ivbpr_numba.documents.document import Document
 
 if TYPE_CHECKING:
@@ -17,16 +12,17 @@ if TYPE_CHECKING:
     from ivbpr_numba.models.base import Model
 
 __all__ = [
+    "BRIEF",
     "attributes_text",
     "because_text",
-    "explain",
+    "flat",
     "likely",
     "percent",
-    "recommend",
     "score",
     "score_many",
     "similar",
     "users_text",
+    "without_reasons",
 ]
 
 BRIEF = ("rank", "item", "score")
@@ -38,49 +34,7 @@ LEAST = 0.05  # probability of an attribute worth naming
 Where = Mapping[str, Sequence[str]]
 
 
-def recommend(
-    model: Model,
-    user: object,
-    n: int = 10,
-    *,
-    at: object = None,
-    where: Where | None = None,
-    because: str | None = None,
-    exclude: Sequence[str] = PARTS,
-    reasons: bool | None = None,
-    reasons_in_rows: bool = False,
-    features: Features | None = None,
-) -> Document:
-    """The best items for a user; see `Model.recommend`.
-
-    Its content has ``notes``, sentences about the ranking, and ``warnings``, what a reader must know.
-
-    Parameters
-    ----------
-    reasons_in_rows : bool
-        Whether the rows have a column ``because``, the reasons as one text.
-    """
-    data = model.data_
-    row = row_of_user(data, user)
-    view = model.view(at, features)
-    shopper = stored(view, np.array([row]), exclude)
-    asked = Asked.of(view, n, where, because, reasons)
-    items = asked.rows(view, shopper)[0]
-    note = ""
-    if asked.because is not None:
-        note = asked.because.ties(data.items.find([item["item"] for item in items]), shopper.owned[1])
-    content = {
-        "user": data.users[row],
-        "at": at,
-        "model": model.name,
-        "items": items,
-        "notes": [note for note in (note, _without_reasons(model, reasons)) if note],
-        "warnings": view.remarks,
-    }
-    return Document("recommend", content, _flat(items, reasons_in_rows), columns=BRIEF)
-
-
-def _without_reasons(model: Model, reasons: bool | None) -> str:
+def without_reasons(model: Model, reasons: bool | None) -> str:
     """Why a model can't give the reasons that were asked for; empty where it can."""
     record = model.features_
     if not reasons or (record is not None and record.kind == "attributes"):
@@ -104,19 +58,7 @@ def similar(
         verb = "item is" if more == 1 else "items are"
         notes = [f"{more:,} more {verb} as near as the last of these."]
     content = {"item": rows[rows.row(item)], "model": model.name, "items": items, "notes": notes}
-    return Document("similar", content, _flat(items), columns=BRIEF)
-
-
-def explain(
-    model: Model, user: object, item: object, *, at: object = None, features: Features | None = None
-) -> Document:
-    """The terms of one score; see `Model.explain`. Its content has ``warnings``, what a reader must know."""
-    data = model.data_
-    row, item_row = row_of_user(data, user), data.items.row(item)
-    view = model.view(at, features)
-    found = answers.explain(view, stored(view, np.array([row])), item_row)
-    content = {"user": data.users[row], **found, "at": at, "model": model.name, "warnings": view.remarks}
-    return Document("explain", content, found["terms"])
+    return Document("similar", content, flat(items), columns=BRIEF)
 
 
 def score(found: Mapping[str, Any]) -> Document:
@@ -174,7 +116,13 @@ def percent(share: float) -> str:
 
 def because_text(reasons: Sequence[Mapping[str, Any]]) -> str:
     """Reasons as one text."""
-    return ", ".join(f"{reason['term']} {signed(reason['contribution'])}" for reason in reasons)
+    return ", ".join(f"{_named(reason)} {signed(reason['contribution'])}" for reason in reasons)
+
+
+def _named(reason: Mapping[str, Any]) -> str:
+    """A reason in words: an attribute that was asked for is told from one of the shopper's taste."""
+    term = str(reason["term"])
+    return f"more {term}" if reason.get("kind") == "boost" and not term.startswith("toward ") else term
 
 
 def signed(value: float) -> str:
@@ -182,7 +130,7 @@ def signed(value: float) -> str:
     return f"{round(value, 2) + 0.0:+.2f}"
 
 
-def _flat(items: Sequence[dict[str, Any]], with_reasons: bool = False) -> list[dict[str, Any]]:
+def flat(items: Sequence[dict[str, Any]], with_reasons: bool = False) -> list[dict[str, Any]]:
     """Recommendations as rows, all of the same columns; one that no item has anything in is left out."""
     columns = [
         name for name in ("rank", "item", "title", "score") if any(item[name] is not None for item in items)

@@ -22,6 +22,8 @@ MOST_SLOTS = 64
 LAST_SLOT = np.iinfo(np.uint16).max  # 1 + the last column that a slot can name
 FILLED = 0.5  # share of the items with a value from which a group has a slot of its own
 Statistics = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+Lengths = tuple[np.ndarray, np.ndarray, float]
+BYTES = 32 << 20  # values held at once
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,23 @@ class DenseInput:
         kernels.project_items(self.matrix, self.rows, table, shifted, out)
         return out[:, :height]
 
+    def weighted(self, weights: np.ndarray) -> np.ndarray:
+        """Σ_k weights_k · v_ik of every item: (F,) to (I,) float64, summed in float32."""
+        scaled = weights[None] * self.scale
+        return self.projected(scaled, np.zeros(1), backends.kernels())[:, 0].astype(np.float64)
+
+    def lengths(self) -> Lengths:
+        """Of every item Σ_k v_ik and ‖v_i‖, (I,) float64, and the lowest of all values."""
+        sums, norms, lowest = np.empty(self.n_items), np.empty(self.n_items), 0.0
+        step = max(1, BYTES // (8 * self.columns))
+        for start in range(0, self.n_items, step):
+            part = slice(start, start + step)
+            stored = self.matrix[self.rows[part]]
+            values = (stored.view(np.float16) if stored.dtype == np.uint16 else stored).astype(np.float64)
+            sums[part], norms[part] = values.sum(axis=1), np.sqrt(np.square(values).sum(axis=1))
+            lowest = min(lowest, float(values.min(initial=0.0)))
+        return sums * self.scale, norms * abs(self.scale), lowest * self.scale
+
 
 @dataclass(frozen=True)
 class SparseInput:
@@ -133,6 +152,23 @@ class SparseInput:
         out = np.empty((self.n_items, table.shape[1]), np.float32)
         kernels.project_sparse_items(self.stored, table, shifted, out)
         return out[:, :height]
+
+    def weighted(self, weights: np.ndarray) -> np.ndarray:
+        """As `DenseInput.weighted`, summed in float64."""
+        return self._weighed(weights, self.stored) * self.scale
+
+    def lengths(self) -> Lengths:
+        """As `DenseInput.lengths`."""
+        ones, values = np.ones(self.columns), self.stored.values
+        sums = self._weighed(ones, self.stored)
+        squares = self._weighed(ones, self.stored._replace(values=np.square(values)))
+        lowest = min(0.0, float(values.min(initial=0.0)))
+        return sums * self.scale, np.sqrt(squares) * abs(self.scale), lowest * self.scale
+
+    def _weighed(self, weights: np.ndarray, stored: SparseFeatures) -> np.ndarray:
+        out = np.empty(self.n_items)
+        backends.kernels().weigh_sparse_items(stored, np.concatenate([[0.0], weights]), out)
+        return out
 
 
 FeatureInput = DenseInput | SparseInput

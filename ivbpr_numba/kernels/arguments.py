@@ -77,6 +77,11 @@ class NegativeLaw(NamedTuple):
     trained: np.ndarray
     counts: np.ndarray
 
+    @classmethod
+    def of(cls, name: str, counts: np.ndarray) -> "NegativeLaw":
+        """The law of that name for training pairs per item, (I,) int64."""
+        return cls(NEGATIVES[name], np.flatnonzero(counts).astype(np.int32), counts)
+
 
 class Classes(NamedTuple):
     """Items dealt out to classes.

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ivbpr_numba import expected
 from ivbpr_numba.answers import answers
+from ivbpr_numba.answers.folding import NewShopper, folded, liked_rows
 from ivbpr_numba.answers.shoppers import PARTS, row_of_user, stored
+from ivbpr_numba.answers.steps import steps_of
 from ivbpr_numba.answers.views import View, Views
-from ivbpr_numba.errors import UsageError
+from ivbpr_numba.answers.visits import Reading, Visit
+from ivbpr_numba.errors import UsageError, parameter
 from ivbpr_numba.ranking import RowScorer, Scorer, scores, scores_of_pairs
 
 if TYPE_CHECKING:
@@ -157,11 +161,45 @@ class Answering:
             raise UsageError(f"{self.views.fitted.name} has no vectors.", "Ask another model.")
         return scorer.user_vectors, (scorer.items.vectors, scorer.items.bias)
 
+    def fold_in(
+        self, items: Sequence[object], *, at: object = None, features: Features | None = None
+    ) -> NewShopper:
+        """The factors of somebody the fit did not know, from the items he likes (model specification 7).
+
+        They maximise his own BPR objective, all that belongs to items fixed: likes against negatives that
+        the law of the fit draws, less the penalty of the fit. The same likes give the same bits, in any
+        order.
+
+        Parameters
+        ----------
+        items : sequence of ids
+            Distinct; none: all factors are 0.
+        at : date, text or seconds, optional
+            For models in time: the epoch in which the items are seen; by default the last.
+        features : Features, optional
+            Where they aren't at the recorded path.
+
+        Returns
+        -------
+        NewShopper
+            ``user_factors`` (K,) and ``user_visual`` (D,), float32.
+
+        Raises
+        ------
+        DataError
+            An unknown item.
+        UsageError
+            An item that is named twice; RAND has no factors; a time for a model without time.
+        """
+        view = self.view(at, features)
+        shopper = folded(view, liked_rows(view, items))
+        return NewShopper(shopper.latent(view)[0], shopper.visual(view)[0])
+
     # --- answers ---
 
     def recommend(
         self,
-        user: object,
+        user: object = None,
         n: int = 10,
         *,
         at: object = None,
@@ -169,13 +207,18 @@ class Answering:
         because: str | None = None,
         exclude: Sequence[str] = PARTS,
         reasons: bool | None = None,
+        boost: Mapping[str, float] | None = None,
+        toward: Mapping[str, float] | Sequence[object] | str | None = None,
+        likes: Sequence[object] | None = None,
+        by: str = "model",
         features: Features | None = None,
     ) -> list[dict[str, Any]]:
-        """The best items for a user over the whole catalogue.
+        """The best items for a user, or for a new shopper, over the whole catalogue.
 
         Parameters
         ----------
-        user : id
+        user : id, optional
+            Without it, and with `likes`, `boost` or `toward`, the shopper is new.
         n : int
             At most so many; never padded.
         at : date, text or seconds, optional
@@ -189,31 +232,51 @@ class Answering:
         reasons : bool, optional
             Whether visual models add the attributes that raise each score most: True, or it is an error;
             False; by default where the features are still there, else without them and with a warning.
+        boost : mapping of feature to amount, optional
+            More, or below 0 less, of an attribute: an item that surely has it is lifted by so many standard
+            deviations of this shopper's scores.
+        toward : mapping of item to amount, list of items, or item, optional
+            More like an item, by 1 where no amount is given: the item itself gains so many standard
+            deviations over the average item.
+        likes : sequence of ids, optional
+            What a new shopper likes; see `fold_in`. It is not recommended.
+        by : str
+            ``model`` or ``knn``; see `Session`, which takes such steps one after the other.
         features : Features, optional
             Where they aren't at the recorded path.
 
         Returns
         -------
         list of dict
-            ``rank item title score because``; ties in order of the ids. ``pandas.DataFrame`` takes it as
-            it is.
+            ``rank item title score because``; ties in order of the ids. What was asked for stands first in
+            ``because``, with the ``kind`` ``boost``. ``pandas.DataFrame`` takes it as it is.
 
         Warns
         -----
         UserWarning
-            `at` lies outside the data; there are no reasons, because the features are gone or damaged.
+            `at` lies outside the data; there are no reasons, because the features are gone or damaged; an
+            item to go toward is as the average item.
 
         Raises
         ------
         DataError
-            Unknown user; no item left for `because`.
+            Unknown user or item; no item left for `because`.
         UsageError
-            Unknown column, value, feature or part.
+            Unknown column, value, feature or part; a user and likes; a model without attributes.
         """
-        row = row_of_user(self.views.fitted.data, user)
-        view = self.view(at, features)
-        shopper = stored(view, np.array([row]), exclude)
-        return answers.recommend(view, shopper, n, where=where, because=because, reasons=reasons)
+        if user is None and boost is None and toward is None and likes is None:
+            raise UsageError(
+                "There is nobody to recommend to.",
+                f"Name a user, or what a new shopper likes: {parameter('likes')}.",
+            )
+        visit = Visit.begin(
+            self.views, user, () if likes is None else likes,
+            at=at, reading=Reading(by), exclude=exclude, features=features,
+        )  # fmt: skip
+        visit = replace(visit, steps=tuple(steps_of(visit.view, boost, toward, by)))
+        for text in visit.remarks:
+            visit.view.remark(text)
+        return visit.recommend(n, where, because, reasons)[0]
 
     def recommend_all(
         self,

@@ -117,8 +117,7 @@ class TripleSampler:
         self.seed = np.uint64(seed)
         self.by_users = sampling == "users"
         counts = np.bincount(indices, minlength=n_items).astype(np.int64)
-        trained = np.nonzero(counts)[0].astype(np.int32)
-        self.law = arguments.NegativeLaw(arguments.NEGATIVES[negatives], trained, counts)
+        self.law = arguments.NegativeLaw.of(negatives, counts)
         self._kept = self.n_draws if keep_pairs else 0
         self._rooms: list[tuple[np.ndarray, np.ndarray] | None] = [None, None]
 

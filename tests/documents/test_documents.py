@@ -16,8 +16,8 @@ import pytest
 from small_models import ATTRIBUTES, DATA, fitted
 
 from ivbpr_cli.output import Answer, Format, Screen, Table
-from ivbpr_numba import Dataset, Features, auc, create, load, trends
-from ivbpr_numba.documents import datasets, items, models
+from ivbpr_numba import Dataset, Features, Session, auc, create, load, trends
+from ivbpr_numba.documents import datasets, items, models, sessions
 from ivbpr_numba.documents.document import Document, columns_of
 from ivbpr_numba.questions.overlaps import overlapping
 from ivbpr_numba.questions.trends import measure
@@ -55,9 +55,9 @@ def test_commands_print_the_documents_of_the_library(ivbpr: Run, model_file: Pat
     model, user, item = load(model_file), DATA.users[4], DATA.items[2]
     overlaps = overlapping(model.find_features(), DATA.items)
     wanted = {
-        ("recommend", user, "-n", "4"): items.recommend(model, user, 4),
+        ("recommend", user, "-n", "4"): sessions.recommend(Session(model, user), 4),
         ("similar", item): items.similar(model, item),
-        ("explain", user, item): items.explain(model, user, item),
+        ("explain", user, item): sessions.explain(Session(model, user), item),
         ("auc", "--baseline", "pop"): models.auc(auc(model, baselines=["pop"])),
         ("trends", "--feature", "red"): models.trends(measure(model, ["red"], overlaps=overlaps)),
     }
@@ -76,7 +76,7 @@ def test_commands_print_the_documents_of_the_library(ivbpr: Run, model_file: Pat
 def test_ids_are_text_in_documents_whatever_was_asked() -> None:
     numbers = Dataset.from_pairs([1, 1, 1, 2, 2, 2], [7, 8, 9, 7, 8, 11])
     model = create("pop").fit(numbers)
-    assert items.recommend(model, 1, 2).content["user"] == "1"
+    assert sessions.recommend(Session(model, 1), 2).content["user"] == "1"
 
 
 def test_what_prepare_prints(ivbpr: Run, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from small_models import ATTRIBUTES, DATA, fitted, made
 
 from ivbpr_numba import TVBPR, VBPR, DataError, Features, UsageError, auc, create, load
 from ivbpr_numba.answers import answers
+from ivbpr_numba.answers.answers import Asked
 from ivbpr_numba.answers.shoppers import Shoppers, stored
 from ivbpr_numba.models.checkpoint import partial_path
 from ivbpr_numba.models.registry import _BY_NAME
@@ -209,14 +210,14 @@ def test_a_steered_shopper_is_another_vector(name: str) -> None:
     steered = Shoppers(own.vectors * np.float32(-2), (np.array([0, 0]), nobody))
     items = view.scorer.items
     expected = items.bias.astype(np.float64) + items.vectors.astype(np.float64) @ steered.vectors[0]
-    found = answers.recommend(view, steered, len(DATA.items))
+    found = Asked.of(view, len(DATA.items), None, None, None).rows(view, steered)[0]
     assert len(found) == len(DATA.items)
     assert [row["score"] for row in found] == pytest.approx(sorted(expected, reverse=True), abs=1e-5)
     for row in found[:5]:
         terms = answers.explain(view, steered, DATA.items.row(row["item"]))
         assert terms["score"] == pytest.approx(row["score"], abs=1e-5)
     with pytest.raises(UsageError, match="row alone"):
-        answers.recommend(fitted("rand").view(), dataclasses.replace(steered, rows=None), 3)
+        dataclasses.replace(steered, rows=None).scores(fitted("rand").view())
 
 
 def test_items_are_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

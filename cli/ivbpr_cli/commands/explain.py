@@ -33,16 +33,17 @@ def explain(
     if features is not None:
         input_file(features, "feature file")
 
-    from ivbpr_numba.documents import items as documents
+    from ivbpr_numba.documents import sessions
     from ivbpr_numba.features.features import Features
     from ivbpr_numba.models import load
+    from ivbpr_numba.questions.session import Session
 
     fitted = load(model)
     known_user(fitted, user, model)
     if item is None:
         raise UsageError("Name an item.", f"Items to try: 'ivbpr recommend {model} {user}'.")
     given = Features.read(features) if features is not None else None
-    document = documents.explain(fitted, user, item, at=at, features=given)
+    document = sessions.explain(Session(fitted, user, at=at, features=given), item)
     found = document.content
     title = f"{found['item']} for {user}, by {fitted.name}"
     if found["title"]:
