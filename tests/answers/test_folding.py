@@ -111,11 +111,11 @@ def test_the_hinge_is_best_at_the_optimum(margin: float, few_triples: None) -> N
 
 def test_lambda_and_its_scope_are_those_of_the_fit(few_triples: None) -> None:
     """With the penalty on θ_u alone the least one holds γ_u: no coordinate is free."""
-    view = model("i-vbpr", reg_scope="user_visual").view()
-    latent = view.parameters.item_factors.shape[1]  # type: ignore[attr-defined]
-    lambdas = folding.decays(view)
-    assert set(lambdas[:latent]) == {folding.LEAST_DECAY}
-    assert set(lambdas[latent:]) == {view.fitted.config["lambda_theta"]}
+    one = model("i-vbpr", reg_scope="user_visual")
+    lambdas = folding.Folding(one.config_, one.parameters_, np.zeros(0), np.zeros(0)).of_users()
+    latent = one.item_factors_.shape[1]
+    assert set(lambdas[:latent]) == {0} and set(lambdas[latent:]) == {one.config_["lambda_theta"]}
+    assert np.isfinite(folded(one.view(), [1, 2]).vectors).all()
 
 
 # --- the same for everybody --------------------------------------------------------------------------------
