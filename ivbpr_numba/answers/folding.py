@@ -18,9 +18,9 @@ from ivbpr_numba.ranking import ItemSide, RowScorer
 
 __all__ = ["Folding", "NewShopper", "fold", "folded", "liked_rows"]
 
-# Triples a shopper, dealt out evenly over the likes. On validation items of users who were hidden from the fit
-# 8,192 rank as well as 2,048, 128 less well (benchmarks/FOLD_IN.md). The λ of the fit has no factor for the
-# same reason: a third or three times of it are worth less or within .005 more, by data and number of likes.
+# Triples a shopper, dealt out evenly over the likes. By the validation items of users who were hidden from the
+# fit 2,048 rank as well as 8,192, and 128 less well; the λ of the fit gets no factor for the same reason
+# (benchmarks/FOLD_IN.md).
 TRIPLES = 2048
 # λ of a fit that has less. Without a penalty few likes have no optimum: every negative can be told apart, and
 # the longer the vector the better. A fit stops before it gets there; a solver would not.
