@@ -3,16 +3,16 @@
     python benchmarks/update.py DATA --data-set hm drift demo --splits 3
     python benchmarks/update.py DATA --data-set hm --choose
 
-The data are split at random as ever, then cut at the moment before which four fifths of the training pairs lie.
-A model is fitted to what was there by then, and brought up to date with all the rest by `partial_fit`: new
-users, new items, new purchases. It is judged on the test items of all users, beside
+The data are split at random as ever, then cut at the moment before which four fifths of the training pairs
+lie. A model is fitted to what was there by then, and brought up to date with all the rest by `partial_fit`:
+new users, new items, new purchases. It is judged on the test items of all users, beside
 
 - the model as it was, new users and items known by nothing but looks (their vectors and biases are 0);
 - `full`: the updated model trained further until its patience ends;
 - the model that is fitted to everything from the beginning.
 
-Time is CPU time of all threads, as a share of that of the fit from the beginning, judging included. With --choose the
-*validation* AUC of all users is asked for other ways to update: which rows move, and how often.
+Time is CPU time of all threads, as a share of that of the fit from the beginning, judging included. With
+--choose the *validation* AUC of all users is asked for other ways to update: which rows move, and how often.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from quality import data_sets
 from ivbpr_numba import Dataset, Features, create
 from ivbpr_numba.datasets.interactions import Interactions
 from ivbpr_numba.ids import Ids
-from ivbpr_numba.models import growing
+from ivbpr_numba.models import growing, item_triples
 from ivbpr_numba.models.base import Model
 from ivbpr_numba.models.growing import Moved
 from ivbpr_numba.questions.protocol import Protocol
@@ -44,6 +44,8 @@ from ivbpr_numba.worlds.world import generate
 BEFORE = 0.8  # of the training pairs
 MODELS = {"hm": ("bpr-mf", "i-vbpr", "i-tvbpr"), "demo": ("bpr-mf", "i-vbpr"), "drift": ("i-vbpr", "i-tvbpr")}
 SETTINGS = ("all", "cold")
+# Items that move after the users: none, the new ones, all that were bought; how often; triples of an item.
+WAYS = (("none", 1, 512), ("new", 1, 512), ("all", 1, 512), ("all", 2, 512), ("all", 1, 2048))
 
 
 def data_of(name: str, source: Path, work: Path, seed: int) -> tuple[Dataset, Features]:
@@ -85,6 +87,15 @@ def timed(work: Any) -> tuple[Any, float]:
     return done, time.process_time() - begun
 
 
+def often(rounds: int) -> Any:
+    def move(self: growing.Grower, rows: Moved) -> None:
+        for _ in range(rounds):
+            self.move_users(rows.users)
+            self.move_items(rows.items)
+
+    return move
+
+
 def nothing_moves(data: Dataset, growth: Any) -> Moved:
     return Moved(np.zeros(0, np.int64), np.zeros(0, np.int64))
 
@@ -123,7 +134,7 @@ def choose(name: str, data: Dataset, features: Features, seed: int) -> list[dict
         def rows_of(data: Dataset, growth: Any) -> Moved:
             found = growing.moved_rows(data, growth)
             new = found.items[growth.items[found.items] < 0]
-            return Moved(found.users, {"users": found.items[:0], "new items": new}.get(which, found.items))
+            return Moved(found.users, {"none": found.items[:0], "new": new}.get(which, found.items))
 
         return rows_of
 
@@ -134,13 +145,14 @@ def choose(name: str, data: Dataset, features: Features, seed: int) -> list[dict
             "model": kind,
             "anew": auc_of(create(kind, seed=seed).fit(data, own), data, "valid")["all"],
         }
-        for which in ("users", "new items", "all items"):
-            for rounds in (1, 2, 4):
-                with (
-                    patch.object(growing, "ROUNDS", rounds),
-                    patch("ivbpr_numba.models.updating.moved_rows", only(which)),
-                ):
-                    row[f"{which} × {rounds}"] = auc_of(updated(old, data, own), data, "valid")["all"]
+        for which, rounds, triples in WAYS:
+            with (
+                patch.object(growing.Grower, "move", often(rounds)),
+                patch.object(item_triples, "TRIPLES", triples),
+                patch.object(growing, "TRIPLES", triples),
+                patch("ivbpr_numba.models.updating.moved_rows", only(which)),
+            ):
+                row[f"{which} × {rounds}, {triples}"] = auc_of(updated(old, data, own), data, "valid")["all"]
         rows.append(row)
     return rows
 

@@ -258,7 +258,7 @@ class Model(Answering):
         """Go on with data that grew: new users, new items, new purchases.
 
         The vectors of users with new training purchases, and the bias and factors of the items bought, are
-        put at the optimum of what the fit maximises, users and items in turn, all else fixed: users as by
+        put at the optimum of what the fit maximises, first users, then items, all else fixed: users as by
         `fold_in`. Nobody else moves, and with nothing new nothing does. Scaling of the features and epochs
         stay; later purchases belong to the last epoch. Until all has succeeded the model stays what it was.
 
@@ -313,7 +313,7 @@ class Model(Answering):
             )
             return self.adopt(again.fitted_, again.views)
         known = update.features.payload_sha256 if update.features is not None else None
-        inputs = {"dataset": data.payload_sha256, "features": known, "start": start.digest()}
+        inputs = {"dataset": data.payload_sha256, "features": known, "start": before.payload_sha256}
         wanted = {"model": before.name, **learning_options(config), **inputs}
         if out is not None and not overwrite:
             refuse_finished(out, wanted)

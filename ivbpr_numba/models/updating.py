@@ -22,6 +22,7 @@ from ivbpr_numba.parameters import (
     TemporalParameters,
     VisualParameters,
 )
+from ivbpr_numba.wording import first_of
 
 if TYPE_CHECKING:
     from ivbpr_numba.datasets.dataset import Dataset
@@ -136,10 +137,10 @@ class Update:
 def _refuse_lacking(features: Features, items: Ids, growth: Growth) -> None:
     missing = np.flatnonzero(features.rows(items) < 0)
     if len(missing):
-        new = " new" if (growth.items[missing] < 0).all() else ""
+        named = first_of(map(repr, items[missing[:3]]), len(missing))
+        new = "new items" if (growth.items[missing] < 0).all() else "items"
         raise DataError(
-            f"{len(missing):,}{new} items have no row in the features {features.path or '(in memory)'}, the "
-            f"first is '{items[int(missing[0])]}'.",
+            f"The features {features.path or '(in memory)'} have no row for {new}: {named}.",
             f"Give features of all items with {parameter('features')}, made as those of the fit; or leave "
             "out the purchases of these items.",
         )

@@ -69,7 +69,11 @@ def objective(view: View, likes: list[int], z: np.ndarray) -> float:
         params["user_visual"] = z[None, latent:]
         f = (view.values(np.arange(N)) - record.scaling.shift) * record.scaling.multiplier
     hinge = {"loss": "hinge", "margin": config["margin"]} if "margin" in config else {}
-    rule = naive.Rule(lambda_theta=config["lambda_theta"], reg_scope=config.get("reg_scope", "all"), **hinge)
+    rule = naive.Rule(
+        lambda_theta=folding.STRENGTH * config["lambda_theta"],
+        reg_scope=config.get("reg_scope", "all"),
+        **hinge,
+    )
     triples = naive.fold_triples(likes, LISTS, N, config["seed"], config["negatives"], folding.TRIPLES)
     return float(np.mean([naive.objective(params, 0, i, j, rule, f, view.epoch) for i, j in triples]))
 
@@ -114,7 +118,8 @@ def test_lambda_and_its_scope_are_those_of_the_fit(few_triples: None) -> None:
     one = model("i-vbpr", reg_scope="user_visual")
     lambdas = folding.Folding(one.config_, one.parameters_, np.zeros(0), np.zeros(0)).of_users()
     latent = one.item_factors_.shape[1]
-    assert set(lambdas[:latent]) == {0} and set(lambdas[latent:]) == {one.config_["lambda_theta"]}
+    assert set(lambdas[:latent]) == {0}
+    assert set(lambdas[latent:]) == {folding.STRENGTH * one.config_["lambda_theta"]}
     assert np.isfinite(folded(one.view(), [1, 2]).vectors).all()
 
 
