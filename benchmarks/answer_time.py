@@ -55,6 +55,14 @@ def build(folder: Path, n_items: int, n_attributes: int) -> None:
     shape = (n_items, n_attributes)
     write_features(folder / "f.h5", items, names, groups, "attributes", 1.0, blocks(), "float16", shape)
     features = Features.read(folder / "f.h5")
+    model = random_model(features, np.full(n_attributes, 1 / 40, np.float32), rng)
+    model.scorer(features)  # so that the projections are kept, as after a fit
+    model.save(folder / "m.h5")
+
+
+def random_model(features: Features, mean: np.ndarray, rng: np.random.Generator) -> VBPR:
+    """An I-VBPR of random parameters for items with these features, `mean` (F,) being their mean."""
+    n_items, n_attributes = features.shape
     users = Ids(np.array([f"u{u:06}".encode() for u in range(USERS)]), "user")
 
     def part(size: int) -> Interactions:
@@ -63,13 +71,12 @@ def build(folder: Path, n_items: int, n_attributes: int) -> None:
             np.arange(USERS + 1) * size, np.concatenate(rows), np.zeros(USERS * size, np.int64)
         )
 
-    mean = np.full(n_attributes, 1 / 40, np.float32)
     scaling = Scaling(np.zeros(n_attributes, np.float32), np.ones(n_attributes, np.float32), mean)
     shapes = ((n_items,), (USERS, K), (n_items, K), (USERS, D), (D, n_attributes), (n_attributes,))
     arrays = (rng.normal(0, 0.1, shape).astype(np.float32) for shape in shapes)
     fitted = Fitted.sealed(
         name="i-vbpr",
-        data=Dataset(users, items, part(OWNED), part(1), part(1)),
+        data=Dataset(users, features.items, part(OWNED), part(1), part(1)),
         parameters=VisualParameters(*arrays),
         config=resolve("i-vbpr", None, {}, "attributes"),
         features=FeatureRecord.of(features, scaling),
@@ -77,9 +84,7 @@ def build(folder: Path, n_items: int, n_attributes: int) -> None:
         metrics={},
         provenance={},
     )
-    model = VBPR(kind="attributes").adopt(fitted)
-    model.scorer(features)  # so that the projections are kept, as after a fit
-    model.save(folder / "m.h5")
+    return VBPR(kind="attributes").adopt(fitted)
 
 
 def timed(what: Callable[[], object], rounds: int) -> tuple[float, float]:

@@ -30,7 +30,7 @@ KERNELS = {
     "sampling": ("count_draws", "draw_triples", "place_draws", "user_order"),
     "segmentation": ("event_likelihoods",),
     "sparse": ("sparse_epoch", "sparse_epoch_racing", "sparse_temporal_epoch"),
-    "sparse_rows": ("project_sparse_items",),
+    "sparse_rows": ("project_sparse_items", "weigh_sparse_items"),
     "temporal": ("temporal_epoch",),
     "top": ("best_of_rows", "top_items"),
     "visual": ("visual_epoch", "visual_epoch_racing"),
@@ -156,7 +156,17 @@ def describe() -> dict[str, Any]:
     kernels().count_draws(np.uint64(0), 1, np.zeros(1, np.int64), 1, np.zeros(1, np.int64))
     device, why = choose_device("auto")
     packages = ["numpy", "numba", "scipy", "pandas", "h5py", "typer", "orjson"]
-    optional = ["onnxruntime-gpu", "onnxruntime", "pyarrow", "matplotlib", "onnx", "torch", "numba-cuda"]
+    optional = [
+        "onnxruntime-gpu",
+        "onnxruntime",
+        "pyarrow",
+        "matplotlib",
+        "onnx",
+        "torch",
+        "starlette",
+        "uvicorn",
+        "numba-cuda",
+    ]
 
     def version(name: str) -> str | None:
         try:
@@ -181,5 +191,6 @@ def describe() -> dict[str, Any]:
             "plot": importlib.util.find_spec("matplotlib") is not None,
             "onnx": importlib.util.find_spec("onnx") is not None,
             "train": importlib.util.find_spec("torch") is not None,
+            "web": importlib.util.find_spec("starlette") is not None,
         },
     }

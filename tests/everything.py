@@ -18,7 +18,7 @@ import numpy as np
 from small_models import ATTRIBUTES, DATA, DENSE, ONE_HOT
 
 from ivbpr_cli.app import run as command
-from ivbpr_numba import Dataset, Features, backends, create, load
+from ivbpr_numba import Dataset, Features, Session, backends, create, load
 from ivbpr_numba.models import triples
 from ivbpr_numba.models.warmup import warmup
 from ivbpr_numba.questions.auc import auc, auc_of_scores
@@ -85,6 +85,11 @@ def ask(model: Any) -> None:
     if model.features_ is not None:
         values = model.find_features().values(np.array([0]))[0]
         NewItem(model, values).ranks(np.arange(3))
+        session = Session(model, user).boost(model.features_.names[0]).toward(item)
+        session.recommend(3)
+        session.recommend(3, because=model.features_.names[0])
+        if model.features_.kind == "attributes":
+            session.by("knn").recommend(3)
     if "tvbpr" in model.name and model.features_.kind == "attributes":
         trends(model)
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import bounds, goals, inputs, measuring, plotting, references, showing
+from benchmarks import bounds, goals, inputs, measuring, plotting, references, showing, steering
 from benchmarks.__main__ import listing, main
 from benchmarks.cases import CASES, GROUPS
 from benchmarks.inputs import Work
@@ -345,3 +345,14 @@ def test_what_is_wrong_is_said(
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     assert said in f"{ended.value.code} {capsys.readouterr().err}"
+
+
+def test_steps_of_a_session_are_timed(capsys: pytest.CaptureFixture[str]) -> None:
+    steering.main(["--items", "500", "--attributes", "90", "--tags", "2", "--rounds", "1"])
+    found = json.loads(capsys.readouterr().out)
+    assert (found["items"], found["attributes"]) == (500, 90)
+    assert 3 < found["values_an_item"] < 5  # two groups of one-hots, and two tags in the mean
+    assert found["seconds"].pop("first") > 0
+    ways = ["boost", "toward", "replay"]
+    assert list(found["seconds"]) == [*ways, *(f"knn {way}" for way in ways), "explain"]
+    assert all(0 < spent["median"] <= spent["largest"] for spent in found["seconds"].values())

@@ -33,6 +33,7 @@ __all__ = [
 ]
 
 USERS_A_BLOCK = 4096
+COMPARED = 5000  # values among which a near miss is looked for: it takes long among more
 KINDS = ("item bias", "latent", "boost", "attribute", "level")  # of terms, in this order
 
 Where = Mapping[str, str | Sequence[str]]
@@ -173,7 +174,8 @@ def allowed_items(data: Dataset, where: Where | None) -> np.ndarray:
             same = cells == value.encode()
             if not same.any():
                 known = [cell.decode() for cell in np.unique(cells).tolist()]
-                hint = did_you_mean(value, known) or f"There are {len(known):,} other values."
+                near = did_you_mean(value, known) if len(known) <= COMPARED else ""
+                hint = near or f"There are {len(known):,} other values."
                 raise UsageError(f"No item has {column}={value}.", hint)
             inside |= same
         allowed &= inside

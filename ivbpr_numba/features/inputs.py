@@ -16,7 +16,7 @@ from ivbpr_numba.arrays import padded
 from ivbpr_numba.features.layout import Group
 from ivbpr_numba.kernels.arguments import Csr, SparseFeatures, StoredFeatures
 
-__all__ = ["DenseInput", "FeatureInput", "SparseInput", "Statistics", "sparse_input"]
+__all__ = ["DenseInput", "FeatureInput", "Lengths", "SparseInput", "Statistics", "sparse_input"]
 
 MOST_SLOTS = 64
 LAST_SLOT = np.iinfo(np.uint16).max  # 1 + the last column that a slot can name
@@ -155,25 +155,20 @@ class SparseInput:
 
     def weighted(self, weights: np.ndarray) -> np.ndarray:
         """As `DenseInput.weighted`, summed in float64."""
-        return self._summed(weights, self.stored.values.astype(np.float64)) * self.scale
+        return self._weighed(weights, self.stored) * self.scale
 
     def lengths(self) -> Lengths:
         """As `DenseInput.lengths`."""
-        ones, values = np.ones(self.columns), self.stored.values.astype(np.float64)
-        sums, squares = self._summed(ones, values), self._summed(ones, np.square(values))
+        ones, values = np.ones(self.columns), self.stored.values
+        sums = self._weighed(ones, self.stored)
+        squares = self._weighed(ones, self.stored._replace(values=np.square(values)))
         lowest = min(0.0, float(values.min(initial=0.0)))
         return sums * self.scale, np.sqrt(squares) * abs(self.scale), lowest * self.scale
 
-    def _summed(self, weights: np.ndarray, values: np.ndarray) -> np.ndarray:
-        """Weights of an item's columns, each times its value, summed in the order of slots and others."""
-        own = np.concatenate([[0.0], weights])
-        total = np.zeros(self.n_items)
-        for slot in self.stored.slots.T:
-            total += own[slot]
-        if len(values):
-            items = np.repeat(np.arange(self.n_items), np.diff(self.stored.indptr))
-            total += np.bincount(items, own[self.stored.columns + 1] * values, self.n_items)
-        return total
+    def _weighed(self, weights: np.ndarray, stored: SparseFeatures) -> np.ndarray:
+        out = np.empty(self.n_items)
+        backends.kernels().weigh_sparse_items(stored, np.concatenate([[0.0], weights]), out)
+        return out
 
 
 FeatureInput = DenseInput | SparseInput

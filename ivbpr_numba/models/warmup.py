@@ -92,10 +92,12 @@ def _fits() -> Iterator[Callable[[], None]]:
 
 
 def _use(data: Dataset, name: str, features: Features | None = None, **options: Any) -> None:
-    """Fit, which also judges; score; recommend; fold in."""
+    """Fit, which also judges; score; recommend; steer; fold in."""
     model = create(name, **options).fit(data, features)
     if name != "rand":
         model.fold_in(data.items[:1])
+    if features is not None:
+        model.recommend(data.users[0], 1, boost={features.names[0]: 1.0})
     user = np.zeros(1, np.int64)
     scores(model.scorer(), user)
     nothing = (np.zeros(2, np.int64), np.zeros(0, np.int32))

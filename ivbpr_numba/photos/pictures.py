@@ -90,7 +90,7 @@ class Pictures:
         return self
 
     def __exit__(self, *problem: object) -> None:
-        """Nothing is held open between two readings."""
+        """Nothing is held open between two readings, unless `hold` asks for it."""
 
     @classmethod
     def open(
@@ -182,6 +182,15 @@ class Pictures:
         order = self._reading_order(indices)
         with closing(self._source.read([self.pictures[index].name for index in order])) as contents:
             yield from zip(order, contents)
+
+    @property
+    def sequential(self) -> bool:
+        """Whether every reading begins at the start of a compressed archive."""
+        return self._source.sequential
+
+    def hold(self) -> None:
+        """Keep an archive open from now on, for many readings of few files."""
+        self._source.hold()
 
     def rows_in(self, ids: Ids) -> np.ndarray:
         """Row of each image's item among `ids`, int64; −1 where it is none of them.

@@ -86,6 +86,9 @@ class Source(Protocol):
     def read(self, names: Sequence[str]) -> Generator[bytes | str, None, None]:
         """The content of each file, or the reason why it can't be read; close it."""
 
+    def hold(self) -> None:
+        """Keep open from now on what takes time to open."""
+
 
 def open_source(path: PathLike) -> Source:
     """Find out what `path` is.
@@ -237,6 +240,9 @@ class _Folder:
         for name in names:
             yield _read_file(self._path / name)
 
+    def hold(self) -> None:
+        """Nothing takes time to open."""
+
 
 def _why(problem: Exception) -> str:
     number = getattr(problem, "errno", None)
@@ -278,6 +284,7 @@ class _Zip:
         self._path = path
         self.notes: list[str] = []
         self._members: dict[str, zipfile.ZipInfo] = {}
+        self._held: zipfile.ZipFile | None = None  # its list of members is read at every opening
         guessed = []
         try:
             with zipfile.ZipFile(path) as archive:
@@ -302,11 +309,7 @@ class _Zip:
         return _listing(self._members)
 
     def starts(self, names: Sequence[str]) -> Iterator[bytes]:
-        try:
-            archive = zipfile.ZipFile(self._path)
-        except _BROKEN as problem:
-            raise _broken(self._path, problem) from None
-        with archive:
+        with self._opened() as archive:
             for name in names:
                 content = self._one(archive, self._members[name], START)
                 yield content if isinstance(content, bytes) else b""
@@ -323,13 +326,22 @@ class _Zip:
         return 0
 
     def read(self, names: Sequence[str]) -> Generator[bytes | str, None, None]:
-        try:
-            archive = zipfile.ZipFile(self._path)
-        except _BROKEN as problem:
-            raise _broken(self._path, problem) from None
-        with archive:
+        if self._held is not None:
+            for name in names:
+                yield self._one(self._held, self._members[name])
+            return
+        with self._opened() as archive:
             for name in names:
                 yield self._one(archive, self._members[name])
+
+    def hold(self) -> None:
+        self._held = self._opened()
+
+    def _opened(self) -> zipfile.ZipFile:
+        try:
+            return zipfile.ZipFile(self._path)
+        except _BROKEN as problem:
+            raise _broken(self._path, problem) from None
 
     @staticmethod
     def _one(archive: zipfile.ZipFile, info: zipfile.ZipInfo, most: int = -1) -> bytes | str:
@@ -431,6 +443,9 @@ class _Tar:
     def position(self, name: str) -> int:
         found = self._members[name]
         return 0 if isinstance(found, str) else found[0]
+
+    def hold(self) -> None:
+        """A plain tar is opened at once, a compressed one is read from its start anyway."""
 
     def read(self, names: Sequence[str]) -> Generator[bytes | str, None, None]:
         before, content = "", b""

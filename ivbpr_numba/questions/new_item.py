@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ivbpr_numba.photos.preprocessing import Preprocessing
 
 __all__ = [
+    "Looker",
     "NewItem",
     "Seen",
     "check_question",
@@ -86,28 +87,81 @@ def look_at(
     """
     if not photos:
         raise UsageError("There is no photo.", f"Name at least one with {parameter('images')}.")
-    prepared = network.prepared_by(preprocessing)
-    name = network.output_named(output)
-    pixels, notes = [], []
+    looker = Looker.of(network, output=output, preprocessing=preprocessing, device=device, threads=threads)
+    contents = []
     for photo in photos:
         try:
-            content = Path(photo).read_bytes()
+            contents.append((f"'{photo}'", Path(photo).read_bytes()))
         except OSError as problem:
             raise os_problem(problem, photo, "read") from problem
-        found = decode(content, prepared.size)
-        if found.image is None:
-            raise DataError(f"The photo '{photo}' can't be used: {found.reason}.", "Give a JPEG or PNG.")
-        if found.note:
-            notes.append(f"'{photo}': {found.note}.")
-        pixels.append(np.asarray(prepared.fit(found.image)))
-    session = network.session([name], device, threads)
-    # One after the other, so that a photo's numbers don't depend on its neighbours.
-    rows = [session.run(prepared.normalise(image[None]))[0].reshape(-1) for image in pixels]
-    values = np.mean(np.array(rows, dtype=np.float64), axis=0)
-    if not np.isfinite(values).all():
-        raise DataError(f"The network '{network.path}' gives values that are not finite.", "Check it.")
-    names = network.vocabulary.names if network.vocabulary and name == PROBABILITIES else None
-    return Seen(values, names, name, network.sha256, notes, session.provider)
+    return looker.look(contents)
+
+
+@dataclass(frozen=True)
+class Looker:
+    """A network that is ready to look at photos; made by `of`, for one look or many.
+
+    Attributes
+    ----------
+    network : Network
+    prepared : Preprocessing
+        Of the photos.
+    output : str
+        Of the network.
+    session : Session
+    """
+
+    network: Network
+    prepared: Preprocessing
+    output: str
+    session: Any
+
+    @classmethod
+    def of(
+        cls,
+        network: Network,
+        *,
+        output: str | None = None,
+        preprocessing: Preprocessing | None = None,
+        device: str = "auto",
+        threads: int | None = None,
+    ) -> Looker:
+        """Make a network ready; the parameters are those of `look_at`.
+
+        Raises
+        ------
+        UsageError
+            A network without preprocessing, or an unknown output.
+        EnvironmentProblem
+            A device that can't be used.
+        """
+        prepared, name = network.prepared_by(preprocessing), network.output_named(output)
+        return cls(network, prepared, name, network.session([name], device, threads))
+
+    def look(self, photos: Sequence[tuple[str, bytes]]) -> Seen:
+        """What the network sees in photos of one product: pairs of what to call one, and its content.
+
+        Raises
+        ------
+        DataError
+            A photo that can't be decoded, or values that are not finite.
+        """
+        pixels, notes = [], []
+        for called, content in photos:
+            found = decode(content, self.prepared.size)
+            if found.image is None:
+                raise DataError(f"The photo {called} can't be used: {found.reason}.", "Give a JPEG or PNG.")
+            if found.note:
+                notes.append(f"{called}: {found.note}.")
+            pixels.append(np.asarray(self.prepared.fit(found.image)))
+        # One after the other, so that a photo's numbers don't depend on its neighbours.
+        rows = [self.session.run(self.prepared.normalise(image[None]))[0].reshape(-1) for image in pixels]
+        values = np.mean(np.array(rows, dtype=np.float64), axis=0)
+        network = self.network
+        if not np.isfinite(values).all():
+            raise DataError(f"The network '{network.path}' gives values that are not finite.", "Check it.")
+        names = network.vocabulary.names if network.vocabulary and self.output == PROBABILITIES else None
+        return Seen(values, names, self.output, network.sha256, notes, self.session.provider)
 
 
 def values_for(model: Model, seen: Seen, features: Features | None = None) -> tuple[np.ndarray, list[str]]:

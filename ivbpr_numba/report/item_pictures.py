@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import unicodedata
+from collections import OrderedDict
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from ivbpr_numba.features.describing import examples
@@ -36,24 +38,31 @@ class ItemPicture:
 
 
 class ItemPictures:
-    """Small pictures by item id; made by `open_pictures`.
+    """Small pictures by item id; made by `open_pictures`. Several threads may ask.
 
     Attributes
     ----------
     path : path
         Folder or archive.
+    largest : (int, int)
+        Height and width that a picture may have.
     broken : dict of str to str
         Items whose photo was asked for and can't be used, and why.
     notes : list of str
         What might surprise about names and ids, for people.
     """
 
-    def __init__(self, photos: Pictures) -> None:
+    def __init__(
+        self, photos: Pictures, largest: tuple[int, int] = LARGEST, kept_bytes: int | None = None
+    ) -> None:
         self.path = photos.path
+        self.largest = largest
         self.broken: dict[str, str] = {}
         self.notes = list(photos.notes)
         self._photos = photos
-        self._made: dict[str, ItemPicture] = {}
+        self._made: OrderedDict[str, ItemPicture] = OrderedDict()  # what was asked for last is at its end
+        self._kept_bytes, self._bytes = kept_bytes, 0
+        self._lock = Lock()
         # Photos are sorted by item and name: the first of an item with several counts.
         self._at: dict[str, int] = {}
         again = set()
@@ -80,40 +89,77 @@ class ItemPictures:
         One call reads a compressed archive once, however many items there are; pictures made before are kept.
         """
         asked = list(dict.fromkeys(items))
-        new = {}
+        found, new = self._known(asked), {}
         for item in asked:
             index = self._find(item)
-            if index is not None and item not in self._made and item not in self.broken:
+            if index is not None and item not in found and item not in self.broken:
                 new[index] = item
         with closing(self._photos.read(list(new))) as contents:  # type: ignore[type-var]
             for index, content in contents:
-                self._keep(new[index], content)
-        return {item: self._made[item] for item in asked if item in self._made}
+                picture = self._picture(new[index], content)
+                if picture is not None:
+                    found[new[index]] = picture
+                    self._keep(picture)
+        return {item: found[item] for item in asked if item in found}
+
+    def _known(self, items: Iterable[str]) -> dict[str, ItemPicture]:
+        """Those that were made before."""
+        found = {}
+        with self._lock:
+            for item in items:
+                picture = self._made.get(item)
+                if picture is not None:
+                    self._made.move_to_end(item)
+                    found[item] = picture
+        return found
+
+    def _keep(self, picture: ItemPicture) -> None:
+        with self._lock:
+            if picture.item in self._made:  # another thread was faster
+                return
+            self._made[picture.item] = picture
+            self._bytes += len(picture.jpeg)
+            while self._kept_bytes is not None and self._bytes > self._kept_bytes:
+                _, oldest = self._made.popitem(last=False)
+                self._bytes -= len(oldest.jpeg)
 
     def _find(self, item: str) -> int | None:
         """Position of its photo; ids of photos are composed (NFC), those of features perhaps not."""
         found = self._at.get(item)
         return found if found is not None else self._at.get(unicodedata.normalize("NFC", item))
 
-    def _keep(self, item: str, content: bytes | str) -> None:
+    def _picture(self, item: str, content: bytes | str) -> ItemPicture | None:
+        """The content of a photo made small, or None where it can't be used, which is then in `broken`."""
         if isinstance(content, str):
             self.broken[item] = content
-            return
-        decoded = decode(content, LARGEST)
+            return None
+        decoded = decode(content, self.largest)
         if decoded.image is None:
             self.broken[item] = decoded.reason or "it can't be decoded"
-            return
+            return None
         image, out = decoded.image, io.BytesIO()
-        image.thumbnail(LARGEST[::-1])
+        image.thumbnail(self.largest[::-1])
         image.save(out, "JPEG", quality=QUALITY)
-        self._made[item] = ItemPicture(item, out.getvalue(), *image.size)
+        return ItemPicture(item, out.getvalue(), *image.size)
 
 
-def open_pictures(source: PathLike) -> ItemPictures:
+def open_pictures(
+    source: PathLike, *, largest: tuple[int, int] = LARGEST, kept_bytes: int | None = None, hold: bool = False
+) -> ItemPictures:
     """Photos of items in a folder (and its folders), zip or tar (plain, gzip, bzip2, xz), ``ITEM.jpg`` or so.
 
     Which files count, and how ids are made of names, is as for ``ivbpr features extract``. Nothing outside
     the folder or archive is looked at, whatever an id says: ids are looked up among what it lists.
+
+    Parameters
+    ----------
+    source : path
+    largest : (int, int)
+        Height and width that a picture may have.
+    kept_bytes : int, optional
+        Pictures made are kept up to this size together, those asked for last; without it all are.
+    hold : bool
+        Keep a zip open, for many pictures one by one.
 
     Raises
     ------
@@ -124,7 +170,10 @@ def open_pictures(source: PathLike) -> ItemPictures:
     EnvironmentProblem
         It may not be read.
     """
-    return ItemPictures(Pictures.open(source))
+    photos = Pictures.open(source)
+    if hold:
+        photos.hold()
+    return ItemPictures(photos, largest, kept_bytes)
 
 
 def pictures_of(

@@ -13,9 +13,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from ivbpr_numba import DataError, Features, UsageError
+from ivbpr_numba.arrays import stored_bits
 from ivbpr_numba.features.describing import describe, examples
-from ivbpr_numba.features.layout import SPARSE_BELOW
+from ivbpr_numba.features.inputs import DenseInput, sparse_input
+from ivbpr_numba.features.layout import SPARSE_BELOW, Group
+from ivbpr_numba.ids import Ids
 from ivbpr_numba.store import blocks as blocks_module
+from ivbpr_numba.store.sparse import csr_rows
 
 IDS = ["0108", "0020", "b", "a", "äpfel"]
 NAMES = ["hue=red", "hue=blue", "tag=floral", "tag=long"]
@@ -162,3 +166,37 @@ def test_each_layout_has_its_own_door() -> None:
     for features in (dense, sparse):
         with pytest.raises(DataError, match="asked for an item that has none"):
             features.take(np.array([-1]))
+
+
+@given(
+    values=hnp.arrays(
+        np.float32,
+        hnp.array_shapes(min_dims=2, max_dims=2, max_side=9),
+        elements=st.sampled_from([0, 0, 0, 0, 1, 1, 0.5, 0.25]),
+    ),
+    scale=st.sampled_from([1.0, 0.5]),
+    seed=st.integers(0, 99),
+)
+def test_products_and_lengths_of_all_rows(values: np.ndarray, scale: float, seed: int) -> None:
+    """Of rows computed with dense and sparse, with slots and without."""
+    items, columns = values.shape
+    ids = Ids.collect([f"i{k:03}" for k in range(items)])
+    weights = np.random.default_rng(seed).normal(size=columns)
+    groups = [Group(f"g{k}", k, 1, False) for k in range(columns)]
+    features = Features.from_matrix(
+        values, ids=ids, groups=groups, kind="attributes", scale=scale, layout="sparse",
+        names=[f"g{k}=v" for k in range(columns)],
+    )  # fmt: skip
+    csr = csr_rows(features.csr(), np.arange(items))
+    expected = values.astype(np.float64) * scale
+    for source in (
+        sparse_input(csr, groups, columns, scale),
+        DenseInput(stored_bits(values), np.arange(items), scale),
+        DenseInput(stored_bits(values.astype(np.float16)), np.arange(items), scale),
+    ):
+        assert source.weighted(weights) == pytest.approx(expected @ weights, abs=1e-5)
+        sums, norms, lowest = source.lengths()
+        assert sums == pytest.approx(expected.sum(axis=1))
+        assert norms == pytest.approx(np.linalg.norm(expected, axis=1))
+        assert lowest == 0
+    assert DenseInput(stored_bits(-values), np.arange(items), scale).lengths()[2] == -expected.max(initial=0)

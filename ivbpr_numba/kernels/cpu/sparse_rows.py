@@ -27,6 +27,7 @@ __all__ = [
     "project_others",
     "project_sparse_items",
     "room_for_sums",
+    "weigh_sparse_items",
 ]
 
 CHUNKS = 64  # tasks of one projection of all items
@@ -274,3 +275,25 @@ def project_sparse_items(features, table, offsets, out):
                 row, value = table[columns[n] + 1], values[n]
                 for p in range(projected.shape[0]):
                     projected[p] += value * row[p]
+
+
+@kernel(parallel=True)
+def weigh_sparse_items(features, weights, out):
+    """Sum the weighted features of all items in float64: out[n] = Σ_k weights_k v_nk, slots before others.
+
+    Parameters
+    ----------
+    features : SparseFeatures
+    weights : (1 + F,) float64, the first zero
+    out : (I,) float64, filled
+    """
+    slots, indptr, columns, values = features
+    chunks = min(out.shape[0], CHUNKS)
+    for chunk in prange(chunks):
+        for i in range(chunk * out.shape[0] // chunks, (chunk + 1) * out.shape[0] // chunks):
+            total = 0.0
+            for g in range(slots.shape[1]):
+                total += weights[slots[i, g]]
+            for n in range(indptr[i], indptr[i + 1]):
+                total += weights[columns[n] + 1] * values[n]
+            out[i] = total
