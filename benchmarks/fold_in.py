@@ -138,7 +138,7 @@ def choose(data: Dataset, features: Features, hidden: np.ndarray, seed: int) -> 
             for triples, times in ways:
                 with (
                     patch.object(folding, "TRIPLES", triples),
-                    patch.object(Folding, "of_users", lambda self, times=times: times * of_fit(self)),
+                    patch.object(Folding, "of_users", lambda self, n, times=times: times * of_fit(self, n)),
                 ):
                     values = judged(asked, folded_in(view, liked))["all"]
                 row = {"model": name, "likes": k or "all", "triples": triples, "times": times}

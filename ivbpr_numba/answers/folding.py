@@ -21,10 +21,11 @@ __all__ = ["Folding", "NewShopper", "fold", "folded", "liked_rows"]
 # Triples a shopper, dealt out evenly over the likes. By the validation items of users who were hidden from
 # the fit 2,048 rank as well as 8,192, and 128 less well (benchmarks/FOLD_IN.md).
 TRIPLES = 2048
-# Times the λ of the fit. Users in a fit start near 0 and are stopped, and averaged, on the way to the optimum
-# that is found here, so that as much of λ shrinks them more. By the same validation items 3 is worth up to
-# .03 more than 1 on real purchases, for few likes and for many, and within .002 of it on a generated world.
-STRENGTH = 3.0
+# Likes that tell nothing, beside those of a shopper: with k likes λ is 1 + 6 / k times that of the fit. A fit
+# starts its users near 0 and stops, and averages, on the way to the optimum that is found here, so that few
+# likes need more to hold them. By the same validation items three times λ is worth .002 to .018 more than λ
+# for one like, up to .014 for a handful, on real purchases and on a generated world; nothing for twenty.
+SILENT_LIKES = 6
 # λ of a fit that has less. Without a penalty few likes have no optimum: every negative can be told apart, and
 # the longer the vector the better. A fit stops before it gets there; a solver would not.
 LEAST_DECAY = 1e-3
@@ -135,12 +136,15 @@ class Folding:
         Items of all training pairs.
     counts : (I,) int64
         Training pairs of each item.
+    triples : int, optional
+        Of a shopper, other than `TRIPLES`.
     """
 
     config: Mapping[str, Any]
     parameters: Parameters
     pairs: np.ndarray
     counts: np.ndarray
+    triples: int | None = None
 
     def users(
         self, sides: Sequence[ItemSide], likes: tuple[np.ndarray, np.ndarray], epochs: np.ndarray
@@ -148,10 +152,10 @@ class Folding:
         """The vectors that maximise the shoppers' own BPR objective, all item parameters fixed.
 
         Of each shopper: mean over his triples (i, j) of ln σ(x̂_ui − x̂_uj) (of MM-MF minus the hinge), less
-        ½ λ ‖γ_u‖² + ½ λ ‖θ_u‖², λ being `STRENGTH` times what the fit applies once a triple. The positives
-        are his likes, taken in turn; the negatives are drawn by the law of the fit, as a function of its seed
-        and of his likes alone. The optimum is unique, and does not depend on threads or on who else is folded
-        in.
+        ½ λ ‖γ_u‖² + ½ λ ‖θ_u‖² with the λ that the fit applies once a triple, more of it for few likes
+        (`SILENT_LIKES`). The positives are his likes, taken in turn; the negatives are drawn by the law of
+        the fit, as a function of its seed and of his likes alone. The optimum is unique, and does not depend
+        on threads or on who else is folded in.
 
         Parameters
         ----------
@@ -175,11 +179,11 @@ class Folding:
             stop = min(begin + BLOCK, len(out))
             part = slice(indptr[begin], indptr[stop])
             own = Pairs(indptr[begin : stop + 1] - indptr[begin], items[part])
-            places, turns = liked_in_turn(own.indptr, len(self.counts))
+            places, turns = liked_in_turn(own.indptr, len(self.counts), self.triples or TRIPLES)
             negatives = np.empty(places[-1], np.int32)
             kernels.fold_negatives(np.uint64(self.config["seed"]), own, places, law, self.pairs, negatives)
             x, c = differences(sides, own.indices[turns], negatives, epochs[part][turns])
-            out[begin:stop] = self.solved(places, x, c, np.tile(self.of_users(), (stop - begin, 1)))
+            out[begin:stop] = self.solved(places, x, c, self.of_users(np.diff(own.indptr)))
         return out
 
     def solved(self, places: np.ndarray, x: np.ndarray, c: np.ndarray, decay: np.ndarray) -> np.ndarray:
@@ -200,14 +204,15 @@ class Folding:
             )
         return out
 
-    def of_users(self) -> np.ndarray:
-        """λ of each coordinate of [γ_u, θ_u], (L,) float64: `STRENGTH` times that of the fit."""
+    def of_users(self, sizes: np.ndarray) -> np.ndarray:
+        """λ of each coordinate of [γ_u, θ_u] by numbers of likes (m,); (m, L) float64; see `SILENT_LIKES`."""
         parameters = self.parameters
         assert isinstance(parameters, FactorParameters)
         visual = len(parameters.embedding) if isinstance(parameters, VisualParameters) else 0
         latent = parameters.item_factors.shape[1]
         of_fit = [self.lambda_factors, float(self.config["lambda_theta"])]
-        return STRENGTH * np.repeat(of_fit, [latent, visual])
+        more = 1.0 + SILENT_LIKES / np.maximum(sizes, 1)
+        return more[:, None] * np.repeat(of_fit, [latent, visual])
 
     @property
     def lambda_factors(self) -> float:
@@ -215,10 +220,10 @@ class Folding:
         return float(self.config["lambda_theta"]) if self.config.get("reg_scope", "all") == "all" else 0.0
 
 
-def liked_in_turn(indptr: np.ndarray, n_items: int) -> tuple[np.ndarray, np.ndarray]:
+def liked_in_turn(indptr: np.ndarray, n_items: int, wanted: int) -> tuple[np.ndarray, np.ndarray]:
     """First triple of each shopper, (m + 1,) int64, and the like of every triple; none where none exist."""
     sizes = np.diff(indptr)
-    triples = np.where(sizes < n_items, sizes * -(-TRIPLES // np.maximum(sizes, 1)), 0)
+    triples = np.where(sizes < n_items, sizes * -(-wanted // np.maximum(sizes, 1)), 0)
     places = np.concatenate([[0], np.cumsum(triples)]).astype(np.int64)
     within = np.arange(places[-1]) - np.repeat(places[:-1], triples)
     return places, np.repeat(indptr[:-1], triples) + within % np.repeat(np.maximum(sizes, 1), triples)

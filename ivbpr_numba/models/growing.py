@@ -82,7 +82,7 @@ class Grower:
         self, parameters: FactorParameters, config: dict[str, Any], data: Dataset, style: np.ndarray | None
     ) -> None:
         self.parameters, self.config, self.data, self.style = parameters, config, data, style
-        self.folding = Folding(config, parameters, data.train.indices, data.train_counts)
+        self.folding = Folding(config, parameters, data.train.indices, data.train_counts, TRIPLES)
         scorer = self._scorer()
         self.epochs = np.zeros(len(data.train), np.int64)  # of every training pair
         if isinstance(scorer, TemporalScorer):

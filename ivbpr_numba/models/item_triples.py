@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TRIPLES", "ItemTriples"]
 
-TRIPLES = 512  # of an item; four times as many gain less than .001 of AUC (benchmarks/UPDATE.md)
+TRIPLES = 512  # of a row; four times as many gain less than .001 of AUC (benchmarks/UPDATE.md)
 ATTEMPTS = 16  # draws of what a user must not own; who owns nearly all is left out then
 
 

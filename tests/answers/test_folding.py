@@ -70,7 +70,7 @@ def objective(view: View, likes: list[int], z: np.ndarray) -> float:
         f = (view.values(np.arange(N)) - record.scaling.shift) * record.scaling.multiplier
     hinge = {"loss": "hinge", "margin": config["margin"]} if "margin" in config else {}
     rule = naive.Rule(
-        lambda_theta=folding.STRENGTH * config["lambda_theta"],
+        lambda_theta=(1 + 6 / len(likes)) * config["lambda_theta"],
         reg_scope=config.get("reg_scope", "all"),
         **hinge,
     )
@@ -116,10 +116,12 @@ def test_the_hinge_is_best_at_the_optimum(margin: float, few_triples: None) -> N
 def test_lambda_and_its_scope_are_those_of_the_fit(few_triples: None) -> None:
     """With the penalty on θ_u alone the least one holds γ_u: no coordinate is free."""
     one = model("i-vbpr", reg_scope="user_visual")
-    lambdas = folding.Folding(one.config_, one.parameters_, np.zeros(0), np.zeros(0)).of_users()
+    lambdas = folding.Folding(one.config_, one.parameters_, np.zeros(0), np.zeros(0)).of_users(np.array([3]))[
+        0
+    ]
     latent = one.item_factors_.shape[1]
     assert set(lambdas[:latent]) == {0}
-    assert set(lambdas[latent:]) == {folding.STRENGTH * one.config_["lambda_theta"]}
+    assert set(lambdas[latent:]) == {3 * one.config_["lambda_theta"]}
     assert np.isfinite(folded(one.view(), [1, 2]).vectors).all()
 
 

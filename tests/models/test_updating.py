@@ -13,6 +13,7 @@ import pytest
 from small_models import ATTRIBUTES, DATA, DENSE, ONE_HOT, changed, fitted, made
 
 from ivbpr_numba import TVBPR, DataError, Features, UsageError, backends, load
+from ivbpr_numba.answers import folding
 from ivbpr_numba.answers.folding import folded
 from ivbpr_numba.datasets.dataset import Dataset
 from ivbpr_numba.models.growing import Grower
@@ -87,7 +88,7 @@ def test_only_what_was_bought_and_who_bought_moves(name: str) -> None:
     }
 
 
-def test_users_are_folded_in() -> None:
+def test_users_are_folded_in(monkeypatch: pytest.MonkeyPatch) -> None:
     """A user's vector is that of `fold_in` from all that he has, with the items as they were."""
     after, likes = updated("i-vbpr"), ["i003", "i005"]
     bought = GROWN.with_pairs([], [], [])
@@ -101,6 +102,7 @@ def test_users_are_folded_in() -> None:
     view = type(after.views)(at_first, after.views.found, after.views.source).at()
     own = GROWN.train.indices[GROWN.train.indptr[GROWN.users.row("zoe")] :][:3]
     assert len(likes) + 1 == len(own)
+    monkeypatch.setattr(folding, "TRIPLES", TRIPLES)
     vector = folded(view, own).vectors[0]
     zoe = GROWN.users.row("zoe")
     assert np.array_equal(vector, np.concatenate([items.user_factors[zoe], items.user_visual[zoe]]))
