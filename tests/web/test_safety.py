@@ -223,7 +223,7 @@ def test_scripts_of_the_catalogue_stay_text() -> None:
             drawn = client.ask(f"/images/{quote(item, safe='')}")
             assert drawn.headers["content-security-policy"] == "default-src 'none'; style-src 'none'; sandbox"
             tags = {element.tag.rpartition("}")[2] for element in ET.fromstring(drawn.body).iter()}
-            assert tags <= {"svg", "rect", "polygon", "text"}
+            assert tags <= {"svg", "rect", "polygon", "polyline", "text"}
         texts = [
             e.text
             for e in ET.fromstring(client.ask(f"/images/{quote(ODD[1], safe='')}").body).iter()
