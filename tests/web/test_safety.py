@@ -120,6 +120,17 @@ def test_nothing_is_allowed_to_other_sites(client: Client) -> None:
     assert client.ask("/api/model", method="OPTIONS", headers=asked).status == 403
 
 
+def test_another_site_can_make_no_work(client: Client) -> None:
+    foreign = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}
+    assert client.ask("/api/recommend", headers=foreign).status == 403
+    assert client.ask("/images/i000", headers=foreign).status == 403
+    for own in (
+        {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"},
+        {**foreign, "Sec-Fetch-Mode": "navigate"},
+    ):
+        assert client.ask("/api/recommend", headers=own).status == 200  # a link that somebody shared
+
+
 # --- what is asked for ---
 
 
