@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -14,6 +15,7 @@ from ivbpr_cli.web.sessions import known, known_user, session_of
 from ivbpr_cli.web.trending import Trending
 from ivbpr_numba.documents import sessions
 from ivbpr_numba.documents.shop import Shop
+from ivbpr_numba.errors import UsageError
 from ivbpr_numba.questions.alike import alike
 from ivbpr_numba.questions.new_item import Looker, Seen
 from ivbpr_numba.report.item_pictures import ItemPictures
@@ -60,6 +62,9 @@ class Served:
         sessions.recommend(session, 1)
         if self.shop.features is not None:
             sessions.recommend(session.boost(self.shop.features.names[0]), 1)
+        with suppress(UsageError):  # RAND has no taste to find
+            new = Session(self.shop.model, likes=self.shop.data.items[:1], features=self.shop.features)
+            sessions.recommend(new, 1)
 
     def with_pictures(self, cards: Iterable[Content]) -> list[Content]:
         """Each item with ``image``, its address or None, and ``drawn``: whether that is no photo."""

@@ -1,0 +1,130 @@
+// The products: picture, why, and what can be asked for from here; and what a step moved.
+
+import { by, el, still } from "./dom.js";
+import { frame, nameOf } from "./pictures.js";
+import { amountWords, signed } from "./words.js";
+
+const STEP = 0.5;
+
+export class Grid {
+  constructor(store, vocabulary, titles, opened) {
+    this.store = store;
+    this.vocabulary = vocabulary;
+    this.titles = titles;
+    this.opened = opened;
+    this.ranks = new Map();
+  }
+
+  /** Show a list; `compare` marks where each product stood in the one before. */
+  show(items, compare) {
+    const grid = by("grid");
+    const before = compare ? this.ranks : null;
+    const from = new Map([...grid.children].map((one) => [one.dataset.item, one.getBoundingClientRect()]));
+    const focused = document.activeElement?.dataset?.key;
+    grid.replaceChildren(...items.map((item, place) => this.card(item, this.moved(item, before), place < 8)));
+    this.ranks = new Map(items.map((item) => [item.item, item.rank]));
+    if (focused) grid.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus();
+    if (compare && !still()) glide(grid, from);
+  }
+
+  moved(item, before) {
+    if (!before?.size) return null;
+    const rank = before.get(item.item);
+    if (rank === undefined) return { text: "new here", way: "up" };
+    if (rank === item.rank) return null;
+    const up = rank > item.rank;
+    return { text: `${up ? "↑" : "↓"} ${Math.abs(rank - item.rank)}`, way: up ? "up" : "down", spoken: `${up ? "up" : "down"} ${Math.abs(rank - item.rank)}` };
+  }
+
+  card(item, moved, eager) {
+    const name = nameOf(item);
+    const picture = el("button", {
+      type: "button", class: "plain", "data-key": `open ${item.item}`, "aria-label": `${name}: why it is here`,
+      onclick: () => this.opened(item),
+    }, frame(item, { eager }));
+    const place = el("p", { class: "place" }, `${item.rank}`);
+    if (moved) {
+      place.append(el("span", { class: `moved ${moved.way}`, "aria-hidden": moved.spoken ? "true" : undefined }, moved.text));
+      if (moved.spoken) place.append(el("span", { class: "unseen" }, moved.spoken));
+    }
+    const reasons = item.because.map((reason) => this.reason(reason, item));
+    return el("li", { class: "product", "data-item": item.item },
+      picture, place, el("h3", {}, name),
+      reasons.length ? el("ul", { class: "reasons", "aria-label": "Why" }, reasons) : null,
+      this.turns(item, name));
+  }
+
+  reason(reason, item) {
+    const { feature } = reason;
+    const name = feature ? this.vocabulary.name(feature) : reason.term;
+    const asked = reason.kind === "boost";
+    const value = feature ? this.vocabulary.value(feature) : this.named(reason.term);
+    const row = el("li", { class: asked ? "reason asked" : "reason" },
+      el("span", { title: reason.term }, value), el("b", {}, signed(reason.contribution)));
+    if (feature) {
+      const step = (amount, sign, word) => el("button", {
+        type: "button", class: "step", "data-key": `${word} ${feature} ${item.item}`, "aria-label": `${word} ${name}`, title: `${word} ${name}`,
+        onclick: () => this.store.add("boost", feature, amount),
+      }, sign);
+      row.append(step(-STEP, "−", "Less"), step(STEP, "+", "More"));
+    }
+    return row;
+  }
+
+  /** "toward 0108775015" by the product's title. */
+  named(term) {
+    const item = term.startsWith("toward ") ? this.titles.get(term.slice(7)) : null;
+    return item ? `like ${item}` : term;
+  }
+
+  turns(item, name) {
+    const { likes, user } = this.store.session;
+    const turns = el("div", { class: "turns" });
+    if (this.vocabulary.known.size) {
+      turns.append(el("button", {
+        type: "button", "data-key": `toward ${item.item}`, "aria-label": `More like ${name}`,
+        onclick: () => this.store.add("toward", item.item, 1),
+      }, "More like this"));
+    }
+    if (user === null) {
+      turns.append(el("button", {
+        type: "button", "data-key": `like ${item.item}`, "aria-pressed": String(likes.includes(item.item)), "aria-label": `I like ${name}`,
+        onclick: () => this.store.like(item.item),
+      }, "I like it"));
+    }
+    return turns;
+  }
+}
+
+/** Move cards from where they stood to where they stand now. */
+function glide(grid, from) {
+  for (const card of grid.children) {
+    const old = from.get(card.dataset.item);
+    const now = card.getBoundingClientRect();
+    if (!old) {
+      card.animate([{ opacity: 0 }, { opacity: 1 }], { duration: 350, easing: "ease-out" });
+    } else if (old.left !== now.left || old.top !== now.top) {
+      const move = `translate(${old.left - now.left}px, ${old.top - now.top}px)`;
+      card.animate([{ transform: move }, { transform: "none" }], { duration: 420, easing: "cubic-bezier(.2, .7, .2, 1)" });
+    }
+  }
+}
+
+/** A sentence: what the last step did to what is shown. */
+export function effectOf(why, items, before, vocabulary, titles) {
+  if (!before?.length || !["boost", "toward", "like"].includes(why.kind)) return null;
+  const old = new Set(before.map((item) => item.item));
+  const fresh = items.filter((item) => !old.has(item.item)).length;
+  const parts = [];
+  if (why.kind === "boost") {
+    const has = (list) => list.filter((item) => item.attributes.some(([name, value]) => name === why.name && value >= 0.5)).length;
+    const name = vocabulary.name(why.name);
+    parts.push(`${amountWords(why.amount)} ${name}: `, el("b", {}, `${has(items)} of ${items.length}`), ` have it now, ${has(before)} before`);
+  } else {
+    parts.push(why.kind === "like" ? "Your taste was read anew" : `${why.amount ? "Toward" : "No longer toward"} ${titles.get(why.name) ?? "that product"}`);
+  }
+  parts.push(fresh ? `; ${fresh} new in the list.` : "; the same products in the list.");
+  const line = el("span", {}, parts);
+  line.firstChild.textContent = line.firstChild.textContent.replace(/^./u, (letter) => letter.toUpperCase());
+  return line;
+}

@@ -1,0 +1,178 @@
+// The page as a whole: from the session to what is shown.
+
+import { ask } from "./api.js";
+import { Detail } from "./detail.js";
+import { by, el, say } from "./dom.js";
+import { effectOf, Grid } from "./grid.js";
+import { nameOf } from "./pictures.js";
+import { Photo } from "./photo.js";
+import { isEmpty, parameters, Store } from "./state.js";
+import { Steer } from "./steer.js";
+import { Trends } from "./trends.js";
+import { Vocabulary, count, short } from "./words.js";
+import { Welcome } from "./welcome.js";
+
+const FEW = 24;
+const MANY = 96;
+
+const page = { shown: null, number: FEW };
+
+async function start() {
+  let facts;
+  try {
+    facts = await ask("/api/model");
+  } catch (problem) {
+    failed(problem, start);
+    return;
+  }
+  settled();
+  page.facts = facts;
+  page.title = facts.title ?? "Shop";
+  by("brand").textContent = page.title;
+  const vocabulary = new Vocabulary(facts.steering ? facts.groups : []);
+  page.store = new Store(changed);
+  page.titles = new Map(); // of all products seen so far, for wishes toward them
+  page.steer = new Steer(page.store, facts, vocabulary, page.titles);
+  page.detail = new Detail(page.store, vocabulary, page.titles);
+  page.grid = new Grid(page.store, vocabulary, page.titles, (item) => page.detail.open(item));
+  page.trends = new Trends(facts, vocabulary, page.store, failed);
+  page.welcome = new Welcome(page.store, failed);
+  page.vocabulary = vocabulary;
+  if (facts.photo) new Photo(page.store, vocabulary, page.detail).build();
+  by("undo").addEventListener("click", () => page.store.undo());
+  by("reset").addEventListener("click", () => page.store.go({ steps: [], where: [], at: null }, { kind: "reset" }));
+  by("copy").addEventListener("click", copy);
+  by("change-shopper").addEventListener("click", leave);
+  by("brand").addEventListener("click", (event) => { event.preventDefault(); leave(); });
+  by("more").addEventListener("click", () => { page.number = MANY; load({ kind: "more" }); });
+  by("open-rail").addEventListener("click", () => rail(true));
+  by("close-rail").addEventListener("click", () => rail(false));
+  document.addEventListener("keydown", (event) => { if (event.key === "Escape") rail(false); });
+  changed(page.store.session, null, {});
+}
+
+function leave() {
+  page.store.go({ user: null, likes: [], steps: [], where: [], at: null }, { kind: "leave" });
+}
+
+function rail(open) {
+  const was = by("rail").classList.contains("open");
+  by("rail").classList.toggle("open", open);
+  if (open && !was) by("close-rail").focus();
+  else if (!open && was) by("open-rail").focus();
+}
+
+function changed(session, before, why) {
+  const empty = isEmpty(session);
+  by("page").classList.toggle("alone", empty);
+  by("change-shopper").hidden = empty;
+  for (const id of ["undo", "reset", "copy"]) by(id).hidden = empty;
+  by("undo").disabled = !page.store.canUndo;
+  by("reset").disabled = !session.steps.length && !session.where.length && !session.at;
+  const other = before === null || before.user !== session.user;
+  if (other) page.number = FEW;
+  if (empty) {
+    settled();
+    page.shown = null;
+    by("list").hidden = true;
+    document.title = page.title;
+    page.welcome.show();
+    return;
+  }
+  page.welcome.hide();
+  page.steer.show(session);
+  load(why, other);
+  page.trends.show();
+}
+
+async function load(why, other = false) {
+  const { session } = page.store;
+  const list = by("list");
+  list.hidden = false;
+  list.setAttribute("aria-busy", "true");
+  if (!page.shown) {
+    by("lede").textContent = "Ranking the products …";
+    by("more").hidden = true;
+  }
+  const query = parameters(session);
+  query.set("n", page.number);
+  let found;
+  try {
+    found = await ask("/api/recommend", query);
+  } catch (problem) {
+    list.removeAttribute("aria-busy");
+    if (problem.status && !page.shown) list.hidden = by("trends").hidden = true;
+    failed(problem, problem.status ? null : () => load(why, other));
+    return;
+  }
+  if (!found) return;
+  settled();
+  list.removeAttribute("aria-busy");
+  heading(session, found);
+  const before = other || why.kind === "more" ? null : page.shown;
+  await titled(session, found.items);
+  const effect = effectOf(why, found.items, before, page.vocabulary, page.titles);
+  by("effect").replaceChildren(effect ?? "");
+  by("effect").hidden = !effect;
+  page.steer.wishes(session);
+  page.grid.show(found.items, before !== null);
+  page.shown = found.items;
+  by("more").hidden = found.items.length < page.number || page.number === MANY;
+  if (!found.items.length) nothing();
+  say(effect ? effect.textContent : `${count(found.items.length, "product")} shown.`);
+}
+
+/** Learn what products are called, also those in a link that are not shown. */
+async function titled(session, items) {
+  for (const item of items) page.titles.set(item.item, nameOf(item));
+  const unknown = session.steps.filter(({ kind, name }) => kind === "toward" && !page.titles.has(name));
+  await Promise.all(unknown.map(async ({ name }) => {
+    const item = await ask(`/api/items/${encodeURIComponent(name)}`, "", { kind: `title ${name}` });
+    if (item) page.titles.set(name, nameOf(item));
+  }));
+}
+
+function heading(session, found) {
+  const who = session.user !== null ? `For ${short(session.user)}` : session.likes.length ? "For you" : "For nobody in particular";
+  by("list-title").textContent = who;
+  by("list-title").title = session.user ?? "";
+  document.title = `${who} · ${page.title}`;
+  const lines = [];
+  if (session.user !== null) lines.push(`The best of ${count(page.facts.items, "product")}, without what was bought already.`);
+  else if (session.likes.length) lines.push(`From ${count(session.likes.length, "product")} you like; they are left out.`);
+  else lines.push("Without a shopper the list is that of the average taste.");
+  by("lede").replaceChildren([...lines, ...found.notes, ...found.warnings].join(" "));
+}
+
+function nothing() {
+  by("effect").hidden = false;
+  by("effect").replaceChildren("No product is left by these filters. ",
+    el("button", { type: "button", onclick: () => page.store.go({ where: [] }, { kind: "where" }) }, "Remove the filters"));
+}
+
+async function copy() {
+  const button = by("copy");
+  const address = window.location.href;
+  try {
+    await navigator.clipboard.writeText(address);
+    button.textContent = "Copied";
+    say("The link is copied.");
+  } catch {
+    window.prompt("Copy this link:", address);
+  }
+  setTimeout(() => { button.textContent = "Copy link"; }, 2000);
+}
+
+function failed(problem, again) {
+  const box = by("problem");
+  box.replaceChildren(el("p", {}, el("strong", {}, problem.message)), problem.hint ? el("p", {}, problem.hint) : "",
+    again ? el("button", { type: "button", onclick: again }, "Try again") : "",
+    page.store ? el("button", { type: "button", onclick: leave }, "Choose a shopper") : "");
+  box.hidden = false;
+}
+
+function settled() {
+  by("problem").hidden = true;
+}
+
+start();
