@@ -35,7 +35,9 @@ __all__ = [
 
 # Unicode's noncharacters, which are for use inside a program and stand in no text from outside.
 _BEGIN, _BETWEEN, _END = "\ufdd0", "\ufdd1", "\ufdd2"
-_MENTION = re.compile(f"{_BEGIN}([^{_BEGIN}{_END}]*){_END}")
+_FOREIGN = re.compile(f"[{_BEGIN}{_BETWEEN}{_END}]")
+_PART = f"([^{_BEGIN}{_BETWEEN}{_END}]*)"
+_MENTION = re.compile(_BEGIN + _BETWEEN.join([_PART] * 4) + _END)
 _NOTHING: Any = object()
 _LONGEST = 80  # characters of a value in a message
 
@@ -84,7 +86,7 @@ def parameter(name: str, value: Any = _NOTHING, of: str = "") -> str:
     str
         To be put into a message or hint, and nowhere else.
     """
-    given = ("", "") if value is _NOTHING else (shown(value), _plain(value))
+    given = ("", "") if value is _NOTHING else (shown(value), _FOREIGN.sub("\ufffd", _plain(value)))
     return _BEGIN + _BETWEEN.join((name, of, *given)) + _END
 
 
@@ -221,4 +223,4 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
 
 
 def _put(text: str, say: Callable[[Mention], str]) -> str:
-    return _MENTION.sub(lambda found: say(Mention(*found[1].split(_BETWEEN))), text)
+    return _MENTION.sub(lambda found: say(Mention(*found.groups())), text)

@@ -7,7 +7,8 @@ A block's first word is its language, the rest of its first line says what is sp
 - ``console not run: REASON``: is never run;
 - ``python``: is run, in one namespace for the whole page;
 - ``text output``: what the Python block before it prints;
-- ``toml NAME``, ``json NAME``: a file that the next blocks use;
+- ``toml NAME``, ``json NAME``, ``text NAME.txt``: a file that the next blocks use, ``< NAME.txt`` as the input of a
+  command;
 - ``text``, ``bibtex``: to be read only.
 """
 
@@ -94,13 +95,19 @@ class Runner:
                     self._command(block, words, shown)
             elif block.language == "python":
                 self._python(block)
-            elif block.language in FILES:
+            elif block.language in FILES or block.mark.endswith(".txt"):
                 Path(block.mark).write_text(block.text)
             elif block.mark == "output":
                 self.same(block.text, self.printed)
 
     def _command(self, block: Block, words: list[str], shown: str) -> None:
         where = f"line {block.line}: {' '.join(words)}"
+        if "<" in words:
+            words, (_, name) = words[:-2], words[-2:]
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr("sys.stdin", io.StringIO(Path(name).read_text()))
+                self._command(block, words, shown)
+            return
         assert words[0] == "ivbpr", f"{where}: only ivbpr can be run here; say 'not run: …' and why"
         done = self.ivbpr(*(self.stand_for[word]() if word in self.stand_for else word for word in words[1:]))
         assert done.code == 0, f"{where}: {done.err}"

@@ -192,3 +192,13 @@ def test_both_faces(
     done = ivbpr("fit", tmp_path / "d.h5", "--model", model, "-o", tmp_path / "m.h5", *flags)
     assert done.code == caught.value.exit_code and command in done.err
     assert python not in done.err
+
+
+@pytest.mark.parametrize(
+    "text", ["\ufdd0at\ufdd2", "\ufdd0", "\ufdd1\ufdd1", "\ufdd0a\ufdd1b\ufdd1c\ufdd1d\ufdd1e\ufdd2"]
+)
+def test_what_users_type_is_no_mention(text: str) -> None:
+    """The characters that mark a mention may stand in a text from outside; it is quoted, and nothing breaks."""
+    problem = UsageError(f"Unknown feature '{text}'.", f"Leave out {parameter('at', text)}.")
+    assert text in problem.message
+    assert problem.told(lambda mention: f"--{mention.name}").endswith("Leave out --at.")

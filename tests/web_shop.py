@@ -112,6 +112,13 @@ class Client:
             check_answer(answer, method)
         return answer
 
+    def ask_or_none(self, path: str) -> Answer | None:
+        """The answer, None where the connection is not taken."""
+        try:
+            return self.ask(path)
+        except (ConnectionError, http.client.HTTPException):
+            return None
+
     def document(self, path: str, *pairs: tuple[str, object]) -> Any:
         answer = self.ask(path, *pairs)
         assert answer.status == 200, answer.body

@@ -10,7 +10,7 @@ import typer
 
 from ivbpr_numba.errors import IvbprError, Mention
 
-__all__ = ["describe"]
+__all__ = ["describe", "printable"]
 
 _ENVIRONMENT = {
     errno.ENOSPC: "The disk is full. Free some space and run the command again.",
@@ -49,7 +49,7 @@ def describe(error: BaseException, command: Any = None, root: Any = None) -> tup
         One paragraph: what, where, how to fix; empty where nothing is to be said.
     """
     if isinstance(error, IvbprError):
-        return error.exit_code, _printable(error.told(lambda mention: _flag(mention, command, root)))
+        return error.exit_code, printable(error.told(lambda mention: _flag(mention, command, root)))
     if isinstance(error, typer.TyperException):
         return 2, _usage(error)
     if isinstance(error, MemoryError):
@@ -81,7 +81,7 @@ def _flag(mention: Mention, command: Any, root: Any) -> str:
     return f"{before}{name} {value}".rstrip()
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """One line without control characters: messages quote files, and a terminal obeys what it is sent."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 

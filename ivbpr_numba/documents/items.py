@@ -116,7 +116,13 @@ def percent(share: float) -> str:
 
 def because_text(reasons: Sequence[Mapping[str, Any]]) -> str:
     """Reasons as one text."""
-    return ", ".join(f"{reason['term']} {signed(reason['contribution'])}" for reason in reasons)
+    return ", ".join(f"{_named(reason)} {signed(reason['contribution'])}" for reason in reasons)
+
+
+def _named(reason: Mapping[str, Any]) -> str:
+    """A reason in words: an attribute that was asked for is told from one of the shopper's taste."""
+    term = str(reason["term"])
+    return f"more {term}" if reason.get("kind") == "boost" and not term.startswith("toward ") else term
 
 
 def signed(value: float) -> str:

@@ -63,7 +63,7 @@ class Shop:
         except (UsageError, DataError) as problem:
             if features is not None:
                 raise
-            self.missing = str(problem)
+            self.missing = problem.message
 
     # --- made once ---
 

@@ -53,7 +53,7 @@ def test_in_a_pipe_a_guide_is_its_file(topic: str, ivbpr: Run) -> None:
 def test_a_near_miss(ivbpr: Run) -> None:
     done = ivbpr("guide", "evalution")
     assert done.code == 2 and "Did you mean 'evaluation'?" in done.err
-    assert "There are: answers, evaluation" in ivbpr("guide", "xyz").err
+    assert "There are: answers, steering, evaluation" in ivbpr("guide", "xyz").err
     with pytest.raises(UsageError, match=r"no guide '\.\./errors'"):
         read_guide("../errors")
 

@@ -27,7 +27,7 @@ TEXTS = {name: path.read_text(encoding="utf-8") for name, path in PAGES.items()}
 
 # These go on where the README ended, with H&M's names; the others run in the folder of the tiny demo.
 AFTER_README = ("evaluation", "model", "results", "trends", "photos")
-IN_DEMO = ("answers", "commands", "files", "python")
+IN_DEMO = ("answers", "commands", "files", "python", "steering")
 TO_READ_ONLY = ("glossary",)
 NOT_RUN_BLOCKS: dict[str, int] = {}  # page → number of blocks that say "not run"
 REAL = {  # a name in the pages → where the folder of real data holds it
@@ -175,6 +175,8 @@ def _known(block: Block) -> bool:
     if block.mark.startswith(NOT_RUN):
         return len(block.reason or "") > 10
     marks = {"console": ("", "torch"), "python": ("",), "text": ("", "output"), "bibtex": ("",)}
+    if block.language == "text" and block.mark.endswith(".txt"):
+        return True
     return (block.language in FILES and bool(block.mark)) or block.mark in marks.get(block.language, ())
 
 

@@ -71,9 +71,10 @@ def serve(
             served.photos = open_photos(images)
         if network is not None:
             served.network = Looker.of(Network.read(network))
-        for text in [shop.missing, *(served.photos.notes if served.photos is not None else ())]:
-            if text:
-                screen.note(text)
+        if shop.missing:
+            screen.warn(f"There are no reasons and no steering. {shop.missing}")
+        for text in served.photos.notes if served.photos is not None else ():
+            screen.note(text)
         served.ready()
         if not hosts.local:
             screen.warn(
@@ -82,7 +83,10 @@ def serve(
 
         def started() -> None:
             said = f"Serving {shop.model.name} at {address_of(bound)} – Ctrl-C ends it."
-            screen.note(said)
+            if port == 0:
+                screen.err.print(said)  # also with --quiet: nothing else tells the port
+            else:
+                screen.note(said)
 
         serve_at(application(served, hosts), bound, started)
 

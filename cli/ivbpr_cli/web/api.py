@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from ivbpr_numba.documents.shop import Shop
 from ivbpr_numba.errors import UsageError
 from ivbpr_numba.questions.alike import alike
 from ivbpr_numba.questions.new_item import Looker, Seen
+from ivbpr_numba.questions.session import Session
 from ivbpr_numba.report.item_pictures import ItemPictures
 
 __all__ = ["HANDLERS", "Served"]
@@ -52,19 +54,19 @@ class Served:
 
     def ready(self) -> None:
         """Make what the first visitor would wait for: what is known of the shop, and a first list."""
-        self.shop.facts()
-        self.shop.items()
-        for index in (self.shop.items_by_text, self.shop.users_by_text):
-            index.search("a", 1)
-        from ivbpr_numba.questions.session import Session
-
-        session = Session(self.shop.model, self.shop.data.users[0], features=self.shop.features)
-        sessions.recommend(session, 1)
-        if self.shop.features is not None:
-            sessions.recommend(session.boost(self.shop.features.names[0]), 1)
-        with suppress(UsageError):  # RAND has no taste to find
-            new = Session(self.shop.model, likes=self.shop.data.items[:1], features=self.shop.features)
-            sessions.recommend(new, 1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # it is said to every visitor whom it concerns
+            self.shop.facts()
+            self.shop.items()
+            for index in (self.shop.items_by_text, self.shop.users_by_text):
+                index.search("a", 1)
+            session = Session(self.shop.model, self.shop.data.users[0], features=self.shop.features)
+            sessions.recommend(session, 1)
+            if self.shop.features is not None:
+                sessions.recommend(session.boost(self.shop.features.names[0]), 1)
+            with suppress(UsageError):  # RAND has no taste to find
+                new = Session(self.shop.model, likes=self.shop.data.items[:1], features=self.shop.features)
+                sessions.recommend(new, 1)
 
     def with_pictures(self, cards: Iterable[Content]) -> list[Content]:
         """Each item with ``image``, its address or None, and ``drawn``: whether that is no photo."""

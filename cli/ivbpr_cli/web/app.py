@@ -26,7 +26,7 @@ from ivbpr_cli.web.sessions import known
 from ivbpr_cli.web.workers import Workers
 from ivbpr_numba.errors import DataError
 
-__all__ = ["application"]
+__all__ = ["SPECIAL", "application"]
 
 JSON = "application/json"
 PICTURES_KEPT = "private, max-age=300"
@@ -38,7 +38,6 @@ Handler = Callable[[Request], Awaitable[Response]]
 def application(served: Served, hosts: Hosts) -> Guard:
     """The whole server as an ASGI application."""
     workers = Workers()
-    special = {"image": _image, "photo": _photo, "health": _health, "openapi": _openapi}
 
     @asynccontextmanager
     async def living(app: Starlette) -> AsyncIterator[None]:
@@ -47,14 +46,13 @@ def application(served: Served, hosts: Hosts) -> Guard:
 
     paths = []
     for route in ROUTES:
-        answer = special.get(route.handler, _document)
+        answer = SPECIAL.get(route.handler, _document)
         path = route.path.replace("{id}", "{id:path}")
         paths.append(Path(path, _endpoint(partial(answer, served, workers, route)), methods=[route.method]))
     files = page_files()
     paths += [Path(f"/static/{name}", _endpoint(partial(_file, one))) for name, one in files.items()]
     if "index.html" in files:
         paths.append(Path("/", _endpoint(partial(_file, files["index.html"]))))
-    # Longer addresses first: "/api/users/{id}" would else take what "/api/users" means.
     app = Starlette(
         routes=paths,
         lifespan=living,
@@ -157,3 +155,7 @@ async def _not_there(request: Request, problem: Exception) -> Response:
         allowed = headers.get("Allow", "")
         return refusal(Refused(405, f"{request.method} is not for this address.", f"Use {allowed}.", headers))
     return refusal(Refused(404, "There is nothing at this address.", "See /openapi.json.", headers))
+
+
+# Answered otherwise than by a document of `HANDLERS` alone.
+SPECIAL = {"image": _image, "photo": _photo, "health": _health, "openapi": _openapi}
