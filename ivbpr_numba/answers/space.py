@@ -3,42 +3,48 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from ivbpr_numba.features.inputs import FeatureInput, SparseInput
+from ivbpr_numba.features.inputs import FeatureInput, Lengths, SparseInput
 
 __all__ = ["Space"]
 
 
 @dataclass(frozen=True)
 class Space:
-    """Values v of all items (stored times scale), and what is measured of them once.
+    """Values v of all items, stored times scale; they are measured once, when that is first asked for.
 
     Attributes
     ----------
     source : FeatureInput
-    sums : (I,) float64
-        Σ_k v_ik.
-    norms : (I,) float64
-        ‖v_i‖.
-    lowest : float
-        Of all values, 0 at most.
     """
 
     source: FeatureInput
-    sums: np.ndarray
-    norms: np.ndarray
-    lowest: float
-
-    @classmethod
-    def of(cls, source: FeatureInput) -> Space:
-        """Measure the items."""
-        return cls(source, *source.lengths())
 
     def products(self, weights: np.ndarray) -> np.ndarray:
         """Σ_k weights_k v_ik of every item, (F,) to (I,) float64."""
         return self.source.weighted(weights)
+
+    @property
+    def sums(self) -> np.ndarray:
+        """Σ_k v_ik, (I,) float64."""
+        return self._lengths[0]
+
+    @property
+    def norms(self) -> np.ndarray:
+        """‖v_i‖, (I,) float64."""
+        return self._lengths[1]
+
+    @property
+    def lowest(self) -> float:
+        """The lowest of all values, 0 at most."""
+        return self._lengths[2]
+
+    @cached_property
+    def _lengths(self) -> Lengths:
+        return self.source.lengths()
 
     @property
     def slack(self) -> float:

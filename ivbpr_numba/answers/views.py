@@ -92,7 +92,7 @@ class Views:
     def space(self) -> Space:
         """The items as points in the space of their attributes; raises as `aligned`."""
         if self._space is None:
-            self._space = Space.of(self.aligned())
+            self._space = Space(self.aligned())
         return self._space
 
     def scorer(self, features: Features | None = None) -> Scorer:

@@ -16,7 +16,7 @@ from ivbpr_numba.arrays import padded
 from ivbpr_numba.features.layout import Group
 from ivbpr_numba.kernels.arguments import Csr, SparseFeatures, StoredFeatures
 
-__all__ = ["DenseInput", "FeatureInput", "SparseInput", "Statistics", "sparse_input"]
+__all__ = ["DenseInput", "FeatureInput", "Lengths", "SparseInput", "Statistics", "sparse_input"]
 
 MOST_SLOTS = 64
 LAST_SLOT = np.iinfo(np.uint16).max  # 1 + the last column that a slot can name

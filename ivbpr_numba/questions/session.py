@@ -359,8 +359,27 @@ class Session:
         if missing:
             raise DataError(f"The session has no '{missing[0]}'.", "Save it again.")
         options = {name: found[name] for name in ("likes", "at", *READING, "exclude")}
+        _refuse_odd(found)
         session = cls(model, found["user"], **options, features=features)
         read = stepping.read_steps(session.visit.view, found["steps"], session.ranked_by)
         if session.visit.row is not None and any(step.kind in ("like", "unlike") for step in read):
             raise DataError("The session has likes of a user of the model.", "Save it again.")
         return session._with(steps=tuple(read))
+
+
+def _refuse_odd(found: Mapping[str, Any]) -> None:
+    """Refuse values that no session writes."""
+    lists = all(
+        isinstance(found[name], list) and all(isinstance(one, str) for one in found[name])
+        for name in ("likes", "exclude")
+    )
+    if (
+        not lists
+        or not isinstance(found["user"], str | None)
+        or not isinstance(found["at"], str | int | None)
+    ):
+        raise DataError("The session names its shopper or time in an unknown way.", "Save it again.")
+    try:
+        Reading(**{name: found[name] for name in READING}).check()
+    except UsageError as problem:
+        raise DataError(*problem.marked) from None

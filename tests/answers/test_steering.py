@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import warnings
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from small_models import ATTRIBUTES, DATA, DENSE, N_ITEMS, NAMES, fitted, made
 
 from ivbpr_numba import DataError, Features, Session, UsageError, load
 from ivbpr_numba.answers.affinity import boosted, toward
+from ivbpr_numba.answers.visits import KEPT
 from ivbpr_numba.features.inputs import DenseInput, SparseInput
 
 USERS = DATA.users.texts()
@@ -432,6 +434,16 @@ def test_a_new_shopper_who_likes_and_unlikes(kind: str, by: str) -> None:
         session.unlike("i001")
 
 
+def test_what_a_long_session_keeps_is_bounded() -> None:
+    session = Session(model_of("sparse"), likes=["i000"]).boost("red")
+    for item in ITEMS[1:9]:
+        session = session.like(item)
+        session.recommend(1)
+    assert len(session.visit.kept) == KEPT
+    fresh = Session(model_of("sparse"), likes=ITEMS[:9]).boost("red")
+    assert session.recommend(9) == fresh.recommend(9)
+
+
 def test_likes_that_have_no_attributes_are_no_taste() -> None:
     assert Session(model_of("dense"), likes=["i007"]).p.tolist() == [1 / COLUMNS] * COLUMNS
 
@@ -508,6 +520,26 @@ def test_unknown_users_and_items_are_refused() -> None:
         Session(model, "u003").toward("i0011")
     with pytest.raises(DataError, match="i0011"):
         Session(model, likes=["i0011"])
+
+
+def test_odd_values_in_a_session_are_refused_or_mean_something() -> None:
+    """Never another error than those that are told in a sentence."""
+    model = model_of("time")
+    written = json.loads(Session(model, "u003").boost("red").to_json())
+    refused = 0
+    for key in written:
+        for odd in (None, 3, -1, 2.5, "x", "", [], {}, [[]], [None], ["i001"], True, {"step": "boost"}):
+            try:
+                with warnings.catch_warnings(action="ignore"):
+                    found = Session.from_json(json.dumps({**written, key: odd}), model)
+                    assert found.recommend(2)
+            except DataError:
+                refused += 1
+            except UsageError:  # of the right kind, but unknown to the model
+                assert key in ("at", "exclude", "likes")
+            else:
+                assert key == "model" or json.loads(found.to_json())[key] == odd
+    assert refused > 100
 
 
 def test_sessions_that_cant_be_read_are_refused() -> None:

@@ -89,6 +89,16 @@ def test_steps_are_taken_back() -> None:
     )
 
 
+def test_another_time() -> None:
+    begun = Session(fitted("i-tvbpr", epochs=3, bins=12), "u003").boost("red")
+    line = parse("at 2017-07-15")
+    assert line is not None
+    early = stepped(begun, line, SHOWN)
+    assert early.moment == "2017-07-15" and early.steps == begun.steps
+    last = parse("at")
+    assert last is not None and stepped(early, last, SHOWN).moment is None
+
+
 def test_a_new_shopper_likes() -> None:
     new = session(None)
     assert after(new, "like 2", "like i001", "unlike i006") == (
