@@ -46,7 +46,8 @@ from ivbpr_numba.questions.auc import dataset_of
 from ivbpr_numba.worlds.world import generate
 
 AMOUNTS = (0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0)
-FINE = (0.01, 0.02, 0.03)  # by nearness, where shares of an affinity are small numbers, besides
+SHARES = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)  # by nearness: times 1/F, the mean share of an affinity; and
+PLAIN = (0.25, 0.5)  # as numbers, whatever F
 WAYS = ("model", "knn", "knn, literal")
 WISHES = ("more", "toward")
 LEAST, MUCH = 0.03, 0.4
@@ -266,12 +267,14 @@ def means(found: dict[str, np.ndarray]) -> dict[str, float | None]:
 
 def measure(shop: Shop, amounts: Sequence[float] = AMOUNTS) -> Iterator[dict[str, Any]]:
     """A row for every way, wish and amount."""
-    lost = refused(shop)
+    lost, n_features = refused(shop), shop.values.shape[1]
+    by_nearness = [*(times / n_features for times in SHARES), *PLAIN]
     for way in WAYS:
         for wish in WISHES if not way.endswith("literal") else WISHES[1:]:
-            for amount in amounts if way == "model" else sorted({*FINE, *amounts}):
+            for amount in amounts if way == "model" else by_nearness:
                 found = walk(shop, way, wish, amount)
-                yield {"way": way, "wish": wish, "amount": amount, **found, "equation 5 refused": lost}
+                row = {"way": way, "wish": wish, "amount": amount, "shares": round(amount * n_features, 4)}
+                yield row | found | {"equation 5 refused": lost}
 
 
 def shops(chosen: argparse.Namespace) -> Iterator[tuple[dict[str, Any], Shop]]:
