@@ -35,6 +35,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.planted import attributes_of
+from benchmarks.shopper_page import figure, table
 from ivbpr_numba import Dataset, Features, create
 from ivbpr_numba.answers import affinity
 from ivbpr_numba.answers.shoppers import owned_items, stored
@@ -317,6 +318,10 @@ def main(arguments: list[str] | None = None) -> None:
             for row in measure(shop, chosen.amounts):
                 rows.append(named | row)
                 print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
+    if chosen.markdown is not None:
+        chosen.markdown.write_text(table(rows), encoding="utf-8")
+    if chosen.plot is not None:
+        chosen.plot.write_text(figure(rows, rows[0]["shop"]).svg(), encoding="utf-8")
     if chosen.out is not None:
         chosen.out.write_text("".join(json.dumps(row) + "\n" for row in rows))
 

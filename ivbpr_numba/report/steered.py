@@ -59,7 +59,7 @@ def steered(subject: Subject, user: str) -> dict[str, Any] | None:
     if not now:
         return None
     steps = [_step(subject, "before", None, None, now, now, np.zeros(len(values), dtype=bool))]
-    column = _most(groups[MORE], values.sum(axis=0), ~values[now].any(axis=0))
+    column = _most(groups[MORE], values.sum(axis=0), values[now].sum(axis=0) == 0)
     if column is None:
         return None
     for kind in ("more", "less"):
