@@ -3,7 +3,8 @@
 import { ask } from "./api.js";
 import { Detail } from "./detail.js";
 import { by, el, say } from "./dom.js";
-import { effectOf, Grid } from "./grid.js";
+import { effectOf, isLess } from "./effect.js";
+import { Grid } from "./grid.js";
 import { nameOf } from "./pictures.js";
 import { Photo } from "./photo.js";
 import { isEmpty, parameters, Store } from "./state.js";
@@ -11,6 +12,7 @@ import { Steer } from "./steer.js";
 import { Trends } from "./trends.js";
 import { Vocabulary, count, short } from "./words.js";
 import { Welcome } from "./welcome.js";
+import { Who } from "./who.js";
 
 const FEW = 24;
 const MANY = 96;
@@ -35,8 +37,9 @@ async function start() {
   page.steer = new Steer(page.store, facts, vocabulary, page.titles);
   page.detail = new Detail(page.store, vocabulary, page.titles);
   page.grid = new Grid(page.store, vocabulary, page.titles, (item) => page.detail.open(item));
+  page.who = new Who(page.store, (item) => page.detail.open(item));
   page.trends = new Trends(facts, vocabulary, page.store, failed);
-  page.welcome = new Welcome(page.store, failed);
+  page.welcome = new Welcome(page.store, facts, failed);
   page.vocabulary = vocabulary;
   if (facts.photo) new Photo(page.store, vocabulary, page.detail).build();
   by("undo").addEventListener("click", () => page.store.undo());
@@ -81,6 +84,7 @@ function changed(session, before, why) {
   }
   page.welcome.hide();
   page.steer.show(session);
+  page.who.show(session);
   load(why, other);
   page.trends.show();
 }
@@ -92,6 +96,7 @@ async function load(why, other = false) {
   list.setAttribute("aria-busy", "true");
   if (!page.shown) {
     by("lede").textContent = "Ranking the products …";
+    page.grid.wait(page.number);
     by("more").hidden = true;
   }
   const query = parameters(session);
@@ -101,25 +106,27 @@ async function load(why, other = false) {
     found = await ask("/api/recommend", query);
   } catch (problem) {
     list.removeAttribute("aria-busy");
+    if (!page.shown) by("grid").replaceChildren();
     if (problem.status && !page.shown) list.hidden = by("trends").hidden = true;
     failed(problem, problem.status ? null : () => load(why, other));
     return;
   }
-  if (!found) return;
+  if (found) await titled(session, found.items);
+  if (!found || session !== page.store.session) return; // a newer step was taken meanwhile
   settled();
   list.removeAttribute("aria-busy");
   heading(session, found);
   const before = other || why.kind === "more" ? null : page.shown;
-  await titled(session, found.items);
   const effect = effectOf(why, found.items, before, page.vocabulary, page.titles);
   by("effect").replaceChildren(effect ?? "");
   by("effect").hidden = !effect;
+  by("effect").classList.toggle("less", isLess(why));
   page.steer.wishes(session);
   page.grid.show(found.items, before !== null);
   page.shown = found.items;
   by("more").hidden = found.items.length < page.number || page.number === MANY;
   if (!found.items.length) nothing();
-  say(effect ? effect.textContent : `${count(found.items.length, "product")} shown.`);
+  say(effect ? [...effect.childNodes].filter((one) => one.ariaHidden !== "true").map((one) => one.textContent).join("") : `${count(found.items.length, "product")} shown.`);
 }
 
 /** Learn what products are called, also those in a link that are not shown. */
@@ -127,7 +134,7 @@ async function titled(session, items) {
   for (const item of items) page.titles.set(item.item, nameOf(item));
   const unknown = session.steps.filter(({ kind, name }) => kind === "toward" && !page.titles.has(name));
   await Promise.all(unknown.map(async ({ name }) => {
-    const item = await ask(`/api/items/${encodeURIComponent(name)}`, "", { kind: `title ${name}` });
+    const item = await ask(`/api/items/${encodeURIComponent(name)}`, "", { kind: `title ${name}` }).catch(() => null);
     if (item) page.titles.set(name, nameOf(item));
   }));
 }
@@ -165,7 +172,8 @@ async function copy() {
 
 function failed(problem, again) {
   const box = by("problem");
-  box.replaceChildren(el("p", {}, el("strong", {}, problem.message)), problem.hint ? el("p", {}, problem.hint) : "",
+  const alone = by("list").hidden && by("welcome").hidden; // then this is what the page is about
+  box.replaceChildren(alone ? el("h1", {}, problem.message) : el("p", {}, el("strong", {}, problem.message)), problem.hint ? el("p", {}, problem.hint) : "",
     again ? el("button", { type: "button", onclick: again }, "Try again") : "",
     page.store ? el("button", { type: "button", onclick: leave }, "Choose a shopper") : "");
   box.hidden = false;
