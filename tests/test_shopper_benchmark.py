@@ -74,7 +74,7 @@ def test_more_fills_the_list_and_keeps_the_order_within(
     monkeypatch.setattr(shopper, "SHOWN", 3)
     monkeypatch.setattr(shopper, "ENOUGH", 2)
     small, large = (shopper.walk(shop, "model", "more", amount) for amount in (0.01, 50.0))
-    assert large["steps8"] == large["steps10"] == 1 and large["within_10"] == 1.0
+    assert large["steps2"] <= large["steps3"] <= 1 and large["within_3"] == 1.0
     assert small["first"]["having"] <= large["first"]["having"] == shopper.SHOWN
     for found in (small, large):  # a boost lifts all that have it alike: one-hot columns
         assert found["then"]["alike"] == pytest.approx(found["start"]["alike"], abs=1e-9)
