@@ -511,6 +511,17 @@ def test_the_steered_lists_are_those_of_a_session(made: tuple[Path, dict, dict],
     assert [len(node.all("img")) for node in shown] == [len(step["list"]) for step in steered["steps"]]
 
 
+def test_the_demo_ends_by_naming_what_steers(tiny_demo: DemoRun) -> None:
+    text = " ".join(tiny_demo.out.split())
+    [serve] = re.findall(r"ivbpr serve (\S+) --images (\S+) --network (\S+)", text)
+    [(model, user)] = re.findall(r"ivbpr interact (\S+) (\S+)", text)
+    assert [Path(part) for part in serve] == [
+        tiny_demo.folder / name for name in ("i-vbpr.h5", "images", "world.onnx")
+    ]
+    assert all(Path(part).exists() for part in serve) and model == serve[0]
+    assert Session(load(model), user).recommend(1)
+
+
 def test_planted_taste_is_centred(made: tuple[Path, dict, dict]) -> None:
     folder = made[0]
     truth, features = Truth.read(folder / "truth.h5"), Features.read(folder / "attributes.h5")
