@@ -58,6 +58,8 @@ def chromium(profile: Path) -> Iterator[Any]:
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver = webdriver.Chrome(options, webdriver.ChromeService(str(shutil.which("chromedriver"))))
     try:
+        driver.get("about:blank")  # the page of a new tab asks for much
+        driver.get_log("performance")
         yield driver
     finally:
         driver.quit()
@@ -82,6 +84,7 @@ class Visit:
     ) -> None:
         self.driver, self.client = driver, client
         self.expected: list[str] = []  # parts of console errors that are meant to come
+        self.checked = False
         width, height = size
         screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
         driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
@@ -142,6 +145,20 @@ class Visit:
         """Press the button that is called so."""
         self.named("button", name, within).click()
         return self
+
+    def pictures(self, css: str, number: int) -> list[Any]:
+        """The pictures in a part of the page, so many."""
+        found = f"{css} button:has(img)"
+        return self.wait(
+            lambda: len(self.all(found)) == number and self.all(found), f"{number} pictures in {css}"
+        )
+
+    def search(self, text: str) -> Any:
+        """Search the attributes; the one that is found."""
+        self.one("#find-attribute").send_keys(text)
+        seen = lambda: [one for one in self.all("#attributes li") if one.is_displayed()]  # noqa: E731
+        self.wait(lambda: len(seen()) == 1, f"one attribute with {text}")
+        return seen()[0]
 
     def choose(self, label: str, text: str) -> None:
         """Choose the first option of a list that contains a text."""
@@ -205,7 +222,10 @@ class Visit:
         ]
 
     def check(self) -> None:
-        """No error on the console, and nothing asked of another host."""
+        """Once, at the end: no error on the console, and nothing asked of another host."""
+        if self.checked:
+            return
+        self.checked = True
         errors = [
             one["message"]
             for one in self.driver.get_log("browser")
@@ -218,8 +238,9 @@ class Visit:
             event = json.loads(entry["message"])["message"]
             if event["method"] == "Network.requestWillBeSent":
                 asked.add(event["params"]["request"]["url"])
-        foreign = [url for url in asked if urlsplit(url).scheme not in ("blob", "about") and not self._own(url)]
-        assert not foreign, foreign
-
-    def _own(self, url: str) -> bool:
-        return urlsplit(url).hostname == "127.0.0.1"
+        own = urlsplit(self.base).netloc
+        foreign = sorted(
+            url[:200] for url in asked if urlsplit(url).scheme != "blob" and urlsplit(url).netloc != own
+        )
+        assert not foreign, foreign[:5]
+        assert asked, "the log of requests is empty"

@@ -41,8 +41,10 @@ def test_a_shopper_is_found_by_a_part_of_an_id(visit: Visit, drawn: DrawnShop) -
     assert visit.query == f"user={wanted}"
     assert wanted in visit.one("h1").text and wanted in visit.driver.title
     assert len(visit.agrees()) == 24
-    bought = {row["item"] for row in visit.client.document(f"/api/users/{wanted}")["items"]}
-    assert bought and not bought & set(visit.products())
+    bought = visit.client.document(f"/api/users/{wanted}")["items"]
+    assert bought and not {row["item"] for row in bought} & set(visit.products())
+    shown = visit.pictures("#who", min(8, len(bought)))
+    assert [one.accessible_name for one in shown] == [row["title"] for row in bought[:8]]
 
 
 def test_a_search_for_nobody_says_so(visit: Visit) -> None:
@@ -55,6 +57,7 @@ def test_somebody_new_is_known_by_what_they_like(visit: Visit) -> None:
     visit.open()
     pictures = visit.all(".pick button")[:3]
     names = [one.accessible_name for one in pictures]
+    assert not [one for one in visit.all(".go button") if one.is_displayed()]
     for picture in pictures:
         picture.click()
     assert [one.get_attribute("aria-pressed") for one in pictures] == ["true"] * 3
@@ -64,12 +67,18 @@ def test_somebody_new_is_known_by_what_they_like(visit: Visit) -> None:
     for like, name in zip(likes, names):
         assert visit.client.document(f"/api/items/{like}")["title"] in name
     assert not set(likes) & set(visit.agrees())
+    shown = [one.accessible_name for one in visit.pictures("#who", 3)]
+    assert all(one in name for one, name in zip(shown, names))
     # One more, from the list itself; and then no longer.
     more = visit.products()[1]
     button = f"#grid > li[data-item='{more}'] [data-key='like {more}']"
     visit.step(lambda: visit.one(button).click())
     assert [value for name, value in parse_qsl(visit.query) if name == "like"] == [*likes, more]
     assert more not in visit.agrees()
+    visit.pictures("#who", 4)
+    visit.step(lambda: visit.all("#who .take")[0].click())
+    assert [value for name, value in parse_qsl(visit.query) if name == "like"] == [*likes[1:], more]
+    visit.agrees()
 
 
 def test_a_chip_asks_for_more_and_the_page_tells_what_it_did(visit: Visit, drawn: DrawnShop) -> None:
@@ -88,7 +97,10 @@ def test_a_chip_asks_for_more_and_the_page_tells_what_it_did(visit: Visit, drawn
     assert having(after) > having(before)
     told = visit.one("#effect").text
     assert f"{having(after)} of {len(after)}" in told and f"{having(before)} before" in told
-    visit.wait(lambda: visit.text("#live") == told, "the same for a screen reader")
+    places = {word: visit.all(f"#effect svg.{word} rect.has") for word in ("before", "now")}
+    assert (len(places["before"]), len(places["now"])) == (having(before), having(after))
+    visit.wait(lambda: visit.text("#live").strip() in told, "the same for a screen reader")
+    assert f"{having(after)} of {len(after)}" in visit.text("#live")
     # Each product tells by how many places it moved, or that it is new here.
     was, now = ranks(before), ranks(after)
     for card in visit.all("#grid > li"):
@@ -127,16 +139,16 @@ def test_a_slider_says_its_amount_in_words_and_a_wish_can_be_taken_back(
     visit.agrees()
     visit.step(lambda: visit.press("Take back leather"))
     assert steps(visit) == []
+    assert visit.focused() == "Search 49 attributes"  # not lost with what was taken away
     assert len(visit.agrees()) == 24
 
 
 def test_attributes_are_found_by_search_and_by_group(visit: Visit, drawn: DrawnShop) -> None:
     visit.open(f"?user={drawn.data.users[3]}")
     assert "49 attributes" in visit.text("#attributes")
-    visit.one("#find-attribute").send_keys("VELV")
-    shown = visit.wait(lambda: [one for one in visit.all("#attributes li") if one.is_displayed()], "a value")
-    assert ["velvet" in one.text for one in shown] == [True]
-    visit.step(lambda: visit.press("More velvet", shown[0]))
+    shown = visit.search("VELV")
+    assert "velvet" in shown.text
+    visit.step(lambda: visit.press("More velvet", shown))
     assert steps(visit) == [("boost", "material=velvet:0.5")]
     visit.agrees()
 
@@ -259,6 +271,19 @@ def test_a_date_shows_the_style_of_that_time(visit: Visit, drawn: DrawnShop) -> 
     assert visit.agrees() != now
 
 
+def test_the_ranking_by_attributes_alone_is_another(visit: Visit, drawn: DrawnShop) -> None:
+    visit.open(f"?user={drawn.data.users[3]}")
+    learned = visit.agrees()
+    visit.step(lambda: visit.choose("Ranked by", "attributes alone"))
+    assert steps(visit) == [("by", "knn")]
+    assert visit.agrees() != learned
+    visit.step(lambda: visit.named("button", "More velvet", visit.search("velvet")).click())
+    visit.agrees()
+    visit.one("#grid [data-key^='open']").click()
+    visit.wait(lambda: visit.all("dialog[open] .few button"), "what is known of the product")
+    assert "has no terms" in visit.text("dialog")
+
+
 def test_trends_are_step_curves_over_the_epochs(visit: Visit, drawn: DrawnShop) -> None:
     visit.open(f"?user={drawn.data.users[3]}")
     visit.wait(lambda: len(visit.all("#trends .curve")) == 8, "eight curves")
@@ -279,7 +304,6 @@ def test_trends_are_step_curves_over_the_epochs(visit: Visit, drawn: DrawnShop) 
 def test_a_photo_is_read_and_shows_what_is_like_it(visit: Visit, drawn: DrawnShop) -> None:
     visit.open(f"?user={drawn.data.users[3]}")
     item = visit.products()[0]
-    visit.run("document.querySelector('#photo-file').hidden = false")
     visit.all("#photo-file")[0].send_keys(str(drawn.images / f"{item}.jpg"))
     visit.wait(lambda: visit.all("dialog[open] .few button"), "products like it")
     title = visit.client.document(f"/api/items/{item}")["title"]

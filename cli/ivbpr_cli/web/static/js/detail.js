@@ -4,9 +4,10 @@ import { ask } from "./api.js";
 import { by, el, svg } from "./dom.js";
 import { frame, nameOf } from "./pictures.js";
 import { parameters } from "./state.js";
-import { count, label, signed } from "./words.js";
+import { count, label, signed, title } from "./words.js";
 
 const TERMS = 14;
+const NO_TERMS = new Error("Ranked by attributes alone: the score is how near a product is to the taste, and has no terms.");
 
 export class Detail {
   constructor(store, vocabulary, titles) {
@@ -20,7 +21,7 @@ export class Detail {
     const why = el("div", {}, el("p", { class: "note", role: "status" }, "Adding up the terms …"));
     const alike = el("div", {});
     const known = el("dl", { class: "facts" }, Object.entries(item.columns ?? {}).filter(([, value]) => value).flatMap(
-      ([name, value]) => [el("dt", {}, label(name)), el("dd", {}, value)]));
+      ([name, value]) => [el("dt", {}, title(name)), el("dd", {}, value)]));
     openDialog(nameOf(item),
       el("div", { class: "item-parts" },
         el("div", {}, frame(item, { eager: true }),
@@ -33,7 +34,7 @@ export class Detail {
     query.append("item", item.item);
     try {
       const [terms, whole] = await Promise.all([
-        ask("/api/explain", query).catch((problem) => problem),
+        this.store.session.by === "knn" ? NO_TERMS : ask("/api/explain", query).catch((problem) => problem),
         ask(`/api/items/${encodeURIComponent(item.item)}`, "", { kind: "item" }),
       ]);
       if (!whole) return;

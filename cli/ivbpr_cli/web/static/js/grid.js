@@ -3,9 +3,10 @@
 import { by, el, still } from "./dom.js";
 import { keepFocus } from "./focus.js";
 import { frame, nameOf } from "./pictures.js";
-import { amountWords, signed } from "./words.js";
+import { signed } from "./words.js";
 
 const STEP = 0.5;
+const LEAST = 0.005; // what is less reads 0.00
 
 export class Grid {
   constructor(store, vocabulary, titles, opened) {
@@ -28,6 +29,12 @@ export class Grid {
     if (compare && !still()) glide(grid, from);
   }
 
+  /** Empty frames until the first list is there. */
+  wait(number) {
+    by("grid").replaceChildren(...Array.from({ length: Math.min(number, 12) }, () =>
+      el("li", { class: "product waiting", "aria-hidden": "true" }, el("span", { class: "frame" }))));
+  }
+
   moved(item, before) {
     if (!before?.size) return null;
     const rank = before.get(item.item);
@@ -48,21 +55,24 @@ export class Grid {
       place.append(el("span", { class: `moved ${moved.way}`, "aria-hidden": moved.spoken ? "true" : undefined }, moved.text));
       if (moved.spoken) place.append(el("span", { class: "unseen" }, moved.spoken));
     }
-    const reasons = item.because.map((reason) => this.reason(reason, item));
+    const said = item.because.filter(({ contribution }) => Math.abs(contribution) >= LEAST);
+    const own = new Set(said.filter(({ kind }) => kind !== "boost").map(({ feature }) => feature));
+    const reasons = said.map((reason) => this.reason(reason, item, reason.kind !== "boost" || !own.has(reason.feature)));
     return el("li", { class: "product", "data-item": item.item },
       picture, place, el("h2", {}, name),
       reasons.length ? el("ul", { class: "reasons", "aria-label": "Why" }, reasons) : null,
       this.turns(item, name));
   }
 
-  reason(reason, item) {
+  /** A reason; `turns`: whether it can be turned up and down here, once an attribute. */
+  reason(reason, item, turns) {
     const { feature } = reason;
     const name = feature ? this.vocabulary.name(feature) : reason.term;
     const asked = reason.kind === "boost";
     const value = feature ? this.vocabulary.value(feature) : this.named(reason.term);
     const row = el("li", { class: asked ? "reason asked" : "reason" },
       el("span", { title: reason.term }, value), el("b", {}, signed(reason.contribution)));
-    if (feature) {
+    if (feature && turns) {
       const step = (amount, sign, word) => el("button", {
         type: "button", class: "step", "data-key": `${word} ${feature} ${item.item}`, "aria-label": `${word} ${name}`, title: `${word} ${name}`,
         onclick: () => this.store.add("boost", feature, amount),
@@ -109,23 +119,4 @@ function glide(grid, from) {
       card.animate([{ transform: move }, { transform: "none" }], { duration: 420, easing: "cubic-bezier(.2, .7, .2, 1)" });
     }
   }
-}
-
-/** A sentence: what the last step did to what is shown. */
-export function effectOf(why, items, before, vocabulary, titles) {
-  if (!before?.length || !["boost", "toward", "like"].includes(why.kind)) return null;
-  const old = new Set(before.map((item) => item.item));
-  const fresh = items.filter((item) => !old.has(item.item)).length;
-  const parts = [];
-  if (why.kind === "boost") {
-    const has = (list) => list.filter((item) => item.attributes.some(([name, value]) => name === why.name && value >= 0.5)).length;
-    const name = vocabulary.name(why.name);
-    parts.push(`${amountWords(why.amount)} ${name}: `, el("b", {}, `${has(items)} of ${items.length}`), ` have it now, ${has(before)} before`);
-  } else {
-    parts.push(why.kind === "like" ? "Your taste was read anew" : `${why.amount ? "Toward" : "No longer toward"} ${titles.get(why.name) ?? "that product"}`);
-  }
-  parts.push(fresh ? `; ${fresh} new in the list.` : "; the same products in the list.");
-  const line = el("span", {}, parts);
-  line.firstChild.textContent = line.firstChild.textContent.replace(/^./u, (letter) => letter.toUpperCase());
-  return line;
 }

@@ -3,8 +3,9 @@
 import { ask } from "./api.js";
 import { Detail } from "./detail.js";
 import { by, el, say } from "./dom.js";
+import { effectOf, isLess } from "./effect.js";
 import { rescueFocus, Sheet } from "./focus.js";
-import { effectOf, Grid } from "./grid.js";
+import { Grid } from "./grid.js";
 import { nameOf } from "./pictures.js";
 import { Photo } from "./photo.js";
 import { isEmpty, parameters, Store } from "./state.js";
@@ -12,6 +13,7 @@ import { Steer } from "./steer.js";
 import { Trends } from "./trends.js";
 import { Vocabulary, count, short } from "./words.js";
 import { Welcome } from "./welcome.js";
+import { Who } from "./who.js";
 
 const FEW = 24;
 const MANY = 96;
@@ -36,8 +38,9 @@ async function start() {
   page.steer = new Steer(page.store, facts, vocabulary, page.titles);
   page.detail = new Detail(page.store, vocabulary, page.titles);
   page.grid = new Grid(page.store, vocabulary, page.titles, (item) => page.detail.open(item));
+  page.who = new Who(page.store, (item) => page.detail.open(item));
   page.trends = new Trends(facts, vocabulary, page.store, failed);
-  page.welcome = new Welcome(page.store, failed);
+  page.welcome = new Welcome(page.store, facts, failed);
   page.vocabulary = vocabulary;
   if (facts.photo) new Photo(page.store, vocabulary, page.detail).build();
   by("undo").addEventListener("click", () => { if (page.store.canUndo) page.store.undo(); });
@@ -80,6 +83,7 @@ function changed(session, before, why) {
   }
   page.welcome.hide();
   page.steer.show(session);
+  page.who.show(session);
   load(why, other);
   page.trends.show();
 }
@@ -91,6 +95,7 @@ async function load(why, other = false) {
   list.setAttribute("aria-busy", "true");
   if (!page.shown) {
     by("lede").textContent = "Ranking the products …";
+    page.grid.wait(page.number);
     by("more").hidden = true;
   }
   const query = parameters(session);
@@ -100,20 +105,22 @@ async function load(why, other = false) {
     found = await ask("/api/recommend", query);
   } catch (problem) {
     list.removeAttribute("aria-busy");
+    if (!page.shown) by("grid").replaceChildren();
     if (problem.status && !page.shown) list.hidden = by("trends").hidden = true;
     failed(problem, problem.status ? null : () => load(why, other));
     return;
   }
-  if (!found) return;
+  if (found) await titled(session, found.items);
+  if (!found || session !== page.store.session) return; // a newer step was taken meanwhile
   settled();
   list.removeAttribute("aria-busy");
   heading(session, found);
   const before = other || why.kind === "more" ? null : page.shown;
   const length = page.shown?.length ?? 0;
-  await titled(session, found.items);
   const effect = effectOf(why, found.items, before, page.vocabulary, page.titles);
   by("effect").replaceChildren(effect ?? "");
   by("effect").hidden = !effect;
+  by("effect").classList.toggle("less", isLess(why));
   page.steer.wishes(session);
   page.grid.show(found.items, before !== null);
   page.shown = found.items;
@@ -121,7 +128,7 @@ async function load(why, other = false) {
   if (!found.items.length) nothing();
   if (why.kind === "more") by("grid").children[length]?.querySelector("button").focus();
   else if (why.kind || why.back) rescueFocus(by("list-title"));
-  say(effect ? effect.textContent : `${count(found.items.length, "product")} shown.`);
+  say(effect ? [...effect.childNodes].filter((one) => one.ariaHidden !== "true").map((one) => one.textContent).join("") : `${count(found.items.length, "product")} shown.`);
 }
 
 /** Learn what products are called, also those in a link that are not shown. */
@@ -129,7 +136,7 @@ async function titled(session, items) {
   for (const item of items) page.titles.set(item.item, nameOf(item));
   const unknown = session.steps.filter(({ kind, name }) => kind === "toward" && !page.titles.has(name));
   await Promise.all(unknown.map(async ({ name }) => {
-    const item = await ask(`/api/items/${encodeURIComponent(name)}`, "", { kind: `title ${name}` });
+    const item = await ask(`/api/items/${encodeURIComponent(name)}`, "", { kind: `title ${name}` }).catch(() => null);
     if (item) page.titles.set(name, nameOf(item));
   }));
 }

@@ -16,14 +16,14 @@ export class Photo {
   }
 
   build() {
-    const input = el("input", { type: "file", id: "photo-file", accept: "image/*", onchange: () => this.look(input.files[0]) });
+    const input = el("input", { class: "unseen", type: "file", id: "photo-file", accept: "image/*", onchange: () => this.look(input.files[0]) });
     this.said = el("p", { class: "note", role: "status" });
     const drop = el("div", {
       class: "drop",
       ondragover: (event) => { event.preventDefault(); drop.classList.add("over"); },
       ondragleave: () => drop.classList.remove("over"),
       ondrop: (event) => { event.preventDefault(); drop.classList.remove("over"); this.look(event.dataTransfer.files[0]); },
-    }, el("label", { for: "photo-file" }, "Drop a photo here, or choose one"), input, this.said);
+    }, el("label", { for: "photo-file" }, el("b", {}, "Choose a photo"), " or drop it here, to see what is like it"), input, this.said);
     by("photo").replaceChildren(el("h3", { class: "unseen" }, "From a photo"), drop);
   }
 

@@ -45,11 +45,11 @@ export const isEmpty = (session) =>
 export class Store {
   constructor(changed) {
     this.changed = changed;
-    this.past = [];
+    this.depth = window.history.state?.depth ?? 0; // steps of this page that the browser can go back
     this.session = parse(window.location.search);
-    window.addEventListener("popstate", () => {
-      this.past.pop();
-      this.become(parse(window.location.search), { back: true });
+    window.addEventListener("popstate", ({ state }) => {
+      this.depth = state?.depth ?? 0;
+      this.become(parse(window.location.search), { kind: "back" });
     });
   }
 
@@ -60,28 +60,27 @@ export class Store {
   }
 
   /** Go on with a changed session. */
-  go(change, why = {}) {
+  go(change, why = {}, depth = this.depth + 1) {
     const next = { ...this.session, ...change };
     const query = parameters(next).toString();
     if (query === parameters(this.session).toString()) return;
-    this.past.push(this.session);
-    window.history.pushState(null, "", query ? `/?${query}` : "/");
+    this.depth = depth;
+    window.history.pushState({ depth }, "", query ? `/?${query}` : "/");
     this.become(next, why);
   }
 
   get canUndo() {
-    return this.past.length > 0 || this.session.steps.length > 0 || this.session.where.length > 0;
+    return this.depth > 0 || this.session.steps.length > 0 || this.session.where.length > 0;
   }
 
   undo() {
-    if (this.past.length) {
+    if (this.depth > 0) {
       window.history.back();
       return;
     }
     const { steps, where } = this.session; // a link that was opened: there is no page to go back to
-    if (steps.length) this.go({ steps: steps.slice(0, -1) }, { undo: true });
-    else if (where.length) this.go({ where: where.slice(0, -1) }, { undo: true });
-    this.past = [];
+    if (steps.length) this.go({ steps: steps.slice(0, -1) }, { kind: "undo" }, 0);
+    else if (where.length) this.go({ where: where.slice(0, -1) }, { kind: "undo" }, 0);
   }
 
   amountOf(kind, name) {

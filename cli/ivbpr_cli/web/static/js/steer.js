@@ -2,10 +2,11 @@
 
 import { by, el } from "./dom.js";
 import { keepFocus, onChosen } from "./focus.js";
-import { amountWords, count, label, within } from "./words.js";
+import { amountWords, count, label, title, within } from "./words.js";
 
 const STEP = 0.5;
 const SHOWN = 40;
+const MOST = 2; // of a slider
 
 export class Steer {
   constructor(store, facts, vocabulary, titles) {
@@ -43,7 +44,7 @@ export class Steer {
       group, features: wanted ? features.filter((one) => within(wanted, one.value) || within(wanted, label(group))) : features,
     })).filter((one) => one.features.length);
     this.list.replaceChildren(...found.map(({ group, features }) => el("details", { open: wanted || found.length === 1 },
-      el("summary", {}, label(group), el("span", { class: "note" }, features.length)),
+      el("summary", {}, el("span", {}, title(group)), el("span", { class: "note" }, features.length)),
       el("ul", {}, features.slice(0, SHOWN).map((one) => this.value(one))),
       features.length > SHOWN ? el("p", { class: "note" }, `and ${features.length - SHOWN} more; search for them`) : null)));
     if (!found.length) this.list.append(el("p", { class: "note", role: "status" }, `No attribute is called “${wanted}”.`));
@@ -72,38 +73,41 @@ export class Steer {
     const words = el("span", { class: "wish-words" }, kind === "boost" ? amountWords(amount) : toward(amount));
     const id = `wish-${kind}-${name}`;
     const slider = el("input", {
-      type: "range", id, min: -2, max: 2, step: 0.25, value: amount,
+      type: "range", id, min: -MOST, max: MOST, step: 0.25, value: amount,
       "aria-label": `How much ${text}`, "aria-valuetext": amountWords(amount),
       oninput: () => {
         const now = Number(slider.value);
+        reach(slider, now);
         words.textContent = kind === "boost" ? amountWords(now) : toward(now);
         slider.setAttribute("aria-valuetext", words.textContent);
       },
       onchange: () => this.store.set(kind, name, Number(slider.value)),
     });
+    reach(slider, amount);
     return el("li", { class: `wish ${amount < 0 ? "less" : "more"}` },
       el("div", { class: "wish-name" }, el("span", {}, text),
         el("button", { type: "button", class: "take", id: `take-${kind}-${name}`, "aria-label": `Take back ${text}`, title: "Take back", onclick: () => this.store.set(kind, name, 0) }, "×")),
-      words, slider);
+      words, slider, el("div", { class: "wish-ends", "aria-hidden": "true" }, el("span", {}, "less"), el("span", {}, "more")));
   }
 
   filters(session) {
+    const ranking = [this.facts.epochs.length ? this.date(session) : null, this.facts.steering ? this.way(session) : null].filter(Boolean);
     const parts = [];
-    if (this.facts.epochs.length) parts.push(this.date(session));
     for (const { column, values, more } of this.facts.filters) {
       const chosen = session.where.filter((one) => one.startsWith(`${column}:`)).map((one) => one.slice(column.length + 1));
       const select = el("select", { id: `filter-${column}` }, el("option", { value: "" }, chosen.length ? "and also …" : "all"),
         values.filter(({ value }) => !chosen.includes(value)).map(({ value, items }) => el("option", { value }, `${value} (${items.toLocaleString("en")})`)),
         more ? el("option", { disabled: true }, `and ${more} rarer ones`) : null);
       onChosen(select, () => { if (select.value) this.store.go({ where: [...this.store.session.where, `${column}:${select.value}`] }, { kind: "where" }); });
-      parts.push(el("div", {}, el("label", { class: "field", for: `filter-${column}` }, label(column)), select,
+      parts.push(el("div", {}, el("label", { class: "field", for: `filter-${column}` }, title(column)), select,
         el("div", { class: "chips" }, chosen.map((value) => el("button", {
           type: "button", id: `chip-${column}:${value}`, "aria-label": `Remove ${label(column)} ${value}`,
           onclick: () => this.store.go({ where: this.store.session.where.filter((one) => one !== `${column}:${value}`) }, { kind: "where" }),
         }, `${value} ×`)))));
     }
-    keepFocus(by("filters"), () => by("filters").replaceChildren(...(parts.length ? [el("h3", {}, "Only show"), ...parts] : [])),
-      () => by("filters").querySelector(".chips button") ?? by("filters").querySelector("select"));
+    keepFocus(by("filters"), () => by("filters").replaceChildren(...(parts.length ? [el("h3", {}, "Only show"), ...parts] : []),
+      ...(ranking.length ? [el("h3", {}, "Ranking"), ...ranking] : [])),
+    () => by("filters").querySelector(".chips button") ?? by("filters").querySelector("select"));
   }
 
   date(session) {
@@ -115,8 +119,25 @@ export class Steer {
     onChosen(select, () => this.store.go({ at: select.value || null }, { kind: "at" }));
     return el("div", {}, el("label", { class: "field", for: "date" }, "Style of"), select);
   }
+
+  way(session) {
+    const select = el("select", { id: "way" },
+      el("option", { value: "", selected: session.by !== "knn" }, "all that was learned"),
+      el("option", { value: "knn", selected: session.by === "knn" }, "attributes alone"));
+    onChosen(select, () => this.store.go({ by: select.value || null }, { kind: "by" }));
+    return el("div", {}, el("label", { class: "field", for: "way" }, "Ranked by"), select);
+  }
 }
 
+/** Draw the amount of a slider from its middle to its thumb, which is 18 pixels wide. */
+function reach(slider, amount) {
+  const share = Math.max(-1, Math.min(1, amount / MOST)) / 2 + 0.5;
+  const thumb = `calc(9px + (100% - 18px) * ${share})`;
+  slider.style.setProperty("--low", share < 0.5 ? thumb : "50%");
+  slider.style.setProperty("--high", share < 0.5 ? "50%" : thumb);
+}
+
+/** How far toward a product, in words. */
 function toward(amount) {
   if (Math.abs(amount) < 0.05) return "no longer";
   return amount < 0 ? "away from it" : Math.abs(amount) < 0.6 ? "a little toward it" : amount > 1.2 ? "far toward it" : "toward it";

@@ -5,7 +5,10 @@ import { by, el, svg } from "./dom.js";
 import { signed } from "./words.js";
 
 const WIDE = 280;
-const HIGH = 96;
+const HIGH = 104;
+const ROOM = 60; // of a date
+
+const month = (text) => new Date(`${text.slice(0, 10)}T12:00:00Z`).toLocaleDateString("en", { month: "short", year: "numeric", timeZone: "UTC" });
 
 export class Trends {
   constructor(facts, vocabulary, store, failed) {
@@ -76,17 +79,30 @@ export class Trends {
     const days = (text) => Date.parse(text.slice(0, 10));
     const [first, last] = [days(rows[0].from), days(rows.at(-1).to)];
     const x = (day) => (WIDE * (day - first)) / Math.max(1, last - first);
-    const y = (value) => 8 + (HIGH - 16) * (0.5 - value / (2 * most));
+    const y = (value) => 18 + (HIGH - 36) * (0.5 - value / (2 * most));
     const path = rows.map((row, n) => `${n ? "L" : "M"}${x(days(row.from)).toFixed(1)},${y(row.change).toFixed(1)}H${x(days(n + 1 < rows.length ? rows[n + 1].from : row.to)).toFixed(1)}`).join("");
+    const cuts = rows.slice(1);
+    const axis = [{ day: first, text: month(rows[0].from), anchor: "start" }, { day: last, text: month(rows.at(-1).to), anchor: "end" }];
+    // Of the dates between, those that have room.
+    let free = ROOM;
+    for (const day of cuts.map((row) => days(row.from))) {
+      if (x(day) - free < ROOM / 2 || WIDE - x(day) < 1.5 * ROOM) continue;
+      axis.push({ day, text: month(new Date(day).toISOString()), anchor: "middle" });
+      free = x(day) + ROOM / 2;
+    }
+    // A value stands on the side of its step that the curve does not cross.
+    const above = (row, next) => y(row.change) + (next && next.change > row.change ? 14 : -6);
     const end = rows.at(-1).change - rows[0].change;
     const told = `${name}: ${rows.map((row) => `from ${row.from.slice(0, 10)} ${signed(row.change)}`).join(", ")}`;
     return el("li", { class: "curve" },
-      el("h3", {}, name), el("p", { class: "note" }, `${signed(end)} from the first to the last period`),
+      el("h3", {}, name), el("p", { class: "note" }, Math.abs(end) < 0.005 ? "as liked as at the beginning" : `${end > 0 ? "liked more" : "liked less"} than at the beginning, by ${Math.abs(end).toFixed(2)}`),
       svg("svg", { viewBox: `0 0 ${WIDE} ${HIGH + 16}`, role: "img", "aria-label": told },
         svg("line", { class: "zero", x1: 0, x2: WIDE, y1: y(0), y2: y(0) }),
         svg("path", { class: "line", d: path }),
-        svg("text", { x: 0, y: HIGH + 13 }, rows[0].from.slice(0, 7)),
-        svg("text", { x: WIDE, y: HIGH + 13, "text-anchor": "end" }, rows.at(-1).to.slice(0, 7))),
+        cuts.map((row) => svg("line", { class: "cut", x1: x(days(row.from)), x2: x(days(row.from)), y1: HIGH - 3, y2: HIGH + 2 })),
+        axis.map(({ day, text, anchor }) => svg("text", { x: x(day), y: HIGH + 14, "text-anchor": anchor }, text)),
+        svg("text", { class: "value", x: 2, y: above(rows[0], rows[1]) }, signed(rows[0].change)),
+        svg("text", { class: "value", x: WIDE - 2, y: above(rows.at(-1), rows.at(-2)), "text-anchor": "end" }, signed(rows.at(-1).change))),
       el("div", { class: "shown" }, examples.filter((one) => one.image).map((one) => el("img", { src: one.image, alt: one.title ?? one.item, loading: "lazy" }))),
       el("p", {}, el("button", { type: "button", onclick: () => this.store.add("boost", feature, 0.5) }, `More ${this.vocabulary.value(feature)}`)));
   }

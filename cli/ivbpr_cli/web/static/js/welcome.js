@@ -6,8 +6,9 @@ import { frame, nameOf } from "./pictures.js";
 import { count } from "./words.js";
 
 export class Welcome {
-  constructor(store, failed) {
+  constructor(store, facts, failed) {
     this.store = store;
+    this.size = `A model has learned what pleases ${count(facts.users, "shopper")} among ${count(facts.items, "product")}${facts.steering ? `, described by ${count(facts.features, "attribute")}` : ""}.`;
     this.failed = failed;
     this.liked = new Set();
     this.made = false;
@@ -20,7 +21,8 @@ export class Welcome {
     this.people = el("ul", { class: "people" });
     this.found = el("p", { class: "note", role: "status" });
     this.items = el("ul", { class: "pick" });
-    this.start = el("button", { type: "button", class: "strong", disabled: true, onclick: () => this.begin() }, "Show my list");
+    this.start = el("button", { type: "button", class: "strong", onclick: () => this.begin() }, "Show my list");
+    this.go = el("p", { class: "go", hidden: true }, this.start);
     const search = el("input", {
       type: "search", id: "find-shopper", autocomplete: "off", spellcheck: "false",
       oninput: () => this.search(search.value),
@@ -31,6 +33,7 @@ export class Welcome {
     });
     by("welcome").replaceChildren(
       el("h1", { id: "welcome-title" }, "Whose taste?"),
+      el("p", { class: "lede" }, `${this.size} Choose a shopper, or a few things you like yourself; then push the list: more of this, less of that.`),
       el("div", { class: "ways" },
         el("div", {},
           el("h2", {}, "A shopper of this shop"),
@@ -39,10 +42,10 @@ export class Welcome {
           this.people, this.found),
         el("div", {},
           el("h2", {}, "Somebody new"),
-          el("p", { class: "note" }, "Pick three or more things you would wear. Your taste is read from them at once."),
+          el("p", { class: "note" }, "Pick three or more things that you like. Your taste is read from them at once."),
           el("label", { class: "field", for: "find-item" }, "Search the products"), look,
           this.items,
-          el("p", { class: "go" }, this.start))));
+          this.go)));
     await Promise.all([this.search(""), this.look("")]);
   }
 
@@ -83,8 +86,8 @@ export class Welcome {
         const on = !this.liked.delete(item.item);
         if (on) this.liked.add(item.item);
         button.setAttribute("aria-pressed", String(on));
-        this.start.disabled = !this.liked.size;
-        this.start.textContent = this.liked.size ? `Show my list (${this.liked.size} picked)` : "Show my list";
+        this.go.hidden = !this.liked.size;
+        this.start.textContent = `Show my list from ${count(this.liked.size, "thing")} I like`;
         say(`${nameOf(item)} ${on ? "picked" : "no longer picked"}.`);
       },
     }, picture, el("span", { class: "name" }, nameOf(item)));

@@ -28,8 +28,11 @@ export const count = (n, one, many = `${one}s`) => `${n.toLocaleString("en")} ${
 /** An id that fits a line: long ones are cut. */
 export const short = (id) => (id.length > 24 ? `${id.slice(0, 12)}…` : id);
 
-/** A column's name as a label: "colour_group_name" is "colour group name". */
-export const label = (name) => name.replaceAll("_", " ");
+/** A column's name as a label: "colour_group_name" is "colour group". */
+export const label = (name) => name.replaceAll("_", " ").replace(/(?<=.) name$/, "");
+
+/** The same at the beginning of a line. */
+export const title = (name) => label(name).replace(/^./u, (letter) => letter.toUpperCase());
 
 /** What names of attributes are called, once the vocabulary is known. */
 export class Vocabulary {
