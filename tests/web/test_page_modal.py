@@ -50,7 +50,7 @@ def test_an_open_sheet_keeps_the_rest_out_of_reach(phone: Visit) -> None:
     phone.keys(ESCAPE)
     phone.wait(lambda: not seen(phone, "#rail"), "no sheet")
     assert phone.focused() == "Steer"
-    assert not phone.all("[inert]") and phone.all("#rail")[0].get_attribute("role") is None
+    assert not phone.all("[inert]") and phone.all("#rail")[0].get_attribute("role") == "complementary"
 
 
 def test_a_press_beside_the_sheet_closes_it(phone: Visit) -> None:

@@ -59,13 +59,9 @@ export class Sheet {
     this.opener.setAttribute("aria-expanded", String(open));
     for (const one of this.others) one.inert = open;
     document.documentElement.classList.toggle("held", open);
-    if (open) {
-      this.sheet.setAttribute("role", "dialog");
-      this.sheet.setAttribute("aria-modal", "true");
-    } else {
-      this.sheet.removeAttribute("role");
-      this.sheet.removeAttribute("aria-modal");
-    }
+    this.sheet.setAttribute("role", open ? "dialog" : "complementary");
+    if (open) this.sheet.setAttribute("aria-modal", "true");
+    else this.sheet.removeAttribute("aria-modal");
   }
 }
 
