@@ -26,6 +26,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -132,7 +133,9 @@ def measure(
     with tempfile.TemporaryDirectory() as folder:
         model, features = build(n_items, n_attributes, tags)
         features.write(Path(folder, "f.h5"))
-        model.save(Path(folder, "m.h5"))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # the features are named when it is served
+            model.save(Path(folder, "m.h5"))
         asking = Asking(n_items, features.names)
         del model, features
         words = [
@@ -204,7 +207,7 @@ def table(found: list[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -217,7 +220,7 @@ def main() -> None:
         "--memory", type=int, default=20_000, help="requests over which memory is watched, or 0"
     )
     parser.add_argument("--write", type=Path, help="a Markdown file for the table")
-    asked = parser.parse_args()
+    asked = parser.parse_args(arguments)
     found = []
     for n_items, n_attributes in zip(asked.items, asked.attributes, strict=True):
         found.append(measure(n_items, n_attributes, asked.tags, asked.clients, asked.seconds, asked.memory))

@@ -58,6 +58,9 @@ def fits(folder: Path) -> None:
                 model = create(name, **options).fit(DATA, features, out=out, overwrite=True)
                 for one in (model, load(out)):
                     ask(one)
+            if name != "rand":
+                later = DATA.with_pairs(["new", "u000"], DATA.items[:2], [1_600_000_000] * 2)
+                model.partial_fit(later)
 
 
 def large() -> None:

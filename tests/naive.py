@@ -27,7 +27,7 @@ import numpy as np
 
 # --- random numbers: pure functions of their words ---------------------------------------------------------
 
-USER, POS, NEG, ORDER, SEG, SPLIT, RAND, INIT, WORLD, SAMPLE, FOLD, CLASS = range(1, 13)
+USER, POS, NEG, ORDER, SEG, SPLIT, RAND, INIT, WORLD, SAMPLE, FOLD, CLASS, GROW = range(1, 14)
 MASK = 2**64 - 1
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import bounds, goals, inputs, measuring, plotting, references, showing, steering
+from benchmarks import bounds, goals, inputs, measuring, plotting, references, serving, showing, steering
 from benchmarks.__main__ import listing, main
 from benchmarks.cases import CASES, GROUPS
 from benchmarks.inputs import Work
@@ -356,3 +356,27 @@ def test_steps_of_a_session_are_timed(capsys: pytest.CaptureFixture[str]) -> Non
     ways = ["boost", "toward", "replay"]
     assert list(found["seconds"]) == [*ways, *(f"knn {way}" for way in ways), "explain"]
     assert all(0 < spent["median"] <= spent["largest"] for spent in found["seconds"].values())
+
+
+def test_visitors_of_the_server_are_timed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("uvicorn", reason="needs the extra web")
+    words = [
+        "--items",
+        "300",
+        "--attributes",
+        "90",
+        "--clients",
+        "1",
+        "3",
+        "--seconds",
+        "0.2",
+        "--memory",
+        "40",
+    ]
+    serving.main([*words, "--write", str(tmp_path / "S.md")])
+    found = json.loads(capsys.readouterr().out.splitlines()[0])
+    for kind in ("step", "mixture"):
+        assert [row["clients"] for row in found[kind]] == [1, 3]
+        assert all(row["requests"] >= 3 and 0 < row["median_ms"] <= row["p99_ms"] for row in found[kind][1:])
+    assert len(found["memory"]["mb"]) == 11
+    assert (tmp_path / "S.md").read_text().count("| 300 × 90 |") == 4

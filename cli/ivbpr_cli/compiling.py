@@ -18,6 +18,7 @@ SECONDS = {
     "fit tvbpr": 17,
     "fit i-tvbpr": 17,
     "trends": 17,
+    "update": 15,
     "warmup": 45,
 }
 FEW = 3

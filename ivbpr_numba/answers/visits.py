@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Base", "Reading", "Visit"]
 
+KEPT = 4  # rows of scores that a session keeps, each of other likes
 Rows = list[dict[str, Any]]
 
 
@@ -106,7 +107,7 @@ class Visit:
         Parts of the split whose items the user already has.
     steps : tuple of Step
     kept : dict
-        `Base` by likes, for the visits that follow this one.
+        `Base` by likes, for the visits that follow this one; at most `KEPT`.
     """
 
     view: View
@@ -191,6 +192,8 @@ class Visit:
         if self.likes not in self.kept:
             shopper = self.shopper
             scores = shopper.scores(self.view)[0]
+            while len(self.kept) >= KEPT:
+                del self.kept[next(iter(self.kept))]
             self.kept[self.likes] = Base(shopper, scores, spread_of(scores))
         return self.kept[self.likes]
 
@@ -257,7 +260,8 @@ class Visit:
             )
         allowed = allowed_items(self.view.fitted.data, where)
         clicked = [step.row for step in self.steps if step.kind == "toward"]
-        seen = np.concatenate([self.shopper.owned[1], np.array(clicked, np.int64)]).astype(np.int64)
+        had = self.likes if self.row is None else self.shopper.owned[1]  # nothing has to be folded in
+        seen = np.concatenate([had, clicked]).astype(np.int64)
         items, similar = nearest(self.view, self.affinity, n, seen, allowed, self.reading.metric)
         rows = rows_of(self.view.fitted.data, items, similar)
         if reasons is not False:

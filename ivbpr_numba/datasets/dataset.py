@@ -10,10 +10,11 @@ from urllib.parse import unquote
 
 import numpy as np
 
+from ivbpr_numba.datasets.growing import grown, moved
 from ivbpr_numba.datasets.interactions import Interactions, Parts
 from ivbpr_numba.datasets.item_cells import columns_of_frame
 from ivbpr_numba.datasets.memory import pairs_of, pairs_of_frame, pairs_of_matrix
-from ivbpr_numba.datasets.pairs import assemble
+from ivbpr_numba.datasets.pairs import Pairs, assemble
 from ivbpr_numba.datasets.showing import as_html
 from ivbpr_numba.errors import DataError
 from ivbpr_numba.ids import Ids
@@ -246,6 +247,59 @@ class Dataset:
         columns = columns_of_frame(self.items, frame, id, title, keep)
         parts = (self.users, self.items, self.train, self.valid, self.test)
         return Dataset(*parts, {**self.item_columns, **columns}, self.source)
+
+    def with_pairs(
+        self,
+        users: Iterable[object],
+        items: Iterable[object],
+        times: Iterable[object] | None = None,
+        split: str = "train",
+        seed: int = 0,
+        min_interactions: int = 1,
+        time_format: str | None = None,
+    ) -> Dataset:
+        """The same data with more purchases, for `Model.partial_fit`.
+
+        What is there keeps its id, its part of the split and its time; a pair of user and item that is there
+        already changes nothing. Rows move, because ids stay sorted.
+
+        Parameters
+        ----------
+        users, items, times, time_format
+            As in `from_pairs`.
+        split : str
+            ``train``: all new purchases are for training. ``random`` or ``last``: of each new user with at
+            least three new items one validates and one tests, as in `from_pairs`.
+        seed : int
+            Of the split.
+        min_interactions : int
+            New users with fewer different items are left out.
+
+        Returns
+        -------
+        Dataset
+            A new one; ``source["report"]`` tells what became of the new purchases. New items have empty
+            cells in the item columns.
+
+        Raises
+        ------
+        UsageError, DataError
+            As `from_pairs`; or the data have times and the purchases none.
+
+        Examples
+        --------
+        >>> from ivbpr_numba import Dataset
+        >>> data = Dataset.from_pairs(["ann", "ann", "ann", "bob", "bob", "bob"], [1, 2, 3, 1, 2, 4])
+        >>> data.with_pairs(["ann", "cleo"], [4, 5])
+        Dataset(3 users, 5 items, 4 / 2 / 2 interactions)
+        """
+        return self.grown(pairs_of(users, items, times, time_format), split, seed, min_interactions)
+
+    def grown(self, pairs: Pairs, split: str, seed: int, min_interactions: int) -> Dataset:
+        """The same with purchases that were read; see `with_pairs`."""
+        found = Dataset.of(grown(self, pairs, split, seed, min_interactions))
+        found.item_columns = moved(self.item_columns, self.items, found.items)
+        return found
 
     @classmethod
     def of(cls, parts: Parts) -> Dataset:

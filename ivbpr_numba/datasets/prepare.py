@@ -26,7 +26,7 @@ from ivbpr_numba.readers.time_column import check_time_format
 from ivbpr_numba.readers.times import parse_moment
 from ivbpr_numba.store.atomic import PathLike
 
-__all__ = ["prepare"]
+__all__ = ["as_paths", "prepare"]
 
 
 def prepare(
@@ -114,7 +114,7 @@ def prepare(
     EnvironmentProblem
         A file may not be read, or Parquet without pyarrow.
     """
-    paths = _as_paths(inputs)
+    paths = as_paths(inputs)
     meta, features = expected.paths("meta", meta), expected.paths("features", features)
     keep = expected.names("keep", keep)
     for name, place in (("catalogue", catalogue), ("out", out)):
@@ -170,7 +170,7 @@ def prepare(
     return data
 
 
-def _as_paths(inputs: PathLike | Sequence[PathLike]) -> list[PathLike]:
+def as_paths(inputs: PathLike | Sequence[PathLike]) -> list[PathLike]:
     if hasattr(inputs, "columns"):
         raise UsageError("prepare reads files, not frames.", "Frames go to Dataset.from_frame.")
     paths = expected.paths("inputs", inputs)

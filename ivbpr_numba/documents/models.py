@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ivbpr_numba.datasets.reporting import lines_left_out
 from ivbpr_numba.documents.document import Document
 from ivbpr_numba.questions.results import AucReport, Comparison, Repeats, TrendRows, flat
 from ivbpr_numba.questions.seasons import seasons
 from ivbpr_numba.store.atomic import PathLike
 
 if TYPE_CHECKING:
+    from ivbpr_numba.datasets.dataset import Dataset
+    from ivbpr_numba.models.base import Model
     from ivbpr_numba.questions.trends import Trends
 
-__all__ = ["auc", "auc_of_several", "compare", "fit", "report", "trends"]
+__all__ = ["auc", "auc_of_several", "compare", "fit", "report", "trends", "update"]
 
 REACHED = ("iterations", "best_iteration", "valid_auc", "seconds", "compile_seconds", "payload_sha256")
 
@@ -32,6 +35,34 @@ def fit(model: str, out: PathLike, end: Mapping[str, Any]) -> Document:
     """
     row = {"model": model, "out": str(out), **{name: end.get(name) for name in REACHED}}
     return Document("fit", row, [row])
+
+
+def update(model: Model, data: Dataset, out: PathLike) -> Document:
+    """What was new, what moved, what the model is worth now, and every line left out.
+
+    Parameters
+    ----------
+    model : Model
+        As `Model.partial_fit` left it.
+    data : Dataset
+        As `datasets.adding.add_files` made it.
+    out : path
+        Where the model was saved.
+    """
+    fitted, left_out = model.fitted_, lines_left_out(data)
+    row = {
+        "model": fitted.name,
+        "out": str(out),
+        **fitted.provenance["update"],
+        "users": len(data.users),
+        "items": len(data.items),
+        "train": len(data.train),
+        "valid_auc": fitted.metrics["valid"]["all"]["auc"],
+        "test_auc": fitted.metrics["test"]["all"]["auc"],
+        "lines_left_out": sum(one["count"] for one in left_out),
+        "payload_sha256": fitted.payload_sha256,
+    }
+    return Document("update", {**row, "report": data.source["report"], "left_out": left_out}, [row])
 
 
 def auc(report: AucReport, repeats: Repeats | None = None) -> Document:

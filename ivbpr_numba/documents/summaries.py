@@ -53,6 +53,9 @@ def _model(path: PathLike, documents: Mapping[str, Any]) -> tuple[Summary, Datas
             if result["auc"] is not None:
                 figures = {"auc": result["auc"], "stderr": result["stderr"], "users": result["users"]}
                 found[f"{part} {setting}"] = figures
+    if "update" in facts:
+        new = ("new_users", "new_items", "new_purchases")
+        found["update"] = {name.replace("_", " "): facts["update"][name] for name in ("of", *new, "full")}
     versions = {name: facts[name] for name in ("ivbpr", "numpy", "numba") if name in facts}
     found["made by"] = {**versions, "device": facts.get("device", run["device"])}
     found["next"] = _after_a_model(os.fspath(path), model, needs)

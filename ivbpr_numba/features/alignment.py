@@ -28,6 +28,7 @@ __all__ = [
     "Scaling",
     "align",
     "fit_scaling",
+    "kept_scaling",
     "learned_as",
     "project",
     "project_style",
@@ -140,8 +141,7 @@ def fit_scaling(source: FeatureInput, how: str, kernels: backends.Kernels | None
     kernels = kernels or backends.kernels()
     n, columns = source.n_items, source.columns
     sums, squares, largest, positive = source.statistics(kernels)
-    mean = sums / n * source.scale
-    variance = np.maximum(squares / n * source.scale**2 - mean**2, 0.0)
+    mean, variance = _moments(sums, squares, source)
     peak = largest * source.scale
     shift, multiplier = np.zeros(columns), np.ones(columns)
     if how == "max":
@@ -162,6 +162,20 @@ def fit_scaling(source: FeatureInput, how: str, kernels: backends.Kernels | None
         mean.astype(np.float32),
         multiplier**2 * variance,
     )
+
+
+def kept_scaling(source: FeatureInput, kept: Scaling, kernels: backends.Kernels | None = None) -> Scaling:
+    """Shift and multiplier of an earlier fit, with mean and variances of these items."""
+    sums, squares, _, _ = source.statistics(kernels or backends.kernels())
+    mean, variance = _moments(sums, squares, source)
+    spread = kept.multiplier.astype(np.float64) ** 2 * variance
+    return Scaling(kept.shift, kept.multiplier, mean.astype(np.float32), spread)
+
+
+def _moments(sums: np.ndarray, squares: np.ndarray, source: FeatureInput) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and variance of the values of each column, (F,) float64."""
+    mean = sums / source.n_items * source.scale
+    return mean, np.maximum(squares / source.n_items * source.scale**2 - mean**2, 0.0)
 
 
 def project(

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ivbpr_numba import expected
+from ivbpr_numba import backends, expected
 from ivbpr_numba.answers.views import Views
 from ivbpr_numba.errors import not_fitted
 from ivbpr_numba.events import Observer
@@ -23,6 +23,7 @@ from ivbpr_numba.models.presets import refuse_option, resolve
 from ivbpr_numba.models.showing import at_a_glance
 from ivbpr_numba.models.specifications import Specification
 from ivbpr_numba.models.start import Start
+from ivbpr_numba.models.updating import Update
 from ivbpr_numba.models.validation import asked_in, resolve_users
 from ivbpr_numba.notebook import facts_as_html
 from ivbpr_numba.store.atomic import Lock, PathLike
@@ -221,6 +222,8 @@ class Model(Answering):
             if features is not None and used is None:
                 run.warn(f"{self.name} does not use features; they are ignored.")
             learned = self._learn(data, used, options, run)
+            if start is not None:
+                facts |= start.facts
             self.adopt(*_finished(name, data, {**options, **learned.config}, facts, learned))
             if out is not None:
                 self.save(out, overwrite=True, keep_lock=run.keep_lock)
@@ -237,6 +240,88 @@ class Model(Answering):
                     "payload_sha256": self.fitted_.payload_sha256,
                 }
             )
+        return self
+
+    def partial_fit(
+        self,
+        data: Dataset,
+        features: Features | None = None,
+        *,
+        full: bool = False,
+        observers: Observer | Sequence[Observer] = (),
+        out: PathLike | None = None,
+        resume: bool = False,
+        overwrite: bool = False,
+        checkpoint_every: int | None = None,
+        log: PathLike | None = None,
+    ) -> Self:
+        """Go on with data that grew: new users, new items, new purchases.
+
+        The vectors of users with new training purchases, and the bias and factors of the items bought, are
+        put at the optimum of what the fit maximises, first users, then items, all else fixed: users as by
+        `fold_in`. Nobody else moves, and with nothing new nothing does. Scaling of the features and epochs
+        stay; later purchases belong to the last epoch. Until all has succeeded the model stays what it was.
+
+        Parameters
+        ----------
+        data : Dataset
+            All that the model knows, in the same parts of the split, and more: ``model.data_.with_pairs(…)``.
+        features : Features, optional
+            Of all items, new ones too; those of known items must not have changed. By default those of the
+            fit.
+        full : bool
+            Then train everything further from there, as `fit` does: until its patience ends, on the
+            validation items of the data. The other parameters are those of `fit`.
+
+        Returns
+        -------
+        Model
+            Itself; ``provenance_["update"]`` tells of which model it is an update and what moved.
+
+        Raises
+        ------
+        UsageError
+            RAND; features that are not found; what `fit` refuses.
+        DataError
+            Data that lack something of the model; features that lack an item or have changed.
+        """
+        expected.dataset(data, "partial_fit")
+        expected.features(features, "partial_fit")
+        told = [observers] if callable(observers) else observers
+        target = Target(out, resume, overwrite, checkpoint_every, log)
+        check_run(told, target)
+        update = Update.of(self.views, data, features)
+        before, config = self.views.fitted, self.views.fitted.config
+        again = type(self)(
+            **{**self.get_params(), **{n: config[n] for n in self.option_names() if n in config}}
+        )
+        with backends.threads(config["threads"]):
+            learned, moved = update.learned()
+        facts: dict[str, Any] = {"update": update.facts(moved, full)}
+        start = dataclasses.replace(update.start(learned), facts=facts)
+        if full:
+            again.fit(
+                data,
+                update.features,
+                observers=observers,
+                out=out,
+                resume=resume,
+                overwrite=overwrite,
+                checkpoint_every=checkpoint_every,
+                log=log,
+                start=start,
+            )
+            return self.adopt(again.fitted_, again.views)
+        known = update.features.payload_sha256 if update.features is not None else None
+        inputs = {"dataset": data.payload_sha256, "features": known, "start": before.payload_sha256}
+        wanted = {"model": before.name, **learning_options(config), **inputs}
+        if out is not None and not overwrite:
+            refuse_finished(out, wanted)
+        with begin(config, wanted, told, target) as run:
+            facts |= {**run.facts, **{f"{key}_sha256": digest for key, digest in inputs.items()}}
+            self.adopt(*_finished(before.name, data, config, facts, learned))
+            if out is not None:
+                self.save(out, overwrite=True, keep_lock=run.keep_lock)
         return self
 
     def _resolve(self, features: Features | None) -> dict[str, Any]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from ivbpr_numba.errors import UsageError
+from ivbpr_numba.features.alignment import Scaling
 from ivbpr_numba.parameters import Parameters
 from ivbpr_numba.store.digest import digest_objects
 from ivbpr_numba.store.tree import as_canonical
 
-__all__ = ["Start"]
+__all__ = ["OF_ITEMS", "OF_USERS", "Start"]
 
 OF_USERS = ("user_factors", "user_visual")  # a row a user
 OF_ITEMS = {"item_bias": 0, "item_factors": 0, "item_bias_drift": 1}  # and their axis of items
@@ -34,16 +36,24 @@ class Start:
         Likewise for the items.
     epoch_edges : (N + 1,) int64 or None
         Seconds: epochs of a model in time that stay where they are. None: they are learned.
+    scaling : Scaling or None
+        Shift and multiplier of the features that stay as they are. None: they are found as ever.
+    facts : dict
+        For the provenance; nothing that is learned depends on them.
     """
 
     parameters: Parameters | None = None
     users: np.ndarray | None = None
     items: np.ndarray | None = None
     epoch_edges: np.ndarray | None = None
+    scaling: Scaling | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
 
     def digest(self) -> str:
         """Of all of it: two fits that continue each other have it in common."""
         parts = {"/users": self.users, "/items": self.items, "/epoch_edges": self.epoch_edges}
+        if self.scaling is not None:
+            parts |= {"/shift": self.scaling.shift, "/multiplier": self.scaling.multiplier}
         if self.parameters is not None:
             parts |= {f"/params/{name}": array for name, array in self.parameters.arrays().items()}
         return digest_objects(

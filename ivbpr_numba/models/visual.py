@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from ivbpr_numba.errors import DataError, UsageError, did_you_mean, parameter
-from ivbpr_numba.features.alignment import Scaling, align, fit_scaling, learned_as
+from ivbpr_numba.features.alignment import Scaling, align, fit_scaling, kept_scaling, learned_as
 from ivbpr_numba.features.inputs import FeatureInput
 from ivbpr_numba.features.record import FeatureRecord
 from ivbpr_numba.models.fitting import Run
@@ -116,7 +116,10 @@ class VBPR(VisualOptions, Trained):
     def _learn(self, data: Dataset, features: Features | None, options: dict[str, Any], run: Run) -> Learned:
         assert features is not None
         source = align(features, data.items)
-        scaling = fit_scaling(source, options["feature_scaling"], run.kernels)
+        if run.start is not None and run.start.scaling is not None:
+            scaling = kept_scaling(source, run.start.scaling, run.kernels)
+        else:
+            scaling = fit_scaling(source, options["feature_scaling"], run.kernels)
         _refuse_silence(scaling, features, options["feature_scaling"])
         learner = self._learner(data, source, scaling, options, run)
         record = FeatureRecord.of(features, scaling)

@@ -183,13 +183,16 @@ class Pictures:
         with closing(self._source.read([self.pictures[index].name for index in order])) as contents:
             yield from zip(order, contents)
 
-    @property
-    def sequential(self) -> bool:
-        """Whether every reading begins at the start of a compressed archive."""
-        return self._source.sequential
-
     def hold(self) -> None:
-        """Keep an archive open from now on, for many readings of few files."""
+        """Keep an archive open from now on, a compressed tar unpacked, for many readings of few files.
+
+        Raises
+        ------
+        DataError
+            The archive was damaged since it was listed.
+        EnvironmentProblem
+            There is no room for temporary files.
+        """
         self._source.hold()
 
     def rows_in(self, ids: Ids) -> np.ndarray:

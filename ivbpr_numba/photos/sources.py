@@ -10,6 +10,7 @@ import os
 import posixpath
 import stat
 import tarfile
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -397,6 +398,7 @@ class _Tar:
         ] = {}  # of what doesn't end like an image: a compressed file is read once
         self._members: dict[str, tuple[int, int] | str] = {}  # where its bytes are, or a reason
         self._bad: list[tuple[str, str]] = []
+        self._held: IO[bytes] | None = None
         try:
             with _unpacked(path, codec) as file:
                 self._scan(file)
@@ -445,9 +447,39 @@ class _Tar:
         return 0 if isinstance(found, str) else found[0]
 
     def hold(self) -> None:
-        """A plain tar is opened at once, a compressed one is read from its start anyway."""
+        """Unpack a compressed tar to a temporary file without a name; a plain one is opened at once."""
+        if self._held is not None or not self.sequential:
+            return
+        held = tempfile.TemporaryFile(prefix="ivbpr-")
+        try:
+            with _unpacked(self._path, self._codec) as file:
+                while piece := file.read(1 << 20):
+                    self._write(held, piece)
+        except _BROKEN as problem:
+            held.close()
+            raise _broken(self._path, problem) from None
+        except BaseException:
+            held.close()
+            raise
+        self._held, self.sequential = held, False
+
+    @staticmethod
+    def _write(held: IO[bytes], piece: bytes) -> None:
+        try:
+            held.write(piece)
+            held.flush()
+        except OSError as problem:
+            raise os_problem(problem, tempfile.gettempdir(), "write") from problem
 
     def read(self, names: Sequence[str]) -> Generator[bytes | str, None, None]:
+        if self._held is not None:
+            for name in names:
+                found = self._members[name]
+                if isinstance(found, tuple) and found[1] <= LARGEST_FILE:
+                    yield os.pread(self._held.fileno(), found[1], found[0])
+                else:
+                    yield found if isinstance(found, str) else _too_large(found[1])
+            return
         before, content = "", b""
         try:
             with _unpacked(self._path, self._codec) as file:

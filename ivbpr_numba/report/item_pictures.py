@@ -159,7 +159,7 @@ def open_pictures(
     kept_bytes : int, optional
         Pictures made are kept up to this size together, those asked for last; without it all are.
     hold : bool
-        Keep a zip open, for many pictures one by one.
+        Keep an archive open, and a compressed tar unpacked in a temporary file, for many pictures one by one.
 
     Raises
     ------

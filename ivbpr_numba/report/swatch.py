@@ -14,6 +14,7 @@ __all__ = ["swatch"]
 WIDTH, HEIGHT = 360, 480
 LEFT, TOP, SIDE, TEETH = 66, 66, 228, 19  # the cloth, and teeth along one side
 DEPTH = 6.0
+THREADS = 38  # each way
 PAPER, INK, MUTED, PLAIN = "#f4f2ee", "#26241f", "#6f6a60", "#c9c4b8"
 FONT = "ui-sans-serif, system-ui, 'Helvetica Neue', Arial, sans-serif"
 
@@ -27,16 +28,19 @@ def swatch(card: Mapping[str, Any]) -> bytes:
         ``colour`` (a hex colour or None) and ``words``, as `cards.cards` gives them.
     """
     colour = card["colour"]
-    cloth = [tag("polygon", points=_pinked(), fill=colour or PLAIN, stroke=INK, stroke_opacity="0.18")]
-    light = tag("polygon", points=_weave(), fill="none", stroke="#ffffff", stroke_opacity="0.16")
+    cloth = tag("polygon", points=_pinked(), fill=colour or PLAIN, stroke=INK, stroke_opacity="0.18")
+    threads = [
+        tag("polyline", points=_threads(upright), fill="none", stroke=stroke, stroke_opacity=opacity)
+        for upright, stroke, opacity in ((False, "#ffffff", "0.13"), (True, INK, "0.07"))
+    ]
     words = list(card["words"])
     lines = [_line(words[0], 362, 24, INK, "600")] if words else []
     lines += [_line(word, 394 + 26 * k, 18, MUTED, "400") for k, word in enumerate(words[1:])]
     drawing = tag(
         "svg",
         tag("rect", width=WIDTH, height=HEIGHT, fill=PAPER),
-        *cloth,
-        light,
+        cloth,
+        *threads,
         *lines,
         xmlns="http://www.w3.org/2000/svg",
         viewBox=f"0 0 {WIDTH} {HEIGHT}",
@@ -69,10 +73,10 @@ def _pinked() -> str:
     return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
 
 
-def _weave() -> str:
-    """A line to and fro over the cloth: threads that catch the light."""
+def _threads(upright: bool) -> str:
+    """A line to and fro over the cloth: weft, or, upright, warp."""
     points = []
-    for k in range(1, 24):
-        y = TOP + k * SIDE / 24
-        points += [(LEFT + 8, y), (LEFT + SIDE - 8, y)][:: 1 if k % 2 else -1]
+    for k in range(1, THREADS):
+        at, ends = k * SIDE / THREADS, (2.0, SIDE - 2.0) if k % 2 else (SIDE - 2.0, 2.0)
+        points += [(LEFT + at, TOP + end) if upright else (LEFT + end, TOP + at) for end in ends]
     return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)

@@ -69,7 +69,11 @@ def objective(view: View, likes: list[int], z: np.ndarray) -> float:
         params["user_visual"] = z[None, latent:]
         f = (view.values(np.arange(N)) - record.scaling.shift) * record.scaling.multiplier
     hinge = {"loss": "hinge", "margin": config["margin"]} if "margin" in config else {}
-    rule = naive.Rule(lambda_theta=config["lambda_theta"], reg_scope=config.get("reg_scope", "all"), **hinge)
+    rule = naive.Rule(
+        lambda_theta=(1 + 6 / len(likes)) * config["lambda_theta"],
+        reg_scope=config.get("reg_scope", "all"),
+        **hinge,
+    )
     triples = naive.fold_triples(likes, LISTS, N, config["seed"], config["negatives"], folding.TRIPLES)
     return float(np.mean([naive.objective(params, 0, i, j, rule, f, view.epoch) for i, j in triples]))
 
@@ -111,11 +115,14 @@ def test_the_hinge_is_best_at_the_optimum(margin: float, few_triples: None) -> N
 
 def test_lambda_and_its_scope_are_those_of_the_fit(few_triples: None) -> None:
     """With the penalty on θ_u alone the least one holds γ_u: no coordinate is free."""
-    view = model("i-vbpr", reg_scope="user_visual").view()
-    latent = view.parameters.item_factors.shape[1]  # type: ignore[attr-defined]
-    lambdas = folding.decays(view)
-    assert set(lambdas[:latent]) == {folding.LEAST_DECAY}
-    assert set(lambdas[latent:]) == {view.fitted.config["lambda_theta"]}
+    one = model("i-vbpr", reg_scope="user_visual")
+    lambdas = folding.Folding(one.config_, one.parameters_, np.zeros(0), np.zeros(0)).of_users(np.array([3]))[
+        0
+    ]
+    latent = one.item_factors_.shape[1]
+    assert set(lambdas[:latent]) == {0}
+    assert set(lambdas[latent:]) == {3 * one.config_["lambda_theta"]}
+    assert np.isfinite(folded(one.view(), [1, 2]).vectors).all()
 
 
 # --- the same for everybody --------------------------------------------------------------------------------

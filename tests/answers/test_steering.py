@@ -19,6 +19,7 @@ from small_models import ATTRIBUTES, DATA, DENSE, N_ITEMS, NAMES, fitted, made
 
 from ivbpr_numba import DataError, Features, Session, UsageError, load
 from ivbpr_numba.answers.affinity import boosted, toward
+from ivbpr_numba.answers.visits import KEPT
 from ivbpr_numba.features.inputs import DenseInput, SparseInput
 
 USERS = DATA.users.texts()
@@ -431,6 +432,16 @@ def test_a_new_shopper_who_likes_and_unlikes(kind: str, by: str) -> None:
         session.like("i003")
     with pytest.raises(UsageError, match="not among the likes"):
         session.unlike("i001")
+
+
+def test_what_a_long_session_keeps_is_bounded() -> None:
+    session = Session(model_of("sparse"), likes=["i000"]).boost("red")
+    for item in ITEMS[1:9]:
+        session = session.like(item)
+        session.recommend(1)
+    assert len(session.visit.kept) == KEPT
+    fresh = Session(model_of("sparse"), likes=ITEMS[:9]).boost("red")
+    assert session.recommend(9) == fresh.recommend(9)
 
 
 def test_likes_that_have_no_attributes_are_no_taste() -> None:

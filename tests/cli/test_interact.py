@@ -6,6 +6,8 @@ import io
 import json
 import os
 import pty
+import signal
+import subprocess
 import sys
 import termios
 from collections.abc import Callable
@@ -181,9 +183,7 @@ def test_another_models_session_is_refused(talk: Run, model_file: Path, tmp_path
 
 
 def test_at_a_terminal(model_file: Path) -> None:
-    """A prompt, the list at once, completion by Tab, Ctrl-C for a line, errors without an exit code."""
-    import subprocess
-
+    """A prompt, the list at once, completion by Tab; Ctrl-C gives up a line, errors leave no exit code."""
     leader, follower = pty.openpty()
     attributes = termios.tcgetattr(follower)
     attributes[3] &= ~termios.ECHO
@@ -195,7 +195,7 @@ def test_at_a_terminal(model_file: Path) -> None:
         env={**os.environ, "TERM": "dumb", "COLUMNS": "200", "NO_COLOR": "1"},
     )  # fmt: skip
     os.close(follower)
-    told = _answer_prompts(leader, [b"mo\thue=gr\t 2\n", b"moer red\n", b"steps\n", b"quit\n"])
+    told = _answer_prompts(leader, process, [b"mo\thue=gr\t 2\n", b"moer red\n", None, b"steps\n", b"\x04"])
     assert process.wait(60) == 0
     assert process.stderr is not None
     errors = process.stderr.read()
@@ -203,8 +203,8 @@ def test_at_a_terminal(model_file: Path) -> None:
     assert "There is no command 'moer'. Did you mean 'more'?" in errors and "'help' lists" in errors
 
 
-def _answer_prompts(leader: int, lines: list[bytes]) -> str:
-    """Write a line after each prompt; all that was printed."""
+def _answer_prompts(leader: int, process: subprocess.Popen[str], lines: list[bytes | None]) -> str:
+    """Write a line after each prompt, or, for None, interrupt; all that was printed."""
     told = b""
     waiting = list(lines)
     while True:
@@ -216,7 +216,11 @@ def _answer_prompts(leader: int, lines: list[bytes]) -> str:
             break
         told += got
         if waiting and told.endswith(b"> "):
-            os.write(leader, waiting.pop(0))
+            line = waiting.pop(0)
+            if line is None:
+                process.send_signal(signal.SIGINT)
+            else:
+                os.write(leader, line)
     os.close(leader)
     assert not waiting, told
     return told.decode()

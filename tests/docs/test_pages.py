@@ -29,7 +29,7 @@ TEXTS = {name: path.read_text(encoding="utf-8") for name, path in PAGES.items()}
 AFTER_README = ("evaluation", "model", "results", "trends", "photos")
 IN_DEMO = ("answers", "commands", "files", "python", "steering")
 TO_READ_ONLY = ("glossary",)
-NOT_RUN_BLOCKS: dict[str, int] = {}  # page → number of blocks that say "not run"
+NOT_RUN_BLOCKS: dict[str, int] = {"steering": 1}  # page → number of blocks that say "not run"
 REAL = {  # a name in the pages → where the folder of real data holds it
     "articles.csv.gz": "hm/articles.csv.gz",
     "transactions.csv.gz": "hm/transactions.csv.gz",

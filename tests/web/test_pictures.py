@@ -76,3 +76,34 @@ def test_pictures_are_as_large_as_asked(tmp_path: Path) -> None:
     path = write_all(tmp_path / "photos", {"a.jpg": photo("blue", (1000, 3000), "JPEG")})
     picture = open_pictures(path, largest=(600, 500)).small("a")
     assert picture is not None and Image.open(io.BytesIO(picture.jpeg)).size == (200, 600)
+
+
+def test_a_compressed_archive_is_unpacked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ivbpr_cli.web.pictures import open_photos
+    from ivbpr_numba.photos import sources
+
+    packed = pack_tar(tmp_path / "p.tar.gz", {**FILES, "l.png": b"x"}, "w:gz")
+    held, plain = open_photos(packed), open_photos(pack_tar(tmp_path / "p.tar", FILES))
+    monkeypatch.setattr(sources, "_unpacked", None)  # nothing opens the archive any more
+    for name in ("7", "0", "29", "7"):
+        assert held.small(name) is not None
+    assert held.small("l") is None and "l" in held.broken
+    monkeypatch.undo()
+    assert all(held.small(name) == plain.small(name) for name in ("7", "0", "29"))
+
+
+def test_no_room_for_an_unpacked_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import errno
+
+    from ivbpr_cli.web.pictures import open_photos
+    from ivbpr_numba import EnvironmentProblem
+    from ivbpr_numba.photos import sources
+
+    class Full(io.BytesIO):
+        def write(self, piece: object) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    packed = pack_tar(tmp_path / "p.tar.gz", FILES, "w:gz")
+    monkeypatch.setattr(sources.tempfile, "TemporaryFile", lambda prefix: Full())
+    with pytest.raises(EnvironmentProblem):
+        open_photos(packed)

@@ -120,6 +120,17 @@ def test_nothing_is_allowed_to_other_sites(client: Client) -> None:
     assert client.ask("/api/model", method="OPTIONS", headers=asked).status == 403
 
 
+def test_another_site_can_make_no_work(client: Client) -> None:
+    foreign = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}
+    assert client.ask("/api/recommend", headers=foreign).status == 403
+    assert client.ask("/images/i000", headers=foreign).status == 403
+    for own in (
+        {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"},
+        {**foreign, "Sec-Fetch-Mode": "navigate"},
+    ):
+        assert client.ask("/api/recommend", headers=own).status == 200  # a link that somebody shared
+
+
 # --- what is asked for ---
 
 
@@ -223,7 +234,7 @@ def test_scripts_of_the_catalogue_stay_text() -> None:
             drawn = client.ask(f"/images/{quote(item, safe='')}")
             assert drawn.headers["content-security-policy"] == "default-src 'none'; style-src 'none'; sandbox"
             tags = {element.tag.rpartition("}")[2] for element in ET.fromstring(drawn.body).iter()}
-            assert tags <= {"svg", "rect", "polygon", "text"}
+            assert tags <= {"svg", "rect", "polygon", "polyline", "text"}
         texts = [
             e.text
             for e in ET.fromstring(client.ask(f"/images/{quote(ODD[1], safe='')}").body).iter()

@@ -12,11 +12,13 @@ from urllib.parse import quote
 from ivbpr_cli.web.asking import Query, conditions
 from ivbpr_cli.web.pictures import Drawings
 from ivbpr_cli.web.refusals import Refused
+from ivbpr_cli.web.routes import TRENDS
 from ivbpr_cli.web.sessions import known, known_user, session_of
 from ivbpr_cli.web.trending import Trending
 from ivbpr_numba.documents import sessions
 from ivbpr_numba.documents.shop import Shop
 from ivbpr_numba.errors import UsageError
+from ivbpr_numba.parameters import TemporalParameters
 from ivbpr_numba.questions.alike import alike
 from ivbpr_numba.questions.new_item import Looker, Seen
 from ivbpr_numba.questions.session import Session
@@ -64,6 +66,8 @@ class Served:
             sessions.recommend(session, 1)
             if self.shop.features is not None:
                 sessions.recommend(session.boost(self.shop.features.names[0]), 1)
+            if isinstance(self.shop.model.parameters_, TemporalParameters):
+                self.trending.of((), TRENDS)
             with suppress(UsageError):  # RAND has no taste to find
                 new = Session(self.shop.model, likes=self.shop.data.items[:1], features=self.shop.features)
                 sessions.recommend(new, 1)

@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["MOST_BYTES", "ROUTES", "Parameter", "Route"]
+__all__ = ["MOST_BYTES", "ROUTES", "TRENDS", "Parameter", "Route"]
 
 LONGEST = 300  # characters of a value
 MOST_BYTES = 10_000_000  # of a photo
+TRENDS = 8  # attributes whose trends are shown unasked
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,7 @@ ROUTES = (
         "How the liking of attributes changed over the epochs; without one named those that change most.",
         _named(
             Parameter("feature", "Name of an attribute.", most=20),
-            _number(8, 24, "How many, where none is named."),
+            _number(TRENDS, 24, "How many, where none is named."),
         ),
         also={404: "The model knows no time."},
     ),

@@ -103,6 +103,8 @@ class Guard:
                 "This server does not go by that name.",
                 "Use the address that 'ivbpr serve' printed, or start it with --name.",
             )
+        if headers.get("sec-fetch-site") == "cross-site" and headers.get("sec-fetch-mode") != "navigate":
+            return Refused(403, "Another site may not ask anything here.", "Use the page of this server.")
         origin = headers.get("origin")
         if scope["method"] not in ("GET", "HEAD") and origin is not None:
             if not self._hosts.knows(urlsplit(origin).netloc):

@@ -37,8 +37,9 @@ class _Pool:
 class Workers:
     """Threads that keep requests from waiting for each other, and no more work than they can do.
 
-    Kernels run in parallel by themselves, and not every threading layer of numba bears calls from several
-    threads; so questions to the model are answered one after the other, each by all cores.
+    Kernels run in parallel by themselves, and numba's workqueue layer ends the process when two threads call
+    at once; so questions to the model are answered one after the other, each by all cores. Where another
+    layer allows more, two threads answered hardly more questions than one.
     """
 
     def __init__(self) -> None:

@@ -1,11 +1,13 @@
-"""Folding in: a shopper's vector from what he likes, all that belongs to items fixed (specification 7).
+"""Folding in: one row of parameters at its optimum, all others fixed (model specification 7).
 
-With q_i the vector and b_i the bias of item i, the vector z of a shopper maximises over his triples (i, j)
+The score difference of a triple is linear in one row z of parameters, x̂_uij = c + x · z: of a shopper x is
+the difference of two item vectors. What the fit maximises once per sampled triple is then over the triples of
+z
 
-    mean ln σ(b_i − b_j + z · (q_i − q_j)) − ½ Σ_l λ_l z_l²,
+    mean ln σ(c + x · z) − ½ Σ_l λ_l z_l²,
 
-what the fit maximises once per sampled triple; of MM-MF minus the hinge in place of ln σ. Both are concave
-and have one optimum. It is found in float64, in a fixed order of sums, whoever else is folded in beside.
+of MM-MF with minus the hinge in place of ln σ. Both are concave and have one optimum. It is found in float64,
+in a fixed order of sums, whoever else is folded in beside.
 """
 
 import math
@@ -87,16 +89,6 @@ def fold_negatives(seed, likes, places, law, pairs, out):
         for n in range(places[u + 1] - places[u]):
             draw = absorb(state, np.uint64(n))
             out[places[u] + n] = allowed_negative(draw, items, lo, hi, law, pairs)
-
-
-@kernel
-def differences(likes, lo, hi, negatives, vectors, bias, x, c):
-    """Fill in q_i − q_j and b_i − b_j of a shopper's triples; the likes take turns as i."""
-    for n in range(negatives.shape[0]):
-        i, j = likes[lo + n % (hi - lo)], negatives[n]
-        c[n] = np.float64(bias[i]) - np.float64(bias[j])
-        for a in range(x.shape[1]):
-            x[n, a] = np.float64(vectors[i, a]) - np.float64(vectors[j, a])
 
 
 @kernel
@@ -279,31 +271,26 @@ def fold_hinge(x, s, decay, margin, z):
 
 
 @kernel(parallel=True)
-def fold_in(likes, places, negatives, vectors, bias, decay, margin, out, left):
-    """Vectors of new shoppers.
+def fold_in(places, x, c, decay, margin, out, left):
+    """The optimal rows z of some problems.
 
     Parameters
     ----------
-    likes : Pairs, liked items of each shopper
-    places : (n + 1,) int64, first triple of each shopper; none: the vector is 0
-    negatives : (places[-1],) int32
-    vectors : (I, L) float32
-    bias : (I,) float32
-    decay : (L,) float64, above 0
+    places : (n + 1,) int64, first triple of each problem; of one without triples z is 0
+    x : (places[-1], L) float64
+    c : (places[-1],) float64, used up
+    decay : (n, L) float64, λ, above 0
     margin : float64, of the hinge; negative: the logistic loss
-    out : (n, L) float64, filled
+    out : (n, L) float64, filled with z
     left : (n,) float64, filled with what of the objective may still be missing
     """
-    indptr, items = likes
-    for u in prange(indptr.shape[0] - 1):
+    for u in prange(places.shape[0] - 1):
         first, stop = places[u], places[u + 1]
         z = out[u]
         z[:] = 0.0
         left[u] = 0.0
         if stop > first:
-            x, c = np.empty((stop - first, z.shape[0])), np.empty(stop - first)
-            differences(items, indptr[u], indptr[u + 1], negatives[first:stop], vectors, bias, x, c)
             if margin < 0.0:
-                left[u] = fold_logistic(x, c, decay, z)
+                left[u] = fold_logistic(x[first:stop], c[first:stop], decay[u], z)
             else:
-                left[u] = fold_hinge(x, c, decay, margin, z)
+                left[u] = fold_hinge(x[first:stop], c[first:stop], decay[u], margin, z)

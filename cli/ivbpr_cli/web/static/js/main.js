@@ -175,8 +175,8 @@ async function copy() {
 function failed(problem, again) {
   page.sheet?.close();
   const box = by("problem");
-  const alone = by("list").hidden && by("welcome").hidden; // then this is the page, and says so in its heading
-  box.replaceChildren(el(alone ? "h1" : "p", {}, el("strong", {}, problem.message)), problem.hint ? el("p", {}, problem.hint) : "",
+  const alone = by("list").hidden && by("welcome").hidden; // then this is what the page is about
+  box.replaceChildren(alone ? el("h1", {}, problem.message) : el("p", {}, el("strong", {}, problem.message)), problem.hint ? el("p", {}, problem.hint) : "",
     again ? el("button", { type: "button", onclick: again }, "Try again") : "",
     page.store ? el("button", { type: "button", onclick: leave }, "Choose a shopper") : "");
   box.hidden = false;
