@@ -91,7 +91,7 @@ def test_wishes_that_are_taken_back_leave_the_focus_in_the_sheet(phone: Visit, d
     phone.wait(lambda: phone.focused() == "Take back pink", "the focus on what is left")
     phone.step(lambda: phone.keys(ENTER))
     phone.wait(lambda: len(phone.all("#wishes input")) == 0, "no wish")
-    assert phone.run(INSIDE, "#wishes")
+    assert phone.run(INSIDE, "#rail")
 
 
 def test_the_dialog_takes_the_focus_and_gives_it_back(visit: Visit, drawn: DrawnShop) -> None:

@@ -62,10 +62,10 @@ export class Steer {
 
   wishes(session) {
     const rows = session.steps.map((step) => this.wish(step));
-    const heading = el("h3", { class: rows.length ? undefined : "unseen", tabindex: -1 }, "You asked for");
-    keepFocus(by("wishes"), () => by("wishes").replaceChildren(heading,
+    keepFocus(by("wishes"), () => by("wishes").replaceChildren(
+      el("h3", { class: rows.length ? undefined : "unseen" }, "You asked for"),
       rows.length ? el("ul", {}, rows) : el("p", { class: "note" }, "Nothing yet. Press + or − beside an attribute, or “More like this” below a product.")),
-    () => by("wishes").querySelector(".take") ?? heading);
+    () => by("wishes").querySelector(".take") ?? by("find-attribute"));
   }
 
   wish({ kind, name, amount }) {
