@@ -4,8 +4,8 @@
     python benchmarks/update.py DATA --data-set hm --choose
 
 The data are split at random as ever, then cut at the moment before which four fifths of the training pairs
-lie. A model is fitted to what was there by then, and brought up to date with all the rest by `partial_fit`:
-new users, new items, new purchases. It is judged on the test items of all users, beside
+lie (`--before`). A model is fitted to what was there by then, and brought up to date with all the rest by
+`partial_fit`: new users, new items, new purchases. It is judged on the test items of all users, beside
 
 - the model as it was, new users and items known by nothing but looks (their vectors and biases are 0);
 - `full`: the updated model trained further until its patience ends;
@@ -41,7 +41,6 @@ from ivbpr_numba.models.growing import Moved
 from ivbpr_numba.questions.protocol import Protocol
 from ivbpr_numba.worlds.world import generate
 
-BEFORE = 0.8  # of the training pairs
 MODELS = {"hm": ("bpr-mf", "i-vbpr", "i-tvbpr"), "demo": ("bpr-mf", "i-vbpr"), "drift": ("i-vbpr", "i-tvbpr")}
 SETTINGS = ("all", "cold")
 # Items that move after the users: none, the new ones, all that were bought; how often; triples of an item.
@@ -104,10 +103,9 @@ def updated(model: Model, data: Dataset, features: Features | None, **options: A
     return copy.copy(model).partial_fit(data, features, **options)
 
 
-def compare(name: str, data: Dataset, features: Features, seed: int) -> list[dict[str, Any]]:
+def compare(name: str, data: Dataset, features: Features, share: float, seed: int) -> list[dict[str, Any]]:
     """One row a model."""
-    moment = int(np.quantile(data.train.times, BEFORE))
-    before, rows = until(data, moment), []
+    before, rows = until(data, int(np.quantile(data.train.times, share))), []
     for kind in MODELS[name]:
         own = features if "vbpr" in kind else None
         old = create(kind, seed=seed).fit(before, own)
@@ -120,15 +118,17 @@ def compare(name: str, data: Dataset, features: Features, seed: int) -> list[dic
         found = {way: auc_of(one, data) for way, one in ways.items()}
         row: dict[str, Any] = {"model": kind, "new users": len(data.users) - len(before.users)}
         row["new items"] = len(data.items) - len(before.items)
+        about = quick.provenance_["update"]
+        row["moved"] = (about["moved_users"] + about["moved_items"]) / (len(data.users) + len(data.items))
         for setting in SETTINGS:
             row |= {f"{setting}: {way}": one[setting] for way, one in found.items()}
         rows.append(row | {"time: updated": of_quick / of_anew, "time: full": of_full / of_anew})
     return rows
 
 
-def choose(name: str, data: Dataset, features: Features, seed: int) -> list[dict[str, Any]]:
+def choose(name: str, data: Dataset, features: Features, share: float, seed: int) -> list[dict[str, Any]]:
     """Validation AUC of ways to update; one row a model."""
-    before, rows = until(data, int(np.quantile(data.train.times, BEFORE))), []
+    before, rows = until(data, int(np.quantile(data.train.times, share))), []
 
     def only(which: str) -> Any:
         def rows_of(data: Dataset, growth: Any) -> Moved:
@@ -162,6 +162,9 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--data-set", nargs="+", choices=tuple(MODELS), default=list(MODELS))
     parser.add_argument("--splits", type=int, default=3)
+    parser.add_argument(
+        "--before", type=float, default=0.8, help="share of the training pairs before the cut"
+    )
     parser.add_argument("--choose", action="store_true", help="by validation items, for other ways")
     given = parser.parse_args()
     rows = []
@@ -169,7 +172,7 @@ def main() -> None:
         for name in given.data_set:
             for seed in range(given.splits):
                 data, features = data_of(name, given.data, Path(folder), seed)
-                for row in (choose if given.choose else compare)(name, data, features, seed):
+                for row in (choose if given.choose else compare)(name, data, features, given.before, seed):
                     print(json.dumps({"data": name, "split": seed, **row}), file=sys.stderr, flush=True)
                     rows.append({"data": name, **row})
     print(markdown(means(rows, ["data", "model"], [key for key in rows[0] if key not in ("data", "model")])))

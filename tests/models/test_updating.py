@@ -194,6 +194,19 @@ def test_threads_change_no_bit_and_files_keep_all(name: str, tmp_path: Path) -> 
     assert len(digests) == 1
 
 
+def test_an_interruption_leaves_everything_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(self: Grower, rows: np.ndarray) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Grower, "move_items", stopped)
+    model = fitted("i-vbpr")
+    before, digest = model.scores(["u003"]), model.payload_sha256_
+    with pytest.raises(KeyboardInterrupt):
+        model.partial_fit(GROWN, features_of("i-vbpr"), out=tmp_path / "m.h5")
+    assert model.payload_sha256_ == digest and np.array_equal(model.scores(["u003"]), before)
+    assert not any(tmp_path.iterdir())
+
+
 def test_full_goes_on_from_there(tmp_path: Path) -> None:
     touched, full = updated("i-vbpr"), updated("i-vbpr", full=True, out=tmp_path / "m.h5")
     assert full.provenance_["update"]["full"] and len(full.history_) > 0
