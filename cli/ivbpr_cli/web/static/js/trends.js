@@ -20,7 +20,9 @@ export class Trends {
   }
 
   async show() {
-    if (this.facts.epochs.length < 2 || this.made) return;
+    if (this.facts.epochs.length < 2) return;
+    by("trends").hidden = !this.made;
+    if (this.made) return;
     this.made = true;
     const section = by("trends");
     this.curves = el("ul", { class: "curves" });
