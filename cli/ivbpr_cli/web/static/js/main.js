@@ -107,6 +107,7 @@ async function load(why, other = false) {
     list.removeAttribute("aria-busy");
     if (!page.shown) by("grid").replaceChildren();
     if (problem.status && !page.shown) list.hidden = by("trends").hidden = true;
+    if (list.hidden && !session.steps.length && !session.where.length) by("page").classList.add("alone"); // nothing to take back
     failed(problem, problem.status ? null : () => load(why, other));
     return;
   }
