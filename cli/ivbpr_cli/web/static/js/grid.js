@@ -3,9 +3,9 @@
 import { by, el, still } from "./dom.js";
 import { keepFocus } from "./focus.js";
 import { frame, nameOf } from "./pictures.js";
+import { STEP } from "./state.js";
 import { signed } from "./words.js";
 
-const STEP = 0.5;
 const LEAST = 0.005; // what is less reads 0.00
 
 export class Grid {

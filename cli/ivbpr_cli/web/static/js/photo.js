@@ -4,6 +4,7 @@ import { ask } from "./api.js";
 import { by, el } from "./dom.js";
 import { openDialog } from "./detail.js";
 import { frame, nameOf } from "./pictures.js";
+import { STEP } from "./state.js";
 
 const MOST = 10_000_000;
 const LEAST = 0.05;
@@ -58,7 +59,7 @@ export class Photo {
             const name = this.vocabulary.name(feature);
             return el("li", { class: "reason" }, el("span", {}, name), el("b", {}, `${Math.round(100 * value)} %`), el("span", {}),
               this.vocabulary.known.has(feature) ? el("button", { type: "button", class: "step", "aria-label": `More ${name}`, onclick: () => {
-                this.store.add("boost", feature, 0.5);
+                this.store.add("boost", feature, STEP);
                 told.textContent = `More ${name}: asked for.`;
               } }, "+") : null);
           })), told),

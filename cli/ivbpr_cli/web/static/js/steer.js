@@ -2,9 +2,9 @@
 
 import { by, el } from "./dom.js";
 import { keepFocus, onChosen } from "./focus.js";
+import { STEP } from "./state.js";
 import { amountWords, count, label, title, within } from "./words.js";
 
-const STEP = 0.5;
 const SHOWN = 40;
 const MOST = 2; // of a slider
 
