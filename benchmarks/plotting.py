@@ -7,7 +7,7 @@ from typing import Any
 
 from ivbpr_numba.report.drawing import Drawing, Line, Words
 
-__all__ = ["curves"]
+__all__ = ["Logarithmic", "curves"]
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
 INK, MUTED, RULE = "#1d1c1a", "#66615a", "#e4e1db"
@@ -43,8 +43,8 @@ def curves(rows: list[Row]) -> Drawing | None:
 
 
 def _panel(name: str, rows: list[Row], threads: list[int], x: float, y: float) -> list[Line | Words]:
-    across = _Logarithmic([row["value"] for row in rows], x + LEFT, x + PANEL_WIDTH - RIGHT)
-    up = _Logarithmic([row["seconds"] for row in rows], y + PANEL_HEIGHT - BOTTOM, y + TOP)
+    across = Logarithmic([row["value"] for row in rows], x + LEFT, x + PANEL_WIDTH - RIGHT)
+    up = Logarithmic([row["seconds"] for row in rows], y + PANEL_HEIGHT - BOTTOM, y + TOP)
     parts: list[Line | Words] = [Words(x + LEFT, y + 20, name, INK, 12.5, bold=True)]
     for value in sorted({row["value"] for row in rows}):
         parts.append(
@@ -69,7 +69,7 @@ def _duration(seconds: float) -> str:
     return f"{seconds * 1e6:g} µs"
 
 
-class _Logarithmic:
+class Logarithmic:
     """A map of positive numbers to positions with a little room, over a factor of 4 at least."""
 
     def __init__(self, values: list[float], start: float, end: float) -> None:

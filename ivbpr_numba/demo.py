@@ -61,9 +61,9 @@ def run_demo(
         ``world`` (sizes), ``photos`` (``items`` and, by group, the network's ``accuracy``), ``models`` (rows
         ``model all all_stderr cold cold_stderr of_the_way seconds``, the truth first), ``features`` (what f
         is for the visual models), ``change`` (planted and learned ``cuts`` and the ``correlation`` of styles;
-        None without models in time) and ``files``. ``of_the_way``: how much of the AUC between chance (0.5)
-        and the truth the model reaches. Beside models in time the truth knows the time too, and a row
-        ``truth without time`` follows it.
+        None without models in time), ``shopper`` (the user whose list the page steers) and ``files``.
+        ``of_the_way``: how much of the AUC between chance (0.5) and the truth the model reaches. Beside
+        models in time the truth knows the time too, and a row ``truth without time`` follows it.
 
     Raises
     ------
@@ -167,6 +167,7 @@ def run_demo(
             **{name: f"what {name.replace('tv', 'v')} sees, and time" for name in models if "tvbpr" in name},
         },
         "change": change and {key: change[key] for key in ("cuts", "others", "correlation")},
+        "shopper": story["why"]["user"],
         "files": files,
     }
 

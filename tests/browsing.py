@@ -111,10 +111,12 @@ class Visit:
         return self.driver.execute_script(script, *arguments)
 
     def wait(self, found: Callable[[], Any], what: str) -> Any:
-        """Wait until `found` gives something that is true."""
+        """Wait until `found` gives something that is true; what was drawn anew while it looked is looked at again."""
+        from selenium.common.exceptions import StaleElementReferenceException
         from selenium.webdriver.support.ui import WebDriverWait
 
-        return WebDriverWait(self.driver, WAIT, 0.05).until(lambda _: found(), f"never: {what}")
+        waiting = WebDriverWait(self.driver, WAIT, 0.05, [StaleElementReferenceException])
+        return waiting.until(lambda _: found(), f"never: {what}")
 
     def settle(self) -> Visit:
         """Wait until what was asked of the server is there."""

@@ -28,6 +28,7 @@ __all__ = [
     "boosted",
     "check_choice",
     "nearest",
+    "phi",
     "reasons_of_taste",
     "shares_of",
     "taste_space",
@@ -150,6 +151,14 @@ def boosted(p: np.ndarray, column: int, amount: float) -> np.ndarray:
     step = np.zeros(len(p))
     step[column] = amount
     return _moved(p, step)
+
+
+def phi(amount: float, n_features: int) -> float:
+    """φ of equation 6 and φ' of equation 7: `amount` in mean shares 1/F.
+
+    A fixed number would drown an affinity to hundreds of attributes, whose shares are small.
+    """
+    return amount / n_features
 
 
 def _moved(p: np.ndarray, step: np.ndarray) -> np.ndarray:

@@ -27,8 +27,8 @@ __all__ = [
     "toward",
 ]
 
-# Fixed beforehand: δ and φ of the model's own ranking, φ' and φ of equations 7 and 6.
-AMOUNTS = {"model": {"boost": 0.5, "toward": 1.0}, "knn": {"boost": 0.25, "toward": 0.5}}
+# One step where nobody says how much; simulated shoppers decided (benchmarks/STEERING.md).
+AMOUNTS = {"model": {"boost": 1.0, "toward": 1.0}, "knn": {"boost": 1.0, "toward": 1.0}}
 MOST = 1000.0  # of an amount; more would drown the scores in rounding
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 KINDS = {"boost": "feature", "toward": "item", "like": "item", "unlike": "item"}

@@ -19,6 +19,7 @@ from ivbpr_numba.answers.affinity import (
     boosted,
     check_choice,
     nearest,
+    phi,
     reasons_of_taste,
     taste_space,
     toward,
@@ -229,9 +230,10 @@ class Visit:
             p = affinity(self.view, self.shopper, self.reading.normalise, self.reading.temperature)
         for step in self.steps:
             if step.kind == "boost":
-                p = boosted(p, step.row, step.amount)
+                p = boosted(p, step.row, phi(step.amount, len(p)))
             elif step.kind == "toward":
-                p = toward(p, self.view.values([step.row])[0], step.amount, self.reading.literal)
+                size = phi(step.amount, len(p))
+                p = toward(p, self.view.values([step.row])[0], size, self.reading.literal)
         return p
 
     def recommend(

@@ -148,7 +148,7 @@ class Session:
             Its name, or its value where that is unique.
         amount : float, optional
             By ``model`` an item that surely has the feature is lifted by so many standard deviations of this
-            shopper's scores (0.5); by ``knn`` it is φ' of equation 7 (0.25).
+            shopper's scores (1); by ``knn`` φ' of equation 7 is so many mean shares 1/F.
 
         Raises
         ------
@@ -165,7 +165,7 @@ class Session:
         item : id
         amount : float, optional
             By ``model`` the item itself gains so many standard deviations over the average item (1); by
-            ``knn`` it is φ of equation 6 (0.5), and the item is no longer recommended.
+            ``knn`` φ of equation 6 is so many mean shares 1/F, and the item is no longer recommended.
 
         Raises
         ------

@@ -18,6 +18,7 @@ from ivbpr_numba.report.explained import explained
 from ivbpr_numba.report.item_pictures import open_pictures
 from ivbpr_numba.report.photos import photos
 from ivbpr_numba.report.standing import figures
+from ivbpr_numba.report.steered import steered
 from ivbpr_numba.report.subject import subject_of
 from ivbpr_numba.report.telling import tell_models
 
@@ -37,10 +38,11 @@ OWN_TASTE = "the shopper’s own taste for named attributes"
 FASHION = "the fashion that all shoppers share"
 # The order of the sections; those of any page about models, and in between what was planted.
 ORDER = (
-    *("why", "planted", "seen", "results", "curves", "warmth", "liking", "change", "trends"),
+    *("why", "steered", "planted", "seen", "results", "curves", "warmth", "liking", "change", "trends"),
     *("shoppers", "limits", "repeat", "fits"),
 )
 PLANTED = {
+    "steered": "Steering",
     "planted": "Planted",
     "seen": "Seen",
     "change": "Time",
@@ -109,13 +111,16 @@ def tell(outcome: Outcome) -> dict[str, Any]:
         {**row, "sees": SEES.get(row["name"], row["sees"]), "of_the_way": _way(row, truth)}
         for row in story["models"]
     ]
-    own = [*seen["examples"], *seen["mistakes"], *shopper["owned"], *shopper["list"]]
+    wishes = steered(subject, story["why"]["user"])
+    steps = [product for step in wishes["steps"] for product in step["list"]] if wishes else []
+    own = [*steps, *seen["examples"], *seen["mistakes"], *shopper["owned"], *shopper["list"]]
     items = [product["item"] for product in own]
     change = in_time and changed(outcome.world.truth, in_time, outcome.attributes)
     timeless = outcome.timeless and {"label": "Truth without time", **figures(outcome.timeless)}
     sections = {one["name"]: one["short"] for one in story["sections"]} | PLANTED
-    if not change:
-        del sections["change"]
+    for name, there in (("change", change), ("steered", wishes)):
+        if not there:
+            del sections[name]
     return story | {
         "page": "demo",
         "sections": [
@@ -139,6 +144,7 @@ def tell(outcome: Outcome) -> dict[str, Any]:
         "photos": seen,
         "black_box_columns": _columns(outcome.models["vbpr"]),
         "explained": shopper,
+        "steered": wishes and wishes | {"rule": story["why"]["rule"]},
         "shoppers": [one for one in (story["why"], *story["shoppers"]) if one["user"] != shopper["user"]],
         "agreement": {
             "correlation": found.correlation,

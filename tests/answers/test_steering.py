@@ -195,9 +195,9 @@ def test_the_affinity_is_that_of_the_reference(
     session = Session(model, USERS[u], normalise=normalise, literal=literal, temperature=temperature)
     for kind_of, row, amount in walk:
         if kind_of == "boost":
-            p = naive.click_boost(p, row, amount)
+            p = naive.click_boost(p, row, amount / COLUMNS)
         else:
-            p = naive.click_toward(p, values[row], amount, literal)
+            p = naive.click_toward(p, values[row], amount / COLUMNS, literal)
     found = walked(session, walk)
     assert found.p == pytest.approx(p, abs=1e-6)
     assert found.p.sum() == pytest.approx(1, abs=1e-12)
@@ -368,9 +368,9 @@ def test_another_process_gives_the_same_list(tmp_path: Path) -> None:
 def test_steps_have_canonical_names() -> None:
     session = Session(model_of("sparse"), "u003").boost("red").toward("i010").by("knn").boost("side=left")
     assert session.steps == (
-        {"step": "boost", "feature": "hue=red", "amount": 0.5},
+        {"step": "boost", "feature": "hue=red", "amount": 1.0},
         {"step": "toward", "item": "i010", "amount": 1.0},
-        {"step": "boost", "feature": "side=left", "amount": 0.25},
+        {"step": "boost", "feature": "side=left", "amount": 1.0},
     )
 
 
@@ -426,7 +426,7 @@ def test_a_new_shopper_who_likes_and_unlikes(kind: str, by: str) -> None:
         Session(model, likes=["i001", "i003", "i007"], by=by).boost("red")
     )
     liked = [values[i] / values[i].sum() for i in (3, 7) if values[i].any()]
-    expected = naive.click_boost(np.mean(liked, axis=0), 2, 0.5 if by == "model" else 0.25)
+    expected = naive.click_boost(np.mean(liked, axis=0), 2, 1 / COLUMNS)
     assert session.p == pytest.approx(expected, abs=1e-9)
     with pytest.raises(UsageError, match="liked already"):
         session.like("i003")

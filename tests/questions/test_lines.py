@@ -44,12 +44,12 @@ def boost(feature: str, amount: float) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("text", "step"),
     [
-        ("more red", boost("hue=red", 0.5)),
+        ("more red", boost("hue=red", 1)),
         ("more  hue=red  1.5", boost("hue=red", 1.5)),
         ("more red=.25", boost("hue=red", 0.25)),
         ("more red -1", boost("hue=red", -1)),
-        ("MORE red", boost("hue=red", 0.5)),
-        ("less red", boost("hue=red", -0.5)),
+        ("MORE red", boost("hue=red", 1)),
+        ("less red", boost("hue=red", -1)),
         ("less red 2", boost("hue=red", -2)),
         ("like 2", {"step": "toward", "item": "i006", "amount": 1}),
         ("like i003 .5", {"step": "toward", "item": "i003", "amount": 0.5}),
@@ -64,13 +64,13 @@ def test_a_line_is_a_step(text: str, step: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("text", "step"),
     [
-        ("more size=38", boost("size=38", 0.5)),
-        ("more 38", boost("size=38", 0.5)),
+        ("more size=38", boost("size=38", 1)),
+        ("more 38", boost("size=38", 1)),
         ("more 38 2", boost("size=38", 2)),
         ("more size=38=2", boost("size=38", 2)),
-        ("more light blue", boost("hue=light blue", 0.5)),
+        ("more light blue", boost("hue=light blue", 1)),
         ("less light blue 1", boost("hue=light blue", -1)),
-        ("more blue 2", boost("hue=blue 2", 0.5)),
+        ("more blue 2", boost("hue=blue 2", 1)),
         ("more blue 2 3", boost("hue=blue 2", 3)),
     ],
 )
@@ -84,8 +84,8 @@ def test_steps_are_taken_back() -> None:
     )
     assert after(session(), "more red", "reset") == ()
     assert after(session(), "by knn", "more red", "by model", "less red") == (
-        boost("hue=red", 0.25),
-        boost("hue=red", -0.5),
+        boost("hue=red", 1),
+        boost("hue=red", -1),
     )
 
 

@@ -23,7 +23,7 @@ from pages import Node, tree
 from PIL import Image
 from small_models import changed
 
-from ivbpr_numba import Dataset, Features, UsageError, auc, create, load, trends
+from ivbpr_numba import Dataset, Features, Session, UsageError, auc, create, load, trends
 from ivbpr_numba import demo as demo_module
 from ivbpr_numba.answers.explaining import sensitivities
 from ivbpr_numba.demo import DEMO_MODELS
@@ -459,7 +459,15 @@ def test_the_page_shows_what_the_network_saw(made: tuple[Path, dict, dict], page
     others = [
         product for one in story["shoppers"] for product in (*one["owned"], *one["list"], one["held_out"])
     ]
-    told = [*explained["owned"], *explained["list"], *photos["examples"], *photos["mistakes"], *others]
+    steps = [product for step in story["steered"]["steps"] for product in step["list"]]
+    told = [
+        *explained["owned"],
+        *explained["list"],
+        *steps,
+        *photos["examples"],
+        *photos["mistakes"],
+        *others,
+    ]
     shown = [node.attributes["src"].partition(",")[2] for node in page.all("img")]
     assert shown == [cards[one["item"]]["jpeg"] for one in told]
     for one in told:
@@ -470,6 +478,48 @@ def test_the_page_shows_what_the_network_saw(made: tuple[Path, dict, dict], page
         assert apart.mean() < 4  # decoded and encoded again
     wrong = sum(not one["right"] for product in told for one in product.get("seen", ()))
     assert len(page.all("div", "wrong")) == wrong
+
+
+def test_the_steered_lists_are_those_of_a_session(made: tuple[Path, dict, dict], page: Node) -> None:
+    folder, story, found = made
+    model, features = load(folder / "i-vbpr.h5"), Features.read(folder / "photo-attributes.h5")
+    steered = story["steered"]
+    assert steered["user"] == found["shopper"] == story["why"]["user"]
+    session = Session(model, steered["user"], features=features)
+    has = {item: row >= 0.5 for item, row in zip(features.items, features.values(np.arange(len(features))))}
+    before: list[str] = []
+    for step in steered["steps"]:
+        column = None
+        if step["kind"] in ("more", "less"):
+            session = session.boost(step["term"], step["amount"])
+            column = features.names.index(step["term"])
+        elif step["kind"] == "toward":
+            session = session.toward(step["item"])
+            assert step["item"] == before[0]
+        items = [product["item"] for product in step["list"]]
+        assert items == [row["item"] for row in session.recommend(steered["shown"])]
+        assert [product["new"] for product in step["list"]] == [
+            bool(before) and i not in before for i in items
+        ]
+        if column is not None:
+            assert step["before"] == sum(has[item][column] for item in before)
+            assert step["having"] == sum(has[item][column] for item in items)
+            assert (step["before"] == 0) == (step["kind"] == "more")
+        before = items
+    assert [step["kind"] for step in steered["steps"]] == ["before", "more", "less", "toward"]
+    shown = [node for node in page.all("ul") if "walk" in node.attributes.get("class", "")]
+    assert [len(node.all("img")) for node in shown] == [len(step["list"]) for step in steered["steps"]]
+
+
+def test_the_demo_ends_by_naming_what_steers(tiny_demo: DemoRun) -> None:
+    text = " ".join(tiny_demo.out.split())
+    [serve] = re.findall(r"ivbpr serve (\S+) --images (\S+) --network (\S+)", text)
+    [(model, user)] = re.findall(r"ivbpr interact (\S+) (\S+)", text)
+    assert [Path(part) for part in serve] == [
+        tiny_demo.folder / name for name in ("i-vbpr.h5", "images", "world.onnx")
+    ]
+    assert all(Path(part).exists() for part in serve) and model == serve[0]
+    assert Session(load(model), user).recommend(1)
 
 
 def test_planted_taste_is_centred(made: tuple[Path, dict, dict]) -> None:

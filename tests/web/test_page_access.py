@@ -99,7 +99,7 @@ def test_colours_follow_what_the_system_prefers(visiting: Callable[..., Visit], 
 
 def test_landmarks_headings_and_what_is_said(visit: Visit, drawn: DrawnShop) -> None:
     visit.open(f"?user={drawn.data.users[3]}")
-    roles = [one.aria_role for one in visit.all("header, main, aside")]
+    roles = [one.aria_role for one in visit.all("header, main, #rail")]
     assert roles == ["banner", "complementary", "main"]
     headings = [one for one in visit.all("h1, h2, h3") if one.is_displayed()]
     assert [one.tag_name for one in headings].count("h1") == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -60,6 +61,8 @@ def demo(
     else:
         in_time = ["Style that changes, and models that see it: ivbpr demo --size drift"]
         next_step = f"auc {out / 'i-vbpr.h5'}"
+    best = "i-tvbpr" if change else "i-vbpr"
+    model, images, network = (shlex.quote(str(out / name)) for name in (f"{best}.h5", "images", "world.onnx"))
     notes = [
         "truth: the utilities that the shoppers really chose by. of the way: from chance (0.5) to the truth.",
         *in_time,
@@ -68,6 +71,8 @@ def demo(
         + ".",
         *(f"{model} sees {what}." for model, what in found["features"].items()),
         f"Every file is in {out}. Next: ivbpr {next_step}",
+        f"Steer recommendations in the browser: ivbpr serve {model} --images {images} --network {network}",
+        f"Or line by line at the terminal: ivbpr interact {model} {found['shopper']}",
         f"What was planted, what was learned and why, as a page: {found['files']['report']}",
     ]
     screen.show(Answer("demo", found, found["models"], [Table(found["models"], title)], notes))

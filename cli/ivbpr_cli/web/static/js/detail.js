@@ -96,6 +96,7 @@ export function openDialog(title, ...parts) {
     el("div", { class: "dialog-head" }, el("h2", { id: "dialog-title" }, title),
       el("button", { type: "button", onclick: () => dialog.close() }, "Close")),
     ...parts);
-  if (!dialog.open) dialog.showModal();
+  if (dialog.open) dialog.querySelector("button").focus(); // what was pressed in it is gone
+  else dialog.showModal();
   dialog.scrollTop = 0;
 }

@@ -1,10 +1,11 @@
 // The products: picture, why, and what can be asked for from here; and what a step moved.
 
 import { by, el, still } from "./dom.js";
+import { keepFocus } from "./focus.js";
 import { frame, nameOf } from "./pictures.js";
+import { STEP } from "./state.js";
 import { signed } from "./words.js";
 
-const STEP = 0.5;
 const LEAST = 0.005; // what is less reads 0.00
 
 export class Grid {
@@ -21,10 +22,10 @@ export class Grid {
     const grid = by("grid");
     const before = compare ? this.ranks : null;
     const from = new Map([...grid.children].map((one) => [one.dataset.item, one.getBoundingClientRect()]));
-    const focused = document.activeElement?.dataset?.key;
-    grid.replaceChildren(...items.map((item, place) => this.card(item, this.moved(item, before), place < 8)));
+    const place = [...grid.children].findIndex((one) => one.contains(document.activeElement));
+    keepFocus(grid, () => grid.replaceChildren(...items.map((item, n) => this.card(item, this.moved(item, before), n < 8))),
+      () => grid.children[Math.min(place, items.length - 1)]?.querySelector("button")); // what was pressed left the list
     this.ranks = new Map(items.map((item) => [item.item, item.rank]));
-    if (focused) grid.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus();
     if (compare && !still()) glide(grid, from);
   }
 

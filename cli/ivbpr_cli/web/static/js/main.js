@@ -4,6 +4,7 @@ import { ask } from "./api.js";
 import { Detail } from "./detail.js";
 import { by, el, say } from "./dom.js";
 import { effectOf, isLess } from "./effect.js";
+import { rescueFocus, Sheet } from "./focus.js";
 import { Grid } from "./grid.js";
 import { nameOf } from "./pictures.js";
 import { Photo } from "./photo.js";
@@ -42,15 +43,17 @@ async function start() {
   page.welcome = new Welcome(page.store, facts, failed);
   page.vocabulary = vocabulary;
   if (facts.photo) new Photo(page.store, vocabulary, page.detail).build();
-  by("undo").addEventListener("click", () => page.store.undo());
+  by("undo").addEventListener("click", () => { if (page.store.canUndo) page.store.undo(); });
   by("reset").addEventListener("click", () => page.store.go({ steps: [], where: [], at: null }, { kind: "reset" }));
   by("copy").addEventListener("click", copy);
   by("change-shopper").addEventListener("click", leave);
   by("brand").addEventListener("click", (event) => { event.preventDefault(); leave(); });
   by("more").addEventListener("click", () => { page.number = MANY; load({ kind: "more" }); });
-  by("open-rail").addEventListener("click", () => rail(true));
-  by("close-rail").addEventListener("click", () => rail(false));
-  document.addEventListener("keydown", (event) => { if (event.key === "Escape") rail(false); });
+  page.sheet = new Sheet({
+    sheet: by("rail"), opener: by("open-rail"), closer: by("close-rail"), shade: by("shade"), narrow: "(max-width: 60rem)",
+    others: [...document.body.children].flatMap((one) => one.id === "page" ? by("main") : one)
+      .filter((one) => !["live", "shade", "dialog"].includes(one.id)),
+  });
   changed(page.store.session, null, {});
 }
 
@@ -58,28 +61,24 @@ function leave() {
   page.store.go({ user: null, likes: [], steps: [], where: [], at: null }, { kind: "leave" });
 }
 
-function rail(open) {
-  const was = by("rail").classList.contains("open");
-  by("rail").classList.toggle("open", open);
-  if (open && !was) by("close-rail").focus();
-  else if (!open && was) by("open-rail").focus();
-}
-
 function changed(session, before, why) {
   const empty = isEmpty(session);
   by("page").classList.toggle("alone", empty);
   by("change-shopper").hidden = empty;
   for (const id of ["undo", "reset", "copy"]) by(id).hidden = empty;
-  by("undo").disabled = !page.store.canUndo;
-  by("reset").disabled = !session.steps.length && !session.where.length && !session.at;
+  // Not `disabled`: that would drop the focus of who just pressed it.
+  by("undo").setAttribute("aria-disabled", String(!page.store.canUndo));
+  by("reset").setAttribute("aria-disabled", String(!session.steps.length && !session.where.length && !session.at));
   const other = before === null || before.user !== session.user;
   if (other) page.number = FEW;
   if (empty) {
     settled();
+    page.sheet.close();
     page.shown = null;
-    by("list").hidden = true;
+    by("list").hidden = by("trends").hidden = true;
     document.title = page.title;
     page.welcome.show();
+    if (before !== null) rescueFocus(by("welcome-title"));
     return;
   }
   page.welcome.hide();
@@ -108,6 +107,7 @@ async function load(why, other = false) {
     list.removeAttribute("aria-busy");
     if (!page.shown) by("grid").replaceChildren();
     if (problem.status && !page.shown) list.hidden = by("trends").hidden = true;
+    if (list.hidden && !session.steps.length && !session.where.length) by("page").classList.add("alone"); // nothing to take back
     failed(problem, problem.status ? null : () => load(why, other));
     return;
   }
@@ -117,6 +117,7 @@ async function load(why, other = false) {
   list.removeAttribute("aria-busy");
   heading(session, found);
   const before = other || why.kind === "more" ? null : page.shown;
+  const length = page.shown?.length ?? 0;
   const effect = effectOf(why, found.items, before, page.vocabulary, page.titles);
   by("effect").replaceChildren(effect ?? "");
   by("effect").hidden = !effect;
@@ -126,6 +127,8 @@ async function load(why, other = false) {
   page.shown = found.items;
   by("more").hidden = found.items.length < page.number || page.number === MANY;
   if (!found.items.length) nothing();
+  if (why.kind === "more") by("grid").children[length]?.querySelector("button").focus();
+  else if (why.kind || why.back) rescueFocus(by("list-title"));
   say(effect ? [...effect.childNodes].filter((one) => one.ariaHidden !== "true").map((one) => one.textContent).join("") : `${count(found.items.length, "product")} shown.`);
 }
 
@@ -171,6 +174,7 @@ async function copy() {
 }
 
 function failed(problem, again) {
+  page.sheet?.close();
   const box = by("problem");
   const alone = by("list").hidden && by("welcome").hidden; // then this is what the page is about
   box.replaceChildren(alone ? el("h1", {}, problem.message) : el("p", {}, el("strong", {}, problem.message)), problem.hint ? el("p", {}, problem.hint) : "",

@@ -4,6 +4,7 @@ import { ask } from "./api.js";
 import { by, el } from "./dom.js";
 import { openDialog } from "./detail.js";
 import { frame, nameOf } from "./pictures.js";
+import { STEP } from "./state.js";
 
 const MOST = 10_000_000;
 const LEAST = 0.05;
@@ -49,6 +50,7 @@ export class Photo {
   show(file, found) {
     const address = URL.createObjectURL(file);
     by("dialog").addEventListener("close", () => URL.revokeObjectURL(address), { once: true });
+    const told = el("p", { class: "note", role: "status" });
     const read = found.attributes.filter((one) => one.value >= LEAST).slice(0, 12);
     openDialog("What your photo was read as",
       el("div", { class: "item-parts" },
@@ -56,8 +58,11 @@ export class Photo {
           el("ul", { class: "reasons", "aria-label": "Attributes" }, read.map(({ feature, value }) => {
             const name = this.vocabulary.name(feature);
             return el("li", { class: "reason" }, el("span", {}, name), el("b", {}, `${Math.round(100 * value)} %`), el("span", {}),
-              this.vocabulary.known.has(feature) ? el("button", { type: "button", class: "step", "aria-label": `More ${name}`, onclick: () => this.store.add("boost", feature, 0.5) }, "+") : null);
-          }))),
+              this.vocabulary.known.has(feature) ? el("button", { type: "button", class: "step", "aria-label": `More ${name}`, onclick: () => {
+                this.store.add("boost", feature, STEP);
+                told.textContent = `More ${name}: asked for.`;
+              } }, "+") : null);
+          })), told),
         el("div", {}, el("h3", {}, "Products like it"), el("ul", { class: "few" }, found.items.map((one) => el("li", {},
           el("button", { type: "button", "aria-label": nameOf(one), onclick: () => this.detail.open(one) }, frame(one))))))));
   }

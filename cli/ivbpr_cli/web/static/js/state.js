@@ -1,5 +1,8 @@
 // The session: who, and what was asked for. The address of the page holds all of it.
 
+/** How far one step goes where nothing is said; the server takes the same. */
+export const STEP = 1;
+
 const NONE = Object.freeze({ user: null, likes: [], at: null, by: null, steps: [], where: [] });
 
 /** Read a session from the query of an address. */
@@ -22,7 +25,7 @@ function split(value, kind) {
   if (Number.isFinite(amount) && value.slice(place + 1).trim() !== "") {
     return { name: value.slice(0, place), amount };
   }
-  return { name: value, amount: kind === "boost" ? 0.5 : 1 };
+  return { name: value, amount: STEP };
 }
 
 /** The parameters of a session, as the server takes them too. */

@@ -1,9 +1,10 @@
 // The rail: what was asked for, the attributes there are, filters, and the date.
 
 import { by, el } from "./dom.js";
+import { keepFocus, onChosen } from "./focus.js";
+import { STEP } from "./state.js";
 import { amountWords, count, label, title, within } from "./words.js";
 
-const STEP = 0.5;
 const SHOWN = 40;
 const MOST = 2; // of a slider
 
@@ -60,12 +61,11 @@ export class Steer {
   }
 
   wishes(session) {
-    const focused = by("wishes").contains(document.activeElement) ? document.activeElement.id || "taken" : null;
     const rows = session.steps.map((step) => this.wish(step));
-    by("wishes").replaceChildren(
+    keepFocus(by("wishes"), () => by("wishes").replaceChildren(
       el("h3", { class: rows.length ? undefined : "unseen" }, "You asked for"),
-      rows.length ? el("ul", {}, rows) : el("p", { class: "note" }, "Nothing yet. Press + or − beside an attribute, or “More like this” below a product."));
-    if (focused) (by(focused) ?? by("wishes").querySelector("input") ?? by("find-attribute")).focus();
+      rows.length ? el("ul", {}, rows) : el("p", { class: "note" }, "Nothing yet. Press + or − beside an attribute, or “More like this” below a product.")),
+    () => by("wishes").querySelector(".take") ?? by("find-attribute"));
   }
 
   wish({ kind, name, amount }) {
@@ -86,7 +86,7 @@ export class Steer {
     reach(slider, amount);
     return el("li", { class: `wish ${amount < 0 ? "less" : "more"}` },
       el("div", { class: "wish-name" }, el("span", {}, text),
-        el("button", { type: "button", class: "take", "aria-label": `Take back ${text}`, title: "Take back", onclick: () => this.store.set(kind, name, 0) }, "×")),
+        el("button", { type: "button", class: "take", id: `take-${kind}-${name}`, "aria-label": `Take back ${text}`, title: "Take back", onclick: () => this.store.set(kind, name, 0) }, "×")),
       words, slider, el("div", { class: "wish-ends", "aria-hidden": "true" }, el("span", {}, "less"), el("span", {}, "more")));
   }
 
@@ -95,37 +95,36 @@ export class Steer {
     const parts = [];
     for (const { column, values, more } of this.facts.filters) {
       const chosen = session.where.filter((one) => one.startsWith(`${column}:`)).map((one) => one.slice(column.length + 1));
-      const select = el("select", {
-        id: `filter-${column}`,
-        onchange: () => { if (select.value) this.store.go({ where: [...this.store.session.where, `${column}:${select.value}`] }, { kind: "where" }); },
-      }, el("option", { value: "" }, chosen.length ? "and also …" : "all"),
+      const select = el("select", { id: `filter-${column}` }, el("option", { value: "" }, chosen.length ? "and also …" : "all"),
         values.filter(({ value }) => !chosen.includes(value)).map(({ value, items }) => el("option", { value }, `${value} (${items.toLocaleString("en")})`)),
         more ? el("option", { disabled: true }, `and ${more} rarer ones`) : null);
+      onChosen(select, () => { if (select.value) this.store.go({ where: [...this.store.session.where, `${column}:${select.value}`] }, { kind: "where" }); });
       parts.push(el("div", {}, el("label", { class: "field", for: `filter-${column}` }, title(column)), select,
         el("div", { class: "chips" }, chosen.map((value) => el("button", {
-          type: "button", "aria-label": `Remove ${label(column)} ${value}`,
+          type: "button", id: `chip-${column}:${value}`, "aria-label": `Remove ${label(column)} ${value}`,
           onclick: () => this.store.go({ where: this.store.session.where.filter((one) => one !== `${column}:${value}`) }, { kind: "where" }),
         }, `${value} ×`)))));
     }
-    const focused = document.activeElement?.id;
-    by("filters").replaceChildren(...(parts.length ? [el("h3", {}, "Only show"), ...parts] : []),
-      ...(ranking.length ? [el("h3", {}, "Ranking"), ...ranking] : []));
-    if (focused?.startsWith("filter-") || focused === "date" || focused === "way") by(focused)?.focus();
+    keepFocus(by("filters"), () => by("filters").replaceChildren(...(parts.length ? [el("h3", {}, "Only show"), ...parts] : []),
+      ...(ranking.length ? [el("h3", {}, "Ranking"), ...ranking] : [])),
+    () => by("filters").querySelector(".chips button") ?? by("filters").querySelector("select"));
   }
 
   date(session) {
     const last = this.facts.epochs.length - 1;
-    const select = el("select", { id: "date", onchange: () => this.store.go({ at: select.value || null }, { kind: "at" }) },
+    const select = el("select", { id: "date" },
       this.facts.epochs.map(({ from, to }, n) => el("option", { value: n === last ? "" : to.slice(0, 10), selected: n === last ? !session.at : session.at === to.slice(0, 10) },
         n === last ? `now (since ${from.slice(0, 10)})` : `${from.slice(0, 10)} – ${to.slice(0, 10)}`)));
     if (session.at && !this.facts.epochs.some(({ to }) => to.slice(0, 10) === session.at)) select.append(el("option", { value: session.at, selected: true }, session.at));
+    onChosen(select, () => this.store.go({ at: select.value || null }, { kind: "at" }));
     return el("div", {}, el("label", { class: "field", for: "date" }, "Style of"), select);
   }
 
   way(session) {
-    const select = el("select", { id: "way", onchange: () => this.store.go({ by: select.value || null }, { kind: "by" }) },
+    const select = el("select", { id: "way" },
       el("option", { value: "", selected: session.by !== "knn" }, "all that was learned"),
       el("option", { value: "knn", selected: session.by === "knn" }, "attributes alone"));
+    onChosen(select, () => this.store.go({ by: select.value || null }, { kind: "by" }));
     return el("div", {}, el("label", { class: "field", for: "way" }, "Ranked by"), select);
   }
 }

@@ -2,6 +2,7 @@
 
 import { ask } from "./api.js";
 import { by, el, svg } from "./dom.js";
+import { STEP } from "./state.js";
 import { signed } from "./words.js";
 
 const WIDE = 280;
@@ -20,7 +21,9 @@ export class Trends {
   }
 
   async show() {
-    if (this.facts.epochs.length < 2 || this.made) return;
+    if (this.facts.epochs.length < 2) return;
+    by("trends").hidden = !this.made;
+    if (this.made) return;
     this.made = true;
     const section = by("trends");
     this.curves = el("ul", { class: "curves" });
@@ -102,6 +105,6 @@ export class Trends {
         svg("text", { class: "value", x: 2, y: above(rows[0], rows[1]) }, signed(rows[0].change)),
         svg("text", { class: "value", x: WIDE - 2, y: above(rows.at(-1), rows.at(-2)), "text-anchor": "end" }, signed(rows.at(-1).change))),
       el("div", { class: "shown" }, examples.filter((one) => one.image).map((one) => el("img", { src: one.image, alt: one.title ?? one.item, loading: "lazy" }))),
-      el("p", {}, el("button", { type: "button", onclick: () => this.store.add("boost", feature, 0.5) }, `More ${this.vocabulary.value(feature)}`)));
+      el("p", {}, el("button", { type: "button", onclick: () => this.store.add("boost", feature, STEP) }, `More ${this.vocabulary.value(feature)}`)));
   }
 }
