@@ -57,7 +57,7 @@ class Hosts:
             port = port.removeprefix(":")
         else:
             name, _, port = name.partition(":")
-        if port and not port.isdecimal():
+        if port and not (port.isascii() and port.isdecimal()):
             return False
         if name in self._names:
             return True

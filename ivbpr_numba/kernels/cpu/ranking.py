@@ -24,6 +24,7 @@ __all__ = ["count_ranks", "count_row", "fill_tiles", "panels_together", "random_
 
 PANELS = 16  # panels of users that share one pass over the item tiles, which come from memory
 TASKS = 16  # at least so many groups of users, where there are so many panels
+COUNTED = 1 << 14  # scores of one pass in 32-bit counters: they stay in the cache from class to class
 
 
 @kernel(parallel=True)
@@ -120,6 +121,22 @@ def count_ranks(users, vectors, bias, classes, tiles, class_begin, own_indptr, o
         count_group(users, start, stop, tiles, class_begin, targets, less, equal)
 
 
+@kernel
+def count_class(row, item_class, where, target):
+    """How many scores of one class are below and equal to the target; by masks, so in vectors."""
+    less, equal = np.int64(0), np.int64(0)
+    for first in range(0, row.shape[0], COUNTED):
+        scores, classes = row[first : first + COUNTED], item_class[first : first + COUNTED]
+        below, alike = np.int32(0), np.int32(0)
+        for i in range(scores.shape[0]):
+            own = np.int32(classes[i] == where)
+            below += own & np.int32(scores[i] < target)
+            alike += own & np.int32(scores[i] == target)
+        less += below
+        equal += alike
+    return less, equal
+
+
 @kernel(parallel=True)
 def count_row(scores, item_class, own_indptr, own_items, less, equal):
     """The same counts from finished score rows (n, I), for scorers that aren't vectors."""
@@ -127,11 +144,8 @@ def count_row(scores, item_class, own_indptr, own_items, less, equal):
         row = scores[u]
         lo, hi = own_indptr[u], own_indptr[u + 1]
         target = row[own_items[lo]]
-        less[u] = 0
-        equal[u] = 0
-        for i in range(row.shape[0]):
-            less[u, item_class[i]] += row[i] < target
-            equal[u, item_class[i]] += row[i] == target
+        for where in range(less.shape[1]):
+            less[u, where], equal[u, where] = count_class(row, item_class, where, target)
         for k in range(lo, hi):
             score = row[own_items[k]]
             less[u, item_class[own_items[k]]] -= score < target
