@@ -49,6 +49,8 @@ WRONG: dict[str, tuple[Callable[[], object], str]] = {
     "path": (lambda: POP.fit("d.h5"), r"not a str\. .*Dataset\.read"),  # type: ignore[arg-type]
     "features path": (lambda: VBPR().fit(DATA, "f.h5"), r"Features, not a str\. .*Features\.read"),  # type: ignore[arg-type]
     "features frame": (lambda: VBPR().fit(DATA, FRAME), r"not a DataFrame\. .*Features\.from_frame"),  # type: ignore[arg-type]
+    "features asked": (lambda: VISUAL.recommend(USER, features="f.h5"), r"A model takes Features, not a str\. .*Features\.read"),  # type: ignore[arg-type]
+    "features folded": (lambda: VISUAL.fold_in([], features=FRAME), r"A model takes Features, not a DataFrame\."),  # type: ignore[arg-type]
     "one user": (lambda: POP.scores("ann"), r"a list of ids, not one id\. .*\['ann'\]"),
     "n text": (lambda: POP.recommend(USER, n="3"), r"n='3': it must be a whole number\. Give one, at least 1"),  # type: ignore[arg-type]
     "n part": (lambda: POP.recommend(USER, n=1.5), r"n=1\.5"),  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ import os
 import warnings
 from dataclasses import dataclass
 
+from ivbpr_numba import expected
 from ivbpr_numba.errors import DataError, IvbprError, UsageError, parameter
 from ivbpr_numba.features.alignment import Scaling
 from ivbpr_numba.features.features import Features
@@ -67,10 +68,11 @@ class FeatureRecord:
         Raises
         ------
         UsageError
-            Nothing is there any more.
+            Nothing is there any more; what is given are no `Features`.
         DataError
             Other features than those of the fit, or damaged ones; each place is named with what is wrong.
         """
+        expected.features(given, "A model")
         if given is not None:
             wrong = self._other(given)
             if wrong:

@@ -343,7 +343,7 @@ class Session:
         expected.model(model, "Session.from_json")
         try:
             found = json.loads(text)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, RecursionError):
             found = None
         if not isinstance(found, dict) or found.get("schema") != SCHEMA:
             raise DataError(f"This is no session ({SCHEMA}).", "Give the text that Session.to_json returned.")

@@ -11,9 +11,10 @@ from urllib.parse import parse_qsl
 
 import pytest
 from PIL import Image
-from web_shop import ODD, SCRIPT, Client, odd_model, serving, shop_model
+from small_models import DATA
+from web_shop import ODD, SCRIPT, Client, catalogue, odd_model, serving, shop_model
 
-from ivbpr_numba import Session
+from ivbpr_numba import Popularity, Session
 from ivbpr_numba.documents import sessions
 from ivbpr_numba.models.base import Model
 
@@ -235,3 +236,13 @@ def test_ids_of_all_kinds_are_found_again() -> None:
             assert client.ask(row["image"]).headers["content-type"] == "image/svg+xml"
             near = client.document("/api/recommend", ("toward", f"{row['item']}:0.5"), ("like", row["item"]))
             assert near["session"]["steps"][0]["item"] == row["item"] == near["session"]["likes"][0]
+
+
+def test_columns_whose_names_have_colons_filter_too() -> None:
+    items = catalogue().rename(columns={"colour": "g:color", "season": "g"})
+    model = Popularity().fit(DATA.with_items(items, id="id", keep=["g", "g:color"]))
+    with serving(model) as client:
+        for path in ("/api/items", "/api/recommend"):
+            found = client.document(path, ("where", "g:color:red"), ("where", "g:summer"))["items"]
+            assert found and all(row["columns"] == {"g": "summer", "g:color": "red"} for row in found)
+        assert client.ask("/api/items", ("where", "h:color:red")).status == 400

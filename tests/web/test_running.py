@@ -57,6 +57,15 @@ def test_a_port_in_use(file: Path, ivbpr: Callable[..., Any]) -> None:
     assert done.code == 4 and f"Port {port} of 127.0.0.1 is in use." in done.err and "--port" in done.err
 
 
+def test_a_port_is_taken_before_anything_is_served(file: Path, ivbpr: Callable[..., Any]) -> None:
+    """Two servers that start at once: the second one is refused, not surprised after it read its model."""
+    from ivbpr_cli.web.running import listening
+
+    with listening("127.0.0.1", 0) as first:
+        done = ivbpr("serve", file, "--port", first.getsockname()[1])
+    assert done.code == 4 and "is in use" in done.err
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [

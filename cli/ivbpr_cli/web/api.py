@@ -72,6 +72,10 @@ class Served:
                 new = Session(self.shop.model, likes=self.shop.data.items[:1], features=self.shop.features)
                 sessions.recommend(new, 1)
 
+    def conditions(self, query: Query) -> dict[str, list[str]]:
+        """Wanted values by column of the items."""
+        return conditions(query, self.shop.data.item_columns)
+
     def with_pictures(self, cards: Iterable[Content]) -> list[Content]:
         """Each item with ``image``, its address or None, and ``drawn``: whether that is no photo."""
         found = []
@@ -97,7 +101,7 @@ def model(served: Served, query: Query, _: str) -> Content:
 
 def recommend(served: Served, query: Query, _: str) -> Content:
     session = session_of(served.shop, query)
-    found = sessions.recommend(session, query.number("n"), where=conditions(query)).as_dict()
+    found = sessions.recommend(session, query.number("n"), where=served.conditions(query)).as_dict()
     named = set() if served.shop.features is None else set(served.shop.features.names)
     for row in found["items"]:
         row["because"] = [_reason(reason, named) for reason in row["because"]]
@@ -133,7 +137,8 @@ def user(served: Served, query: Query, name: str) -> Content:
 
 
 def items(served: Served, query: Query, _: str) -> Content:
-    found = served.shop.items(query.one("q") or "", query.number("n"), conditions(query)).as_dict()
+    where = served.conditions(query)
+    found = served.shop.items(query.one("q") or "", query.number("n"), where).as_dict()
     return {**found, "items": served.with_pictures(found["items"])}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, quote
 
@@ -102,17 +103,28 @@ def _check(route: Route, name: str, value: str) -> None:
         raise Refused(400, f"{name}={value}: there is no such choice.", hint)
 
 
-def conditions(query: Query) -> dict[str, list[str]]:
+def conditions(query: Query, columns: Iterable[str]) -> dict[str, list[str]]:
     """Values by column from every ``where=COLUMN:VALUE``.
+
+    Parameters
+    ----------
+    query : Query
+    columns : iterable of str
+        Those of the items: where the name of one has a colon, as ``g:color``, the longest that fits is meant.
 
     Raises
     ------
     Refused
         A condition without colon.
     """
+    known = sorted(columns, key=len, reverse=True)
     found: dict[str, list[str]] = {}
     for text in query.all("where"):
         column, colon, value = text.partition(":")
+        for one in known:
+            if text.startswith(f"{one}:"):
+                column, value = one, text[len(one) + 1 :]
+                break
         if not (column and colon):
             raise Refused(400, f"where={text}: not of the form COLUMN:VALUE.", "Write where=colour:Black.")
         found.setdefault(column, []).append(value)

@@ -25,7 +25,9 @@ WAITING = 128  # connections that the system holds for us
 
 
 def listening(host: str, port: int) -> socket.socket:
-    """A socket bound to an address, so that no other program takes it while the model is read.
+    """A socket that listens, so that no other program takes its address while the model is read.
+
+    Who asks before `serve` answers waits.
 
     Raises
     ------
@@ -42,6 +44,7 @@ def listening(host: str, port: int) -> socket.socket:
     try:
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         found.bind(address)
+        found.listen(WAITING)  # two sockets can be bound to one port, as long as none of them listens
     except OSError as problem:
         found.close()
         if problem.errno == errno.EADDRINUSE:
