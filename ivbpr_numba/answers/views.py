@@ -210,7 +210,7 @@ class View:
 
 
 def outside_the_data(data: Dataset, seconds: int, edges: np.ndarray) -> str:
-    """A sentence where a moment lies before the first or after the last purchase; else empty.
+    """A sentence where a day lies before the first or after the last purchase's; else empty.
 
     Parameters
     ----------
@@ -221,7 +221,7 @@ def outside_the_data(data: Dataset, seconds: int, edges: np.ndarray) -> str:
     """
     times = np.concatenate([part.times for part in (data.train, data.valid, data.test)])
     first, last = int(times.min()), int(times.max())
-    if first <= seconds <= last:
+    if _date(first) <= _date(seconds) <= _date(last):  # a date alone is its midnight
         return ""
     dates = epoch_dates(edges)
     where = f"before the first purchase ({_date(first)})"

@@ -180,5 +180,6 @@ def parse_moment(text: object, what: str = "date") -> int:
         numbers = np.array([*known], dtype=np.int64)
     seconds, good, _ = settle_times(numbers)
     if not good[0]:
-        raise UsageError(f"'{shown}' is not a {what}.", _FORMS)
+        problem = f"is not a {what}" if numbers[0] == MISSING else "lies before 1970 or after 2099"
+        raise UsageError(f"'{shown}' {problem}.", _FORMS)
     return int(seconds[0])

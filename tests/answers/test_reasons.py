@@ -239,6 +239,11 @@ def test_a_time_outside_the_data_names_epochs_as_trends_do() -> None:
     edges = np.array([1_500_000_000, 1_500_000_000 + 86_400 * 3 + 7, 1_500_000_000 + 86_400 * 6])
     dates = replace(found, edges=edges).dates
     assert [dates[0][1], dates[1][0]] == ["2017-07-17", "2017-07-18"]
+    times = np.concatenate([part.times for part in (DATA.train, DATA.valid, DATA.test)])
+    for moment in (times.min(), times.max()):  # nor is the midnight of the first day before it
+        day = int(moment) // 86_400 * 86_400
+        assert outside_the_data(DATA, day, edges) == outside_the_data(DATA, day + 86_399, edges) == ""
+        assert outside_the_data(DATA, int(times.min()) // 86_400 * 86_400 - 1, edges)
     late, early = (outside_the_data(DATA, moment, edges) for moment in (4_000_000_000, 1_000_000_000))
     assert f"from {dates[-1][0]} on" in late and f"until {dates[0][1]}" in early
 

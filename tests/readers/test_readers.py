@@ -234,7 +234,13 @@ def test_times(text: str, seconds: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "soon", "nan", "inf", "-1", "0.5", "2020-13-01", "5000000000", "1e300"])
 def test_no_times(text: str) -> None:
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError, match=r"is not a date|before 1970 or after 2099"):
+        parse_moment(text)
+
+
+@pytest.mark.parametrize("text", ["1900-01-01", "2500-01-01", "-1"])
+def test_times_out_of_range_are_told_from_what_is_none(text: str) -> None:
+    with pytest.raises(UsageError, match=f"'{text}' lies before 1970 or after 2099"):
         parse_moment(text)
 
 
