@@ -53,7 +53,7 @@ def measure(name: str, label: str, threads: int, tiny: bool) -> Row:
         run = implementation(_works[name, tiny], threads)
     except (Missing, IvbprError) as problem:  # a fit that diverges ends its own row, not the report
         return {"missing": str(problem)}
-    found = {"wall": run.amount / run.seconds, "cpu": run.cpu_amount / max(run.cpu_seconds, 1e-9)}
+    found = {"wall": run.amount / max(run.seconds, 1e-9), "cpu": run.cpu_amount / max(run.cpu_seconds, 1e-9)}
     return found | {"amount": run.amount, "auc": run.quality}
 
 

@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ivbpr_numba.errors import parameter
 from ivbpr_numba.photos.kinds import ENDINGS, ending_of, image_format, is_never_photo, stem_of
 from ivbpr_numba.photos.sources import Source
 from ivbpr_numba.store.atomic import PathLike
@@ -100,7 +99,7 @@ def _in_several_folders(pictures: Iterable[Picture]) -> list[str]:
     return [
         f"{len(pairs):,} items have photos in several folders, '{item}' for one ({', '.join(pairs[item])}); "
         "an item is called as its file is, so they count as photos of one item. Where they show different "
-        f"items, name the item of each file in a table ({parameter('items_table')})."
+        "items, a table can name the item of each file."
     ]
 
 

@@ -65,7 +65,11 @@ class TestProcesses:
 
     def test_killed_twice(self, many: Path, net: Path, tmp_path: Path) -> None:
         whole, out = tmp_path / "whole.h5", tmp_path / "attrs.h5"
-        assert kills.call(self.words(many, net, whole, "--batch", "2")) == (0, "")
+        code, said = kills.call(self.words(many, net, whole, "--batch", "2"))
+        assert (code, said.count("\n")) == (0, 1) and said.startswith(
+            "500 items have photos in several folders"
+        )
+        assert said.strip().isprintable()
         words = self.words(many, net, out, "--batch", "2")
         for size in (30_000, 60_000):
             assert self.struck(words, out, size, signal.SIGKILL)[0] == 128 + signal.SIGKILL
