@@ -157,14 +157,14 @@ def means(rows: list[dict[str, Any]], by: list[str], of: list[str]) -> list[dict
 
 
 def markdown(rows: list[dict[str, Any]]) -> str:
-    """A table; AUCs with four digits."""
+    """A table; numbers with four digits, AUCs without the 0 before the point."""
     heads = [*rows[0]]
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     for row in rows:
         cells = [
             f"{value:,.0f}"
             if "users" in key
-            else f"{value:.4f}"[1:]
+            else f"{value:.4f}".removeprefix("0")
             if isinstance(value, float)
             else f"{value}"
             for key, value in row.items()

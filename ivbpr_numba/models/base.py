@@ -259,8 +259,9 @@ class Model(Answering):
 
         The vectors of users with new training purchases, and the bias and factors of the items bought, are
         put at the optimum of what the fit maximises, first users, then items, all else fixed: users as by
-        `fold_in`. Nobody else moves, and with nothing new nothing does. Scaling of the features and epochs
-        stay; later purchases belong to the last epoch. Until all has succeeded the model stays what it was.
+        `fold_in` on the items as they were. Nobody else moves, and with nothing new nothing does. Scaling of
+        the features and epochs stay; later purchases belong to the last epoch. Until all has succeeded the
+        model stays what it was.
 
         Parameters
         ----------
