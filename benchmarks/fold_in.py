@@ -163,8 +163,8 @@ def markdown(rows: list[dict[str, Any]]) -> str:
     for row in rows:
         cells = [
             f"{value:,.0f}"
-            if "users" in key
-            else f"{value:.4f}".removeprefix("0")
+            if key.endswith(("users", "items"))
+            else f"{value:.4f}".replace("0.", ".", 1 if abs(value) < 1 else 0)
             if isinstance(value, float)
             else f"{value}"
             for key, value in row.items()

@@ -18,8 +18,8 @@ from ivbpr_numba.network.journal import Journal, journal_path
 from ivbpr_numba.network.running import Run
 from ivbpr_numba.photos.decoding import heif_package
 from ivbpr_numba.photos.pictures import Pictures
-from ivbpr_numba.photos.pipeline import cores
 from ivbpr_numba.photos.preprocessing import Preprocessing
+from ivbpr_numba.processes import cores
 from ivbpr_numba.signals import stop_signals
 from ivbpr_numba.store.atomic import PathLike, lock
 

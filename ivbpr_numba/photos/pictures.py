@@ -18,8 +18,9 @@ from ivbpr_numba.ids import Ids, encode_ids
 from ivbpr_numba.photos.decoding import LARGEST_FILE, LARGEST_IMAGE, Decoded, decode
 from ivbpr_numba.photos.kinds import ENDINGS
 from ivbpr_numba.photos.listing import Found, Picture, listed_by_name, listed_by_table
-from ivbpr_numba.photos.pipeline import cores, in_order
+from ivbpr_numba.photos.pipeline import in_order
 from ivbpr_numba.photos.sources import Source, open_source
+from ivbpr_numba.processes import cores
 from ivbpr_numba.store.atomic import PathLike
 from ivbpr_numba.wording import first_of
 

@@ -91,3 +91,11 @@ def test_the_benchmark_of_the_claim_counts_and_pairs(monkeypatch: pytest.MonkeyP
     assert apart[f"n − {claim.CATALOGUE}, train"] == "+0.3000"
     assert apart[f"n − {claim.CATALOGUE}, test"] == apart[f"n − {claim.CATALOGUE}, valid"] == "+0.1000"
     assert "0.9" in claim.by_part(rows, "n").splitlines()[1]
+
+
+def test_numbers_of_a_table_keep_their_digits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
+    from fold_in import markdown
+
+    row = {"data": "hm", "users": 1900, "new items": 1900.0, "auc": 0.64341, "less": -0.0137, "time": 16.1239}
+    assert markdown([row]).splitlines()[-1] == "| hm | 1,900 | 1,900 | .6434 | -.0137 | 16.1239 |"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ivbpr_numba.events import Observer
 from ivbpr_numba.network.journal import Journal
-from ivbpr_numba.photos.pipeline import cores
+from ivbpr_numba.processes import cores
 from ivbpr_numba.signals import stop_signals
 from ivbpr_numba.store.atomic import Lock, PathLike
 from ivbpr_numba.training.figures import group_rows

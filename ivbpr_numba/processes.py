@@ -1,0 +1,246 @@
+"""Pieces of work side by side, in processes of their own that begin anew (no fork).
+
+A piece is a call ``work(shared, task, tell)`` whose result depends on nothing else, so that the number of
+processes decides when it is done, never what comes out. Workers are started by their own command line: a
+script of the caller is not run again in them, and needs no ``if __name__ == "__main__"``. They end with their
+parent, however it ends.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from ivbpr_numba import expected
+from ivbpr_numba.errors import EnvironmentProblem, Interrupted, IvbprError
+from ivbpr_numba.events import Event, Observer
+from ivbpr_numba.signals import stop_signals
+
+__all__ = ["cores", "process_count", "side_by_side"]
+
+Work = Callable[[Any, Any, Observer], Any]
+
+POLL = 0.2  # seconds between two looks at the signals
+_COMMAND = "import sys; from ivbpr_numba.processes import _serve; _serve(int(sys.argv[1]), int(sys.argv[2]))"
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def process_count(wanted: int | None, pieces: int) -> int:
+    """How many processes to use: `wanted`, or one a core, and no more than there are pieces.
+
+    Raises
+    ------
+    UsageError
+        Not a positive number.
+    """
+    if wanted is not None:
+        expected.whole("processes", wanted, 1)
+    return max(1, min(wanted or cores(), pieces))
+
+
+def side_by_side(
+    work: Work,
+    shared: Any,
+    tasks: Sequence[Any],
+    processes: int,
+    tell: Callable[[int, Event], None] = lambda number, event: None,
+) -> Iterator[tuple[int, Any]]:
+    """Do all tasks, in their order, and yield each result as soon as it is there.
+
+    Parameters
+    ----------
+    work : callable
+        A function of a module of ours, called as ``work(shared, task, tell)``; its `tell` takes the events of
+        this task.
+    shared : object
+        What all tasks need; sent once to each process.
+    tasks : sequence
+    processes : int
+        With one everything runs here.
+    tell : callable
+        Called with the number of a task and what it tells; warnings come as ``{"event": "warning"}``.
+
+    Yields
+    ------
+    (int, object)
+        Number of the task, and its result.
+
+    Raises
+    ------
+    IvbprError
+        What the first failing task raised; the others are ended.
+    EnvironmentProblem
+        A process was killed, most likely because the memory is full.
+    Interrupted
+        After SIGINT or SIGTERM; unfinished tasks are lost.
+    """
+    if processes == 1:
+        for number, task in enumerate(tasks):
+            yield number, work(shared, task, lambda event, number=number: tell(number, event))  # type: ignore[misc]
+        return
+    load = pickle.dumps((work, shared), protocol=pickle.HIGHEST_PROTOCOL)
+    left = list(enumerate(tasks))[::-1]
+    workers: list[_Worker] = []
+    with stop_signals() as stopped:
+        try:
+            while left or any(one.number is not None for one in workers):
+                for one in workers:
+                    if one.number is None and left:
+                        one.give(*left.pop())
+                if left and len(workers) < processes:
+                    workers.append(_Worker.start(load))
+                    continue
+                busy = {one.connection: one for one in workers if one.number is not None}
+                for ready in wait(list(busy), timeout=POLL):
+                    one = busy[ready]  # type: ignore[index]
+                    kind, number, value = one.take()
+                    if kind == "event":
+                        tell(number, value)
+                    elif kind == "problem":
+                        raise value
+                    else:
+                        one.number = None
+                        yield number, value
+                if stopped():
+                    raise Interrupted("Interrupted.", "", stopped(), None)
+        finally:
+            for one in workers:
+                one.end()
+
+
+@dataclass
+class _Worker:
+    """A process, the line to it, and the number of the task that it has."""
+
+    process: subprocess.Popen[bytes]
+    connection: Connection
+    life: int
+    number: int | None = None
+
+    @classmethod
+    def start(cls, load: bytes) -> _Worker:
+        ours, theirs = socket.socketpair()
+        held, life = os.pipe()
+        with ours, theirs:
+            descriptors = (theirs.fileno(), held)
+            process = subprocess.Popen(
+                [sys.executable, "-c", _COMMAND, *map(str, descriptors)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=descriptors,
+                start_new_session=True,  # Ctrl-C at the terminal is for the parent alone
+            )
+            os.close(held)
+            connection = Connection(ours.detach())
+        worker = cls(process, connection, life)
+        connection.send(sys.path)
+        connection.send_bytes(load)
+        return worker
+
+    def give(self, number: int, task: Any) -> None:
+        self.number = number
+        try:
+            self.connection.send((number, task))
+        except OSError as problem:
+            raise self.died() from problem
+
+    def take(self) -> tuple[str, int, Any]:
+        try:
+            received: tuple[str, int, Any] = self.connection.recv()
+        except (EOFError, OSError) as problem:
+            raise self.died() from problem
+        return received
+
+    def died(self) -> EnvironmentProblem:
+        code = self.process.wait()
+        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        return EnvironmentProblem(
+            f"A process working beside this one was ended ({how}), most likely because the memory is full.",
+            "Run the same again with fewer processes: what is done is kept.",
+        )
+
+    def end(self) -> None:
+        self.connection.close()
+        os.close(self.life)
+        self.process.kill()
+        self.process.wait()
+
+
+def _serve(line: int, held: int) -> None:
+    """The life of a worker: one task after the other, until the parent closes the line or dies."""
+    threading.Thread(target=_die_with_parent, args=(held,), daemon=True).start()
+    connection = Connection(line)
+    sys.path[:] = connection.recv()
+    work, shared = pickle.loads(connection.recv_bytes())
+    sending = threading.Lock()
+    while True:
+        try:
+            number, task = connection.recv()
+        except EOFError:
+            return
+
+        def send(kind: str, value: Any, number: int = number) -> None:
+            with sending:
+                connection.send((kind, number, value))
+
+        def tell(event: Event, send: Callable[[str, Any], None] = send) -> None:
+            send("event", event)
+
+        try:
+            with _warnings_as_events(tell):
+                result = work(shared, task, tell)
+        except IvbprError as problem:
+            send("problem", problem)
+        except Exception as problem:  # a bug: the parent shows where it was
+            problem.add_note(f"in a process of its own, task {task!r}")
+            send("problem", _portable(problem))
+        else:
+            send("result", result)
+
+
+def _portable(problem: Exception) -> Exception:
+    """The problem itself where it can travel, else what it said."""
+    try:
+        pickle.loads(pickle.dumps(problem))
+    except Exception:
+        return RuntimeError(f"{type(problem).__name__}: {problem}")
+    return problem
+
+
+def _die_with_parent(held: int) -> None:
+    os.read(held, 1)  # returns when the other end is closed, also by the death of the parent
+    os._exit(1)
+
+
+@contextmanager
+def _warnings_as_events(tell: Observer) -> Iterator[None]:
+    """Tell what the library warns of, as the parent would have shown it."""
+    with warnings.catch_warnings():
+        shown = warnings.showwarning
+        warnings.simplefilter("always", UserWarning)
+
+        def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+            if issubclass(category, UserWarning):
+                tell({"event": "warning", "message": str(message)})
+            else:
+                shown(message, category, *where, **more)
+
+        warnings.showwarning = show
+        yield
