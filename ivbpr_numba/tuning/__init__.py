@@ -1,6 +1,6 @@
 """Options chosen by validation AUC: spaces, successive halving, journal, and what mattered.
 
-A search walks straight: space → proposals → rungs, wave by wave, in processes → journal → `Tuning` and its file.
+A search walks straight: space → proposals → rungs, wave by wave, in processes → journal → `Tuning`, its file.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """What mattered in a search: the share of the trials' differences that an option alone explains.
 
 The trials' estimated AUCs (`rungs.estimates`) are replaced by their ranks, so that one disastrous trial is no
-more than the last one. An additive model is fitted to the ranks by least squares: of an option with numbers its
-place and the square of it, of one with words a level each. With p columns, n trials and the residual sum of
-squares RSS,
+more than the last one. An additive model is fitted to the ranks by least squares: of an option with numbers
+its place and the square of it, of one with words a level each. With p columns, n trials and the residual sum
+of squares RSS,
 
     R² = 1 − (RSS / (n − p − 1)) / (TSS / (n − 1))
     share of an option = R² with all options − R² without it
@@ -49,8 +49,8 @@ def importance(
     Returns
     -------
     list of dict
-        ``option share stderr best_half``: `best_half` are the least and the largest value, or the values, among
-        the better half of the trials. Empty where there are too few trials to tell.
+        ``option share stderr best_half``: `best_half` are the least and the largest value, or the words,
+        among the better half of the trials. Empty where there are too few trials to tell.
     """
     n = len(values)
     columns = _columns(space, options, squares=True)
@@ -96,13 +96,13 @@ def _shares(
     columns: Mapping[str, list[np.ndarray]], ranks: np.ndarray, kept: np.ndarray | None = None
 ) -> list[float]:
     kept = np.ones(len(ranks), bool) if kept is None else kept
-    all_of_them = _adjusted([one for own in columns.values() for one in own], ranks, kept)
-    return [
-        all_of_them - _adjusted([c for other, own in columns.items() if other != name for c in own], ranks, kept)
-        if columns[name]
-        else 0.0
-        for name in columns
-    ]
+
+    def explained(*left_out: str) -> float:
+        used = [one for name, own in columns.items() if name not in left_out for one in own]
+        return _adjusted(used, ranks, kept)
+
+    everything = explained()
+    return [everything - explained(name) if columns[name] else 0.0 for name in columns]
 
 
 def _adjusted(columns: Sequence[np.ndarray], ranks: np.ndarray, kept: np.ndarray) -> float:

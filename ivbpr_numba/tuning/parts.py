@@ -27,7 +27,7 @@ def without_test(data: Dataset) -> Dataset:
 def asked_at_first(
     data: Dataset, every: int, factors: int, visual_factors: int, values: float, seed: int
 ) -> np.ndarray:
-    """Users whom the early rungs ask: a fixed sample whose evaluation costs as much as the iterations before it.
+    """Whom the early rungs ask: a fixed sample whose evaluation costs as much as the iterations before it.
 
     Parameters
     ----------

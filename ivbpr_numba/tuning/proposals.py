@@ -1,12 +1,11 @@
 """What to try next: the defaults, points that fill the space evenly, then points like the best ones so far.
 
-Trial 0 is the model's defaults. The trials up to `START` are points of a Kronecker sequence that begins where
-the seed says: place d of trial n is the fraction of s_d + n φ^−d, which leaves no large gap, with or without
-some of its dimensions (φ^(D+1) = φ + 1, the generalised golden ratio of D dimensions). Later trials come from
-two densities over the trials so far, one of the better quarter, one of the rest, as in the tree-structured
-Parzen estimator (Bergstra et al., 2011) and BOHB (Falkner et al., 2018): each trial is a kernel in all
-dimensions at once, `DRAWS` points are drawn from the better density, and the one with the largest ratio of the
-densities is proposed. Every fourth trial is a point of the sequence still, so that no part of the space is
+Trial 0 is the model's defaults. The trials up to `START` are spread: each `BLOCK` of them is a Latin
+hypercube, in which every dimension is cut into as many parts and each part has one trial. Later trials come
+from two densities over the trials so far, one of the better quarter, one of the rest, as in the
+tree-structured Parzen estimator (Bergstra et al., 2011) and BOHB (Falkner et al., 2018): each trial is a
+kernel in all dimensions at once, `DRAWS` points are drawn from the better density, and the one with the
+largest ratio of the densities is proposed. Every fourth trial is spread still, so that no part of the space is
 given up.
 
 A proposal is a pure function of space, seed, its number, and the trials it may know of.
@@ -25,7 +24,8 @@ from ivbpr_numba.tuning.space import Space
 __all__ = ["Known", "propose"]
 
 START = 16  # trials before the densities say anything
-FRESH = 4  # every so many trials one is a point of the sequence all the same
+FRESH = 4  # every so many trials one is spread all the same
+BLOCK = 8
 BETTER = 0.25  # share of the trials whose density is followed
 LEAST_BETTER = 4
 DRAWS = 32
@@ -65,14 +65,12 @@ def propose(space: Space, seed: int, number: int, known: Sequence[Known]) -> tup
 
 
 def _spread(space: Space, seed: int, number: int) -> dict[str, float]:
-    n = len(space.dimensions)
-    golden = 1.5
-    for _ in range(60):
-        golden = (1 + golden) ** (1 / (n + 1))
-    begin = np.random.default_rng(seed).random(n)
+    """A trial of a Latin hypercube: the part that a random order gives it, somewhere within."""
+    block, within = divmod(number, BLOCK)
+    rng = np.random.default_rng([seed, block, BLOCK])
     return {
-        one.name: float((begin[d] + number * golden ** -(d + 1)) % 1.0)
-        for d, one in enumerate(space.dimensions)
+        one.name: float((rng.permutation(BLOCK)[within] + rng.random(BLOCK)[within]) / BLOCK)
+        for one in space.dimensions
     }
 
 
@@ -100,7 +98,7 @@ def _drawn(dimension: Dimension, centre: float, width: float, rng: np.random.Gen
 def _log_density(
     space: Space, point: dict[str, float], trials: Sequence[dict[str, float]], widths: dict[str, float]
 ) -> float:
-    """Logarithm of the mean of the trials' kernels at a point, up to a constant; of no trial that of a flat one."""
+    """Logarithm of the mean of the trials' kernels at a point, up to a constant; 0 without trials."""
     logs = []
     for trial in trials:
         total = 0.0

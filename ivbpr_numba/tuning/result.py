@@ -146,7 +146,9 @@ class Tuning:
                     raise ValueError(f"/{name} is no {kind.__name__}")
             seconds = parts["provenance"].pop("seconds")
             each = tree.array("/seconds").tolist()
-            parts["trials"] = [{**row, "seconds": own} for row, own in zip(parts["trials"], each, strict=True)]
+            parts["trials"] = [
+                {**row, "seconds": own} for row, own in zip(parts["trials"], each, strict=True)
+            ]
             found = cls(str(tree.attrs["model"]), seconds=float(seconds), **parts)
             _ = found.valid_auc, found.seed
             return found

@@ -1,10 +1,14 @@
 """Successive halving in waves: few iterations for all trials, more for the better third, all for the best.
 
-The rungs end after a ninth and a third of the iterations and after all of them (η = 3; Jamieson and Talwalkar,
-2016). A wave is a fixed number of new trials on the first rung, beside whatever the waves before it promote:
-the trials in the better third of all that ever ended a rung go on to the next, as in ASHA (Li et al., 2020),
-but what is promoted is decided between waves only. So the same trials are made and promoted whatever the
-number of processes, and however long each of them takes.
+The rungs end after a ninth and a third of the iterations and after all of them (η = 3; Jamieson and
+Talwalkar, 2016). A wave is a fixed number of new trials on the first rung, beside whatever the waves before
+it promote: the trials in the better third of all that ever ended a rung go on to the next, as in ASHA (Li et
+al., 2020), but what is promoted is decided between waves only. So the same trials are made and promoted
+whatever the number of processes, and however long each of them takes.
+
+A trial begins anew on each rung: the last one is then the very fit that its options give, judged over
+everybody, whoever was asked before. Going on from a state instead would spare about a seventh of the
+iterations of a search, for files of all parameters of every trial that may still be promoted.
 """
 
 from __future__ import annotations
@@ -102,7 +106,7 @@ def rungs_of(iterations: int, every: int | None) -> list[Rung]:
     A fit without evaluations in between has one rung: nothing is known of it before its end. An early rung
     ends at an evaluation.
     """
-    early = []
+    early: list[int] = []
     for part in FRACTIONS if every else ():
         assert every is not None
         ends = -(-iterations // part // every) * every
