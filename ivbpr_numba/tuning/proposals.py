@@ -5,8 +5,8 @@ hypercube, in which every dimension is cut into as many parts and each part has 
 from two densities over the trials so far, one of the better quarter, one of the rest, as in the
 tree-structured Parzen estimator (Bergstra et al., 2011) and BOHB (Falkner et al., 2018): each trial is a
 kernel in all dimensions at once, `DRAWS` points are drawn from the better density, and the one with the
-largest ratio of the densities is proposed. Every fourth trial is spread still, so that no part of the space is
-given up.
+largest ratio of the densities is proposed. Every fourth trial is spread still, so that no part of the space
+is given up.
 
 A proposal is a pure function of space, seed, its number, and the trials it may know of.
 """

@@ -177,11 +177,17 @@ def tune(
             number, way = stop.exit_code - 128, None if out is None else "resume"
             raise Interrupted(ended, hint, number, way) from None
         found = search.tuning({**facts, "trials": n_trials}, n_processes)
-        if out is not None:
-            found.save(out, overwrite=True, keep_lock=keep_lock)
+        payload = None if out is None else found.save(out, overwrite=True, keep_lock=keep_lock)
         journal.remove()
     for observer in told:
-        observer({"event": "end", "valid_auc": found.valid_auc, "seconds": found.seconds})
+        observer(
+            {
+                "event": "end",
+                "valid_auc": found.valid_auc,
+                "seconds": found.seconds,
+                "payload_sha256": payload,
+            }
+        )
     return found
 
 
