@@ -96,7 +96,7 @@ class Search:
         """Places and estimated AUC of the trials that have one."""
         values = estimates(self.trials, len(self.rungs))
         known = [one for one in self.trials if one.number in values]
-        return [(self.space.places(one.options), values[one.number]) for one in known]
+        return [(self.space.places(one.values), values[one.number]) for one in known]
 
     def _job(self, trial: Trial, rung: int) -> Job:
         own = self.rungs[rung]
@@ -160,6 +160,7 @@ class Search:
             **{name: kept.get(name) for name in FIGURES},
             "options": trial.options,
             "reached": reached,
+            "spent": trial.spent,
             "seconds": round(sum(one.seconds for one in trial.results.values()), 3),
         }
 
@@ -181,7 +182,7 @@ class Search:
             best={**self.space.fixed, **best["options"]},
             trials=rows,
             importance=importance(
-                self.space, [one.options for one in chosen], [values[one.number] for one in chosen]
+                self.space, [one.values for one in chosen], [values[one.number] for one in chosen]
             ),
             space=self.space.as_document(),
             search=dict(facts),

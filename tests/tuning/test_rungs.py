@@ -20,12 +20,13 @@ def trial(number: int, *reached: float | None) -> Trial:
 @pytest.mark.parametrize(
     ("iterations", "every", "ends"),
     [
-        (300, 5, [35, 100, 300]),
+        (300, 5, [60, 300]),
+        (500, 5, [100, 500]),
         (300, None, [300]),
-        (1000, 20, [120, 340, 1000]),
+        (1000, 20, [200, 1000]),
         (10, 5, [5, 10]),
         (4, 5, [4]),
-        (8, 2, [2, 4, 8]),
+        (8, 2, [2, 8]),
     ],
 )
 def test_rungs(iterations: int, every: int | None, ends: list[int]) -> None:
@@ -38,13 +39,13 @@ AUCS = st.one_of(st.none(), st.sampled_from([0.4, 0.5, 0.6, 0.7, 0.8]))
 
 @given(st.lists(AUCS, max_size=20), st.integers(0, 20))
 def test_promotions(aucs: list[float | None], gone: int) -> None:
-    """At most a third, the best of all, nobody twice, nobody who diverged."""
+    """At most a quarter, the best of all, nobody twice, nobody who diverged."""
     trials = [trial(n, auc) for n, auc in enumerate(aucs)]
     first = promoted(trials, 0)
-    assert len(first) <= len(aucs) // 3 and all(one.valid_auc is not None for one in first)
+    assert len(first) <= len(aucs) // 4 and all(one.valid_auc is not None for one in first)
     worst = min((one.valid_auc for one in first), default=1.0)
     left = [one.valid_auc for one in trials if one not in first and one.valid_auc is not None]
-    assert worst >= max(left, default=0.0) or len(first) < len(aucs) // 3
+    assert worst >= max(left, default=0.0) or len(first) < len(aucs) // 4
     for one in first[:gone]:
         one.results[1] = Result(0.5, None, 1, 1, 1, 0.0)
     assert [one.number for one in promoted(trials, 0)] == [one.number for one in first[gone:]]

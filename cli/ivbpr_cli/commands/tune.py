@@ -54,7 +54,7 @@ def tune(
 ) -> None:
     """Choose a model's options by validation AUC; the test part is never read.
 
-    Trials begin with few iterations, and the better third of them goes on to more (successive halving). The
+    Trials begin with few iterations, and the better quarter of them goes on to all (successive halving). The
     same trials come out for any number of processes and after any interruption.
     """
     input_file(dataset, "dataset")
