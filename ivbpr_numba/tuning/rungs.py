@@ -1,11 +1,11 @@
 """Successive halving in waves: few iterations for all trials, all of them for the better quarter.
 
-An early rung ends after a fifth of the iterations, the last one after all (Jamieson and Talwalkar, 2016, with
-two rungs and η = 4). More rungs, or earlier ones, choose by what learns fast: after a ninth of the iterations
-the order of trials is not yet that of the end (benchmarks/TUNING.md). A wave is a fixed number of new trials
-on the first rung, beside whatever the waves before it promote: the trials in the better quarter of all that
-ever ended a rung go on, as in ASHA (Li et al., 2020), but what is promoted is decided between waves only. So
-the same trials are made and promoted whatever the number of processes, and however long each of them takes.
+An early rung ends after a sixth of the iterations, the last one after all (Jamieson and Talwalkar, 2016, with
+two rungs and η = 4). Earlier rungs choose by what learns fast, later ones leave time for fewer trials
+(benchmarks/TUNING.md). A wave is a fixed number of new trials on the first rung, beside whatever the waves
+before it promote: the trials in the better quarter of all that ever ended a rung go on, as in ASHA (Li et
+al., 2020), but what is promoted is decided between waves only. So the same trials are made and promoted
+whatever the number of processes, and however long each of them takes.
 
 A trial begins anew on the last rung, which is then the very fit that its options give, judged over everybody,
 whoever was asked before.
@@ -20,7 +20,7 @@ from typing import Any
 __all__ = ["ETA", "WAVE", "Result", "Rung", "Trial", "estimates", "promoted", "rungs_of"]
 
 ETA = 4
-FRACTIONS = (5,)  # parts of the iterations that early rungs get
+FRACTIONS = (6,)  # parts of the iterations that early rungs get
 WAVE = 8  # new trials a wave
 
 

@@ -166,7 +166,8 @@ class Search:
 
     def tuning(self, facts: Mapping[str, Any], processes: int) -> Tuning:
         """What was found."""
-        rows = [self._row(one) for one in self.trials if one.results]
+        values = estimates(self.trials, len(self.rungs))
+        rows = [{**self._row(one), "estimate": values.get(one.number)} for one in self.trials if one.results]
         finished = [row for row in rows if row["state"] == "finished"]
         if not finished:
             problem = rows[0]["state"] if rows else "nothing ended"
@@ -174,7 +175,6 @@ class Search:
                 f"No trial ended the last rung, not even the defaults ({problem}).",
                 f"Narrow the space towards smaller {parameter('learning_rate')}.",
             )
-        values = estimates(self.trials, len(self.rungs))
         chosen = [one for one in self.trials if one.number in values]
         best = max(finished, key=lambda row: (row["valid_auc"], -row["number"]))
         return Tuning(
