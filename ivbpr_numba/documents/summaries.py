@@ -15,6 +15,7 @@ import numpy as np
 
 from ivbpr_numba.datasets.dataset import Dataset
 from ivbpr_numba.datasets.examples import items_to_try, users_to_try
+from ivbpr_numba.errors import DataError
 from ivbpr_numba.features.features import Features
 from ivbpr_numba.features.layout import Group
 from ivbpr_numba.models.registry import load
@@ -177,6 +178,30 @@ def _truth(path: PathLike, documents: Mapping[str, Any]) -> tuple[Summary, Datas
     return found, None, [Group(name, offset, size, bool(one)) for name, offset, size, one in layout]
 
 
+def _tuning(path: PathLike, documents: Mapping[str, Any]) -> tuple[Summary, Dataset | None, list[Group]]:
+    # The room that reads such files is above this one; what is told here stands in their documents.
+    try:
+        trials, search, best = (documents[name] for name in ("/trials", "/search", "/best"))
+        finished = [row for row in trials if row["state"] == "finished"]
+        found: Summary = {
+            "kind": "search for options",
+            "trials": {"tried": len(trials), "finished": len(finished)},
+            "best": best,
+            "valid auc": max(row["valid_auc"] for row in finished),
+            "valid auc of the defaults": trials[0]["valid_auc"],
+        }
+        shares = {row["option"]: row["share"] for row in documents["/importance"][:3] if row["share"] > 0}
+        if shares:
+            found["what mattered"] = shares
+        found["rungs"] = [f"{ends:,} iterations" for ends in search["rungs"]]
+        found["seed"] = search["seed"]
+    except (KeyError, TypeError, ValueError, AttributeError) as problem:
+        raise DataError(f"'{path}' is a tuning file that contradicts itself ({problem}).", "") from problem
+    line = ("fit", "DATASET.h5", "--from", os.fspath(path), "-o", "MODEL.h5")
+    found["next"] = [_line(*line), _line(*line[:-2], "--features", "FEATURES.h5", *line[-2:])]
+    return found, None, []
+
+
 def network_summary(path: PathLike) -> tuple[Summary, list[dict[str, Any]], dict[str, Any]]:
     """What a network file says about itself: its summary, a row a group, and its whole record of training."""
     network = Network.read(path)
@@ -282,4 +307,5 @@ SUMMARIES: dict[str, Callable[[PathLike, Mapping[str, Any]], tuple[Summary, Data
     "ivbpr-features": _features,
     "ivbpr-checkpoint": _checkpoint,
     "ivbpr-truth": _truth,
+    "ivbpr-tuning": _tuning,
 }
