@@ -177,6 +177,37 @@ def _truth(path: PathLike, documents: Mapping[str, Any]) -> tuple[Summary, Datas
     return found, None, [Group(name, offset, size, bool(one)) for name, offset, size, one in layout]
 
 
+def _table2(path: PathLike, documents: Mapping[str, Any]) -> tuple[Summary, Dataset | None, list[Group]]:
+    asked, made = documents.get("/asked") or {}, documents.get("/provenance") or {}
+    subsets, rows = documents.get("/subsets") or [], documents.get("/rows") or []
+    found: Summary = {
+        "kind": "table of models",
+        "corpora": {one["name"]: one["users"] for one in subsets},
+        "columns": asked.get("models"),
+        "runs": asked.get("runs"),
+        "tuned": f"{asked['tune']} trials a fit" if asked.get("tune") else "no",
+    }
+    for setting in ("all", "cold"):
+        own = [row for row in rows if row["subset"] == subsets[0]["name"] and row["setting"] == setting]
+        found[f"auc {setting}"] = {row["model"]: row["auc"] for row in own}
+    for one in documents.get("/inputs") or []:
+        found[one["role"]] = one["path"] or "only in memory"
+    found["made by"] = {name: made[name] for name in ("ivbpr", "numpy", "numba") if name in made}
+    found["next"] = [_line("table2", "--again", os.fspath(path), "-o", "again.h5")]
+    return found, None, []
+
+
+def _cell(path: PathLike, documents: Mapping[str, Any]) -> tuple[Summary, Dataset | None, list[Group]]:
+    about = documents.get("/about") or {}
+    found: Summary = {
+        "kind": "a finished cell of a table that is being made",
+        "options": {name: value for name, value in (about.get("options") or {}).items() if value is not None},
+        "valid auc": about.get("valid_auc"),
+        "next": ["Repeat the command that made it: it goes on from there."],
+    }
+    return found, None, []
+
+
 def network_summary(path: PathLike) -> tuple[Summary, list[dict[str, Any]], dict[str, Any]]:
     """What a network file says about itself: its summary, a row a group, and its whole record of training."""
     network = Network.read(path)
@@ -282,4 +313,6 @@ SUMMARIES: dict[str, Callable[[PathLike, Mapping[str, Any]], tuple[Summary, Data
     "ivbpr-features": _features,
     "ivbpr-checkpoint": _checkpoint,
     "ivbpr-truth": _truth,
+    "ivbpr-table2": _table2,
+    "ivbpr-table2-cell": _cell,
 }
