@@ -10,7 +10,6 @@ import numpy as np
 
 from ivbpr_numba.errors import DataError
 from ivbpr_numba.store.atomic import Lock, PathLike
-from ivbpr_numba.store.digest import canonical_json
 from ivbpr_numba.store.files import read_tree, write_tree
 from ivbpr_numba.store.tree import Tree
 from ivbpr_numba.table2.cells import Cell, Found
@@ -27,17 +26,22 @@ BESIDE = ("rows", "left_out", "inputs", "provenance")
 
 def write_table(table: Table, path: PathLike, keep_lock: Lock | None = None) -> str:
     """Write a table atomically and return its ``payload_sha256``; see `Table.save`."""
-    payload: dict[str, Any] = {f"/{name}": canonical_json(getattr(table, name)) for name in PAYLOAD}
+    payload: dict[str, Any] = {f"/{name}": _json(getattr(table, name)) for name in PAYLOAD}
     for (subset, run), asked in table.questions.items():
         payload |= {f"/questions/{subset}/{run}/{name}": one for name, one in asked.arrays().items()}
     for cell, found in table.cells.items():
         payload |= {cell.place + name: value for name, value in objects_of(found).items()}
-    beside = {f"/{name}": canonical_json(getattr(table, name)) for name in BESIDE}
-    beside["/seconds"] = canonical_json({cell.place: one.seconds for cell, one in table.cells.items()})
+    beside = {f"/{name}": _json(getattr(table, name)) for name in BESIDE}
+    beside["/seconds"] = _json({cell.place: one.seconds for cell, one in table.cells.items()})
     tree = Tree(FORMAT, {**payload, **beside})
     digest = write_tree(path, tree, payload=list(payload), keep_lock=keep_lock)
     table.path, table.payload_sha256 = os.fspath(path), digest
     return digest
+
+
+def _json(document: Any) -> str:
+    """As text whose keys stay in the order in which people read them."""
+    return json.dumps(document, ensure_ascii=False, allow_nan=False)
 
 
 def read_table(path: PathLike) -> Table:

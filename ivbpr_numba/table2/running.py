@@ -22,7 +22,7 @@ from ivbpr_numba.ranking import COLD_BELOW
 from ivbpr_numba.store.atomic import Lock, PathLike, lock
 from ivbpr_numba.store.files import check_target
 from ivbpr_numba.table2.cells import Cell, Found, Workshop
-from ivbpr_numba.table2.columns import choose_columns, learns
+from ivbpr_numba.table2.columns import COLUMNS, choose_columns, learns
 from ivbpr_numba.table2.corpus import Corpus, Given
 from ivbpr_numba.table2.file import FORMAT, read_table
 from ivbpr_numba.table2.making import in_order, make
@@ -135,7 +135,7 @@ def table2(
         check_target(out, FORMAT)
     given = Given.of(data, attributes, dense)
     columns, left_out = choose_columns(models, given.data, *given.features)
-    _check_options(options or {}, columns)
+    _check_options(options or {})
     subsets, too_small = choose_subsets(given.data, by, category, min_users, min_interactions)
     corpus = Corpus(given, subsets, min_interactions)
     asked = {
@@ -222,19 +222,18 @@ def _place(out: PathLike | None, asked: Mapping[str, Any], overwrite: bool) -> I
         yield _Place(parts.folder, parts, keep_lock)
 
 
-def _check_options(options: Mapping[str, Any], columns: Sequence[str]) -> None:
-    """Refuse options that no column has, or that the table sets itself."""
+def _check_options(options: Mapping[str, Any]) -> None:
+    """Refuse options that no model has, or that the table sets itself."""
     known: dict[str, None] = {}
-    for column in columns:
-        if learns(column):
-            known.update(dict.fromkeys(create(column).option_names()))
+    for column in filter(learns, COLUMNS):
+        known.update(dict.fromkeys(create(column).option_names()))
     for name in options:
         if name in RESERVED:
             raise UsageError(
                 f"The table sets the option '{name}' itself.", f"Leave it out of {parameter('options')}."
             )
         if name not in known:
-            raise UsageError(f"No column of this table has the option '{name}'.", did_you_mean(name, known))
+            raise UsageError(f"No model has the option '{name}'.", did_you_mean(name, known))
 
 
 def _reading_order(columns: Sequence[str], cell: Cell) -> tuple[int, int, int]:

@@ -60,7 +60,7 @@ class TestFigures:
 
     def test_every_row_and_pair_is_there(self, table: Table) -> None:
         assert table.columns == MODELS
-        assert [s["name"] for s in table.subsets] == ["all items", "side=left", "side=right"]
+        assert [s["name"] for s in table.subsets] == ["all items", "side=right", "side=left"]
         assert len(table.rows) == 3 * 3 * len(MODELS)
         assert len(table.differences) == 3 * 3 * len(pairs_of(MODELS))
         row = row_of(table, "i-vbpr")
@@ -112,7 +112,7 @@ class TestCorpora:
             users += [data.users[u] for u in part.users[own].tolist()]
             items += [data.items[i] for i in part.indices[own].tolist()]
         alone = Dataset.from_pairs(users, items, seed=5, min_interactions=5)
-        subset = table.subsets[1]
+        subset = table.subsets[2]
         assert (subset["users"], subset["items"]) == (len(alone.users), len(alone.items))
         found = row_of(table, "pop", subset="side=left")["each_run"][0]
         assert found == pytest.approx(auc(create("pop").fit(alone))["all"]["auc"], abs=1e-6)
@@ -290,8 +290,8 @@ class TestAgain:
         other.cells[Cell(1, 1, "pop")] = dataclasses.replace(cell, auc=auc_)
         other.payload_sha256 = "0"
         found = compare_tables(table, other)
-        assert found.different == ["POP on side=left, run 2"] and found.largest == pytest.approx(0.25)
-        assert "1 of 36 cells (POP on side=left, run 2)" in found.in_words()
+        assert found.different == ["POP on side=right, run 2"] and found.largest == pytest.approx(0.25)
+        assert "1 of 36 cells (POP on side=right, run 2)" in found.in_words()
 
     def test_inputs_that_changed_or_went(self, folder: Path, tmp_path: Path) -> None:
         small = {**asked(), "models": ["pop", "cosine"]}

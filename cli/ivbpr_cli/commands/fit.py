@@ -29,10 +29,19 @@ Real = float | None
 def fit(
     screen: Screen,
     dataset: Annotated[Path, argument("A file written by 'ivbpr prepare'.")],
-    model: Annotated[
-        str, option("rand, pop, mm-mf, bpr-mf, vbpr, i-vbpr, tvbpr or i-tvbpr.", show_default=False)
-    ],
     out: Annotated[Path, out("The model file to write.")],
+    model: Annotated[
+        str | None,
+        option("rand, pop, mm-mf, bpr-mf, vbpr, i-vbpr, tvbpr or i-tvbpr; demanded without --from."),
+    ] = None,
+    from_: Annotated[
+        Path | None,
+        option(
+            "Model and options that 'ivbpr tune' found; options that are given go before them.",
+            flags=("--from",),
+            metavar="FILE",
+        ),
+    ] = None,
     features: Annotated[Path | None, option("Feature file; i-* need the kind 'attributes'.")] = None,
     preset: Annotated[Text, option("default, paper or mymedialite.", MODEL)] = None,
     factors: Annotated[Whole, option("Latent factors K.", MODEL)] = None,
@@ -91,18 +100,21 @@ def fit(
     given = locals()
     options = {name: given[name] for name in OPTIONS if given[name] is not None}
     input_file(dataset, "dataset")
+    if from_ is not None:
+        input_file(from_, "tuning file")
     if features is not None:
         input_file(features, "feature file")
     from ivbpr_numba.models.checkpoint import partial_path
     from ivbpr_numba.store.atomic import companions
 
-    output_file(out, dataset, features, states=[partial_path(out)], log=log)
+    output_file(out, dataset, features, from_, states=[partial_path(out)], log=log)
+    model, options = _chosen(model, options, from_)
     if plot is not None:
         if model in UNLEARNED:
             raise UsageError(
                 f"{model} learns nothing step by step: it has no learning curve.", "Drop --plot."
             )
-        plot_file(plot, dataset, features, *companions(out, partial_path(out)), log)
+        plot_file(plot, dataset, features, from_, *companions(out, partial_path(out)), log)
 
     from ivbpr_numba.datasets.dataset import Dataset
     from ivbpr_numba.documents import models as documents
@@ -139,6 +151,22 @@ def fit(
         _draw(screen, learner, plot)
     document = documents.fit(model, out, end)
     screen.show(Answer.of(document, [facts(document.content)]))
+
+
+def _chosen(model: str | None, options: dict[str, Any], found: Path | None) -> tuple[str, dict[str, Any]]:
+    """The model and its options: those given, else those of a tuning file."""
+    if found is None:
+        if model is None:
+            raise UsageError("No model is named.", "Name one with --model, or a tuning file with --from.")
+        return model, options
+    from ivbpr_numba.tuning import Tuning
+
+    tuned = Tuning.read(found)
+    if model not in (None, tuned.model):
+        raise UsageError(
+            f"{found} is a search for {tuned.model}, not for {model}.", "Drop --model, or name another file."
+        )
+    return tuned.model, {**tuned.best, **options}
 
 
 def _draw(screen: Screen, learner: Model, plot: Path) -> None:
