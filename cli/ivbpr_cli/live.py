@@ -46,6 +46,7 @@ class Filling:
         """Learn from an event of `table2`."""
         kind = event.get("event")
         if kind == "table2":
+            self.total = event["total"]
             self.columns, self.subsets, self.runs = event["columns"], event["subsets"], event["runs"]
         elif kind == "cell":
             self.done, self.total = event["done"], event["total"]
@@ -74,7 +75,7 @@ class Filling:
     def line(self) -> str:
         """The same in one line."""
         running = ", ".join(f"{model} (run {run})" for _, run, model in self.under_way)
-        return f"table2: {self.done} of {self.total} cells" + (f"; now {running}" if running else "")
+        return f"{self.done} of {self.total} cells" + (f"; now {running}" if running else "")
 
 
 def _key(facts: Any) -> tuple[str, int, str]:
@@ -108,9 +109,7 @@ def live_table(screen: Screen) -> Iterator[Observer]:
                 if warn(event):
                     return
                 filling.take(event)
-                if event.get("event") == "cell":
-                    plain({"step": filling.line()})
-                    plain({"done": filling.done, "total": filling.total})
+                plain({"step": filling.line()})
 
             yield tell
         return

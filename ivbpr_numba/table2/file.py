@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,9 @@ from ivbpr_numba.store.files import read_tree, write_tree
 from ivbpr_numba.store.tree import Tree
 from ivbpr_numba.table2.cells import Cell, Found
 from ivbpr_numba.table2.parts import as_found, objects_of
-from ivbpr_numba.table2.table import Questions, Table
+from ivbpr_numba.table2.questions import Questions
 
-__all__ = ["FORMAT", "read_table", "write_table"]
+__all__ = ["FORMAT", "read_parts", "write_parts"]
 
 FORMAT = "ivbpr-table2"
 ARRAYS = ("user", "item", "bought", "owned")
@@ -24,19 +25,17 @@ PAYLOAD = ("asked", "subsets", "differences")
 BESIDE = ("rows", "left_out", "inputs", "provenance")
 
 
-def write_table(table: Table, path: PathLike, keep_lock: Lock | None = None) -> str:
-    """Write a table atomically and return its ``payload_sha256``; see `Table.save`."""
-    payload: dict[str, Any] = {f"/{name}": _json(getattr(table, name)) for name in PAYLOAD}
-    for (subset, run), asked in table.questions.items():
+def write_parts(parts: Mapping[str, Any], path: PathLike, keep_lock: Lock | None = None) -> str:
+    """Write the parts of a table, by the names of its attributes; see `Table.save`."""
+    payload: dict[str, Any] = {f"/{name}": _json(parts[name]) for name in PAYLOAD}
+    for (subset, run), asked in parts["questions"].items():
         payload |= {f"/questions/{subset}/{run}/{name}": one for name, one in asked.arrays().items()}
-    for cell, found in table.cells.items():
+    for cell, found in parts["cells"].items():
         payload |= {cell.place + name: value for name, value in objects_of(found).items()}
-    beside = {f"/{name}": _json(getattr(table, name)) for name in BESIDE}
-    beside["/seconds"] = _json({cell.place: one.seconds for cell, one in table.cells.items()})
+    beside = {f"/{name}": _json(parts[name]) for name in BESIDE}
+    beside["/seconds"] = _json({cell.place: one.seconds for cell, one in parts["cells"].items()})
     tree = Tree(FORMAT, {**payload, **beside})
-    digest = write_tree(path, tree, payload=list(payload), keep_lock=keep_lock)
-    table.path, table.payload_sha256 = os.fspath(path), digest
-    return digest
+    return write_tree(path, tree, payload=list(payload), keep_lock=keep_lock)
 
 
 def _json(document: Any) -> str:
@@ -44,11 +43,11 @@ def _json(document: Any) -> str:
     return json.dumps(document, ensure_ascii=False, allow_nan=False)
 
 
-def read_table(path: PathLike) -> Table:
-    """Read what `write_table` wrote; see `Table.read`."""
+def read_parts(path: PathLike) -> dict[str, Any]:
+    """Read what `write_parts` wrote; see `Table.read`."""
     tree = read_tree(path, FORMAT)
     try:
-        return _table(tree, path)
+        return _parts(tree, path)
     except (KeyError, TypeError, ValueError, IndexError) as problem:
         what = f"{problem.args[0]} is missing" if isinstance(problem, KeyError) else str(problem)
         raise DataError(
@@ -56,7 +55,7 @@ def read_table(path: PathLike) -> Table:
         ) from problem
 
 
-def _table(tree: Tree, path: PathLike) -> Table:
+def _parts(tree: Tree, path: PathLike) -> dict[str, Any]:
     documents = {name: json.loads(tree.text(f"/{name}")) for name in (*PAYLOAD, *BESIDE)}
     seconds = json.loads(tree.text("/seconds"))
     questions: dict[tuple[int, int], Questions] = {}
@@ -70,13 +69,13 @@ def _table(tree: Tree, path: PathLike) -> Table:
             where = f"/questions/{subset}/{run}"
             questions[key] = Questions(*(tree.array(f"{where}/{name}") for name in ARRAYS))
         _check(cells[cell], questions[key], documents["subsets"][cell.subset]["users"], place)
-    return Table(
+    return {
         **documents,
-        questions=questions,
-        cells=cells,
-        path=os.fspath(path),
-        payload_sha256=str(tree.attrs["payload_sha256"]),
-    )
+        "questions": questions,
+        "cells": cells,
+        "path": os.fspath(path),
+        "payload_sha256": str(tree.attrs["payload_sha256"]),
+    }
 
 
 def _check(found: Found, asked: Questions, users: int, place: str) -> None:

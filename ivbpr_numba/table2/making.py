@@ -18,6 +18,8 @@ from ivbpr_numba.table2.corpus import Corpus
 
 __all__ = ["in_order", "make"]
 
+USUAL = 10  # factors
+
 
 def in_order(corpus: Corpus, columns: Sequence[str], runs: int, options: Mapping[str, Any]) -> list[Cell]:
     """All cells, those that take long first, so that no process is left alone with one at the end."""
@@ -34,12 +36,17 @@ def _triple(corpus: Corpus, column: str, options: Mapping[str, Any]) -> float:
     """About what a triple costs, in the units of `models.validation`; 0 where nothing is learned."""
     if not learns(column):
         return 0.0
-    cost = float(TRIPLE + FACTOR * int(options.get("factors", 10)))
+    factors, visual = (_whole(options.get(name)) for name in ("factors", "visual_factors"))
+    cost = float(TRIPLE + FACTOR * factors)
     features = corpus.features(column)
     if features is not None:
-        values = values_in_a_row(features) * (int(options.get("visual_factors", 10)) + 1)
-        cost += VALUE * values * (2 if "tvbpr" in column else 1)
+        cost += VALUE * values_in_a_row(features) * (visual + 1) * (2 if "tvbpr" in column else 1)
     return cost
+
+
+def _whole(value: Any) -> int:
+    """A number of factors, for an order only: whatever else is given the fit refuses."""
+    return value if isinstance(value, int) else USUAL
 
 
 def make(
@@ -84,7 +91,7 @@ def make(
         tell({"event": "cell", **facts(cell), **_reached(found[cell]), **counted})
 
     runs = 1 + max(cell.run for cell in cells)
-    tell({"event": "table2", "columns": columns, "subsets": names, "runs": runs})
+    tell({"event": "table2", "columns": columns, "subsets": names, "runs": runs, "total": len(cells)})
     for cell in found:
         tell_done(cell)
     try:

@@ -24,11 +24,12 @@ from ivbpr_numba.store.files import check_target
 from ivbpr_numba.table2.cells import Cell, Found, Workshop
 from ivbpr_numba.table2.columns import COLUMNS, choose_columns, learns
 from ivbpr_numba.table2.corpus import Corpus, Given
-from ivbpr_numba.table2.file import FORMAT, read_table
+from ivbpr_numba.table2.file import FORMAT
 from ivbpr_numba.table2.making import in_order, make
 from ivbpr_numba.table2.parts import Parts, parts_path
+from ivbpr_numba.table2.questions import Questions
 from ivbpr_numba.table2.subsets import Subset, choose_subsets, varies
-from ivbpr_numba.table2.table import Questions, Table
+from ivbpr_numba.table2.table import Table
 
 if TYPE_CHECKING:
     from ivbpr_numba.datasets.dataset import Dataset
@@ -94,9 +95,9 @@ def table2(
     overwrite : bool
         Throw away finished cells, and replace the table of another question.
     observers : sequence of callables, or one
-        Each is told ``{"event": "table2", "columns", "subsets", "runs"}`` first, then ``{"event": "cell",
-        "subset", "run", "model", "auc", "seconds", "done", "total"}`` of each finished cell, and between them
-        the events of the fits with their ``cell``.
+        Each is told ``{"event": "table2", "columns", "subsets", "runs", "total"}`` first, then ``{"event":
+        "cell", "subset", "run", "model", "auc", "seconds", "done", "total"}`` of each finished cell, and
+        between them the events of the fits with their ``cell``.
 
     Returns
     -------
@@ -207,7 +208,7 @@ def _place(out: PathLike | None, asked: Mapping[str, Any], overwrite: bool) -> I
         keep_lock = stack.enter_context(lock(out))
         target = keep_lock.path
         if target.exists() and target.stat().st_size and not overwrite:
-            earlier = read_table(target)
+            earlier = Table.read(target)
             different = sorted(name for name in asked if earlier.asked.get(name) != asked[name])
             if different and not Parts.are_there(target, asked):
                 names = ", ".join(name.replace("_", " ") for name in different)

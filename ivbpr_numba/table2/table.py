@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -9,60 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ivbpr_numba.ranking import COLD_BELOW
 from ivbpr_numba.table2.cells import Cell, Found
 from ivbpr_numba.table2.columns import COLUMNS, SETTINGS, pairs_of
+from ivbpr_numba.table2.file import read_parts, write_parts
 from ivbpr_numba.table2.ordering import in_words, orderings
+from ivbpr_numba.table2.questions import Questions
 from ivbpr_numba.table2.resampling import compared, holm
 from ivbpr_numba.table2.spread import spread_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ivbpr_numba.questions.protocol import Protocol
     from ivbpr_numba.store.atomic import Lock, PathLike
 
-__all__ = ["Questions", "Table"]
-
-
-@dataclass(frozen=True)
-class Questions:
-    """Whom one run of a corpus asked about what: one held-out item a user.
-
-    Attributes
-    ----------
-    user : (n,) int32
-        Row of the user in the corpus; the same one in every run.
-    item : (n,) int32
-        Row of the held-out item in the corpus.
-    bought, owned : (n,) int32
-        Training pairs of that item, and of the user.
-    """
-
-    user: np.ndarray
-    item: np.ndarray
-    bought: np.ndarray
-    owned: np.ndarray
-
-    @classmethod
-    def of(cls, protocol: Protocol) -> Questions:
-        """Those of a protocol."""
-        owned = np.diff(protocol.data.train.indptr)[protocol.asked.users]
-        arrays = (protocol.asked.users, protocol.asked.targets, protocol.bought, owned)
-        return cls(*(one.astype(np.int32) for one in arrays))
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """By name."""
-        return dict(vars(self))
-
-    @property
-    def classes(self) -> np.ndarray:
-        """Class of each held-out item: 0 never bought in training, 1 up to four times, 2 more often; int8."""
-        return ((self.bought >= 1).astype(np.int8) + (self.bought >= COLD_BELOW)).astype(np.int8)
-
-    def cold(self, below: int) -> np.ndarray:
-        """Which held-out items have fewer training pairs, (n,) bool."""
-        return self.bought < below
+__all__ = ["Table"]
 
 
 @dataclass
@@ -256,9 +217,9 @@ class Table:
         UsageError, EnvironmentProblem
             See `store.files.write_tree`.
         """
-        from ivbpr_numba.table2.file import write_table
-
-        return write_table(self, path, keep_lock)
+        digest = write_parts(vars(self), path, keep_lock)
+        self.path, self.payload_sha256 = os.fspath(path), digest
+        return digest
 
     @classmethod
     def read(cls, path: PathLike) -> Table:
@@ -271,9 +232,7 @@ class Table:
         DataError
             It is damaged, of another kind or version, or contradicts itself.
         """
-        from ivbpr_numba.table2.file import read_table
-
-        return read_table(path)
+        return cls(**read_parts(path))
 
 
 def _joined(values: Sequence[float | None]) -> str:
