@@ -999,3 +999,40 @@ def purchases(seed, u, times, release, epoch_of, utility, candidates, kappa):
             attempt += 1
         bought.append(chosen)
     return bought
+
+
+# --- errors of a table: users, runs, both -------------------------------------------------------------------
+
+
+def table_errors(values):
+    """Mean over runs, and its standard errors over users, over runs and of both; NaN: does not count.
+
+    values : list of runs, each a list with one number a user.
+    """
+    runs = [[v for v in run if v == v] for run in values]
+    means = [sum(run) / len(run) for run in runs]
+    n_runs, n_users = len(values), len(values[0])
+    mean = sum(means) / n_runs
+    total, counted = 0.0, 0
+    for u in range(n_users):
+        z, there = 0.0, False
+        for r in range(n_runs):
+            if values[r][u] == values[r][u]:
+                there = True
+                z += (values[r][u] - means[r]) / (n_runs * len(runs[r]))
+        total += z * z
+        counted += there
+    over_users = total * counted / (counted - 1)
+    over_runs = sum((m - mean) ** 2 for m in means) / (n_runs * (n_runs - 1)) if n_runs > 1 else 0.0
+    return mean, over_users**0.5, over_runs**0.5, (over_users + over_runs) ** 0.5
+
+
+def holm(p):
+    """Step-down: the smallest p times the number of comparisons, the next times one less, …; never falling."""
+    left = sorted(range(len(p)), key=lambda k: p[k])
+    found, before = [0.0] * len(p), 0.0
+    while left:
+        before = max(before, min(1.0, len(left) * p[left[0]]))
+        found[left[0]] = before
+        left = left[1:]
+    return found

@@ -51,7 +51,9 @@ class Range:
         return min(max(float(f"{found:.{DIGITS}g}"), self.low), self.high)
 
     def place(self, value: Any) -> float:
-        """Where a number stands; outside the range at its nearer end."""
+        """Where a number stands; outside the range at its nearer end, of a word in the middle."""
+        if not isinstance(value, int | float):
+            return 0.5
         bounded = min(max(float(value), self.low), self.high)
         if self.log:
             return math.log(bounded / self.low) / math.log(self.high / self.low)

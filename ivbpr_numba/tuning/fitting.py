@@ -83,5 +83,10 @@ def fit_trial(inputs: Inputs, job: Mapping[str, Any], tell: Observer) -> dict[st
             history[-1]["iteration"],
             best["iteration"],
             history[-1]["seconds"],
+            meant={
+                name: model.config_[name]
+                for name, value in job["options"].items()
+                if isinstance(value, str) and model.config_[name] != value
+            },
         )
     )

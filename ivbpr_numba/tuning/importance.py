@@ -1,26 +1,28 @@
-"""What mattered in a search: the share of the trials' differences that an option alone explains.
+"""What mattered in a search: each option's share of the differences between trials.
 
 The trials' estimated AUCs (`rungs.estimates`) are replaced by their ranks, so that one disastrous trial is no
-more than the last one. An additive model is fitted to the ranks by least squares: of an option with numbers
-its place and the square of it, of one with words a level each. With p columns, n trials and the residual sum
-of squares RSS,
+more than the last one. Additive models are fitted to the ranks by least squares: of an option with numbers
+its place and, where there are twice as many trials as columns, the square of its distance from the middle; of
+one with words a level each. With p columns, n trials and the residual sum of squares RSS, adjusted for the
+columns as usual,
 
     R² = 1 − (RSS / (n − p − 1)) / (TSS / (n − 1))
-    share of an option = R² with all options − R² without it
+    share of an option = mean over orders of R² with it and all before it − R² with those before it
 
-Both are adjusted for their columns, so that an option of no effect has the share 0 on average, also below 0
-by chance. The standard error is the jackknife's: the share again without each trial in turn,
-sqrt((n − 1)/n Σ (share_i − mean)²).
+(the averages of Lindeman, Merenda and Gold, 1980, here over `ORDERS` drawn orders and their reverses). So the
+shares add up to the R² of all options; what two options did together, because the search always changed both,
+is split between them; an option of no effect has the share 0 on average, also below 0 by chance. The standard
+error is the jackknife's, by groups of trials where there are more than `GROUPS`.
 
 It is about these trials, within these ranges: an option that the space holds near its best value explains
-little, however harmful others would be. Shares don't add up to 1: what options do only together is in none of
-them, nor is what cannot be told apart because the search always changed both. It is no cause, and it says
-nothing about the test part.
+little, however harmful others would be. What options do only together, beyond the sum of what each does, is
+in no share. It is no cause, and it says nothing about the test part.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -31,6 +33,8 @@ from ivbpr_numba.tuning.space import Space
 __all__ = ["importance"]
 
 SPARE = 5  # trials that there must be beyond the columns
+ORDERS = 12
+GROUPS = 40
 
 
 def importance(
@@ -60,8 +64,9 @@ def importance(
         return []
     ranks = np.argsort(np.argsort(values, kind="stable"), kind="stable").astype(float)
     shares = _shares(columns, ranks)
-    without = np.array([_shares(columns, ranks, np.arange(n) != k) for k in range(n)])
-    errors = np.sqrt((n - 1) / n * ((without - without.mean(0)) ** 2).sum(0))
+    groups = min(n, GROUPS)
+    without = np.array([_shares(columns, ranks, np.arange(n) % groups != k) for k in range(groups)])
+    errors = np.sqrt((groups - 1) / groups * ((without - without.mean(0)) ** 2).sum(0))
     better = np.argsort(-ranks, kind="stable")[: (n + 1) // 2]
     rows = [
         {
@@ -94,15 +99,23 @@ def _columns(
 
 def _shares(
     columns: Mapping[str, list[np.ndarray]], ranks: np.ndarray, kept: np.ndarray | None = None
-) -> list[float]:
+) -> np.ndarray:
+    """The share of each option, in the order of `columns`."""
     kept = np.ones(len(ranks), bool) if kept is None else kept
+    own = list(columns.values())
 
-    def explained(*left_out: str) -> float:
-        used = [one for name, own in columns.items() if name not in left_out for one in own]
-        return _adjusted(used, ranks, kept)
+    @cache
+    def explained(used: frozenset[int]) -> float:
+        return _adjusted([column for k in sorted(used) for column in own[k]], ranks, kept)
 
-    everything = explained()
-    return [everything - explained(name) if columns[name] else 0.0 for name in columns]
+    drawn = [np.random.default_rng(k).permutation(len(own)) for k in range(ORDERS)]
+    shares = np.zeros(len(own))
+    for order in [*drawn, *(one[::-1] for one in drawn)]:
+        before: frozenset[int] = frozenset()
+        for k in order.tolist():
+            shares[k] += explained(before | {k}) - explained(before)
+            before |= {k}
+    return shares / (2 * ORDERS)
 
 
 def _adjusted(columns: Sequence[np.ndarray], ranks: np.ndarray, kept: np.ndarray) -> float:

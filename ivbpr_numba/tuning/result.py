@@ -38,8 +38,9 @@ class Tuning:
         Of the best trial and of the defaults (trial 0), judged over everybody with a validation item.
     trials : list of dict
         One row a trial: ``number origin state rung iterations best_iteration valid_auc stderr users options
-        reached seconds``. `state` is ``finished`` (it ended the last rung), ``stopped`` or ``diverged``;
-        `reached` its AUC on each rung.
+        reached spent estimate seconds``. `state` is ``finished`` (it ended the last rung), ``stopped`` or
+        ``diverged``; `reached` its AUC on each rung, `spent` its iterations on all of them, `estimate`
+        what it would have reached on the last one (`rungs.estimates`).
     importance : list of dict
         See `importance.importance`.
     space : dict

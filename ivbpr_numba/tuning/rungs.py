@@ -1,14 +1,14 @@
-"""Successive halving in waves: few iterations for all trials, more for the better third, all for the best.
+"""Successive halving in waves: few iterations for all trials, all of them for the better quarter.
 
-The rungs end after a ninth and a third of the iterations and after all of them (η = 3; Jamieson and
-Talwalkar, 2016). A wave is a fixed number of new trials on the first rung, beside whatever the waves before
-it promote: the trials in the better third of all that ever ended a rung go on to the next, as in ASHA (Li et
+An early rung ends after a sixth of the iterations, the last one after all (Jamieson and Talwalkar, 2016, with
+two rungs and η = 4). Earlier rungs choose by what learns fast, later ones leave time for fewer trials
+(benchmarks/TUNING.md). A wave is a fixed number of new trials on the first rung, beside whatever the waves
+before it promote: the trials in the better quarter of all that ever ended a rung go on, as in ASHA (Li et
 al., 2020), but what is promoted is decided between waves only. So the same trials are made and promoted
 whatever the number of processes, and however long each of them takes.
 
-A trial begins anew on each rung: the last one is then the very fit that its options give, judged over
-everybody, whoever was asked before. Going on from a state instead would spare about a seventh of the
-iterations of a search, for files of all parameters of every trial that may still be promoted.
+A trial begins anew on the last rung, which is then the very fit that its options give, judged over everybody,
+whoever was asked before.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from typing import Any
 
 __all__ = ["ETA", "WAVE", "Result", "Rung", "Trial", "estimates", "promoted", "rungs_of"]
 
-ETA = 3
-FRACTIONS = (9, 3)  # parts of the iterations that the early rungs get
+ETA = 4
+FRACTIONS = (6,)  # parts of the iterations that early rungs get
 WAVE = 8  # new trials a wave
 
 
@@ -58,6 +58,8 @@ class Result:
         Computing.
     problem : str
         Why there is no AUC.
+    meant : dict
+        Options that were given as words which a fit decides about (``auto``), as it decided.
     """
 
     valid_auc: float | None
@@ -67,6 +69,7 @@ class Result:
     best_iteration: int
     seconds: float
     problem: str = ""
+    meant: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -88,6 +91,16 @@ class Trial:
     origin: str
     options: dict[str, Any]
     results: dict[int, Result] = field(default_factory=dict)
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The options, with the numbers that words among them stood for."""
+        return {**self.options, **{k: v for one in self.results.values() for k, v in one.meant.items()}}
+
+    @property
+    def spent(self) -> int:
+        """Iterations done on all rungs."""
+        return sum(one.iterations for one in self.results.values())
 
     @property
     def rung(self) -> int:
@@ -116,7 +129,7 @@ def rungs_of(iterations: int, every: int | None) -> list[Rung]:
 
 
 def promoted(trials: Sequence[Trial], rung: int) -> list[Trial]:
-    """The trials that go on from a rung: those in its better third that have not yet."""
+    """The trials that go on from a rung: those in its better quarter that have not yet."""
     ended = [one for one in trials if rung in one.results and one.results[rung].valid_auc is not None]
     ended.sort(key=lambda one: (-(one.results[rung].valid_auc or 0.0), one.number))
     ways = sum(rung in one.results for one in trials) // ETA

@@ -18,7 +18,7 @@ from ivbpr_numba.readers.text import read_text
 from ivbpr_numba.store.atomic import PathLike
 from ivbpr_numba.tuning.dimensions import Choice, Dimension, Range
 
-__all__ = ["BUILT_IN", "UNTUNED", "Space", "space_of"]
+__all__ = ["BUILT_IN", "UNTUNED", "Space", "dimension_of", "space_of"]
 
 BUILT_IN = Path(__file__).with_name("spaces.toml")
 UNTUNED = ("rand", "pop")
@@ -109,7 +109,7 @@ def space_of(
     for name, entry in table.items():
         if name in fixed:
             continue
-        found = _dimension(name, entry, where)
+        found = dimension_of(name, entry, where)
         if isinstance(found, Range | Choice):
             dimensions.append(found)
         else:
@@ -159,8 +159,22 @@ def _table(model: str, given: Mapping[str, Any] | PathLike | None) -> tuple[Mapp
     return document[model], f"The space '{path}', [{model}]"
 
 
-def _dimension(name: str, entry: Any, where: str) -> Any:
-    """A dimension, or the one value that an option has."""
+def dimension_of(name: str, entry: Any, where: str = "The space") -> Any:
+    """A dimension, or the one value that an option has.
+
+    Parameters
+    ----------
+    name : str
+    entry : object
+        As a TOML file has it.
+    where : str
+        How errors speak of that file.
+
+    Raises
+    ------
+    UsageError
+        It can't be read.
+    """
     listed = isinstance(entry, list | tuple)
     if name in HELD and (listed or isinstance(entry, Mapping)):
         raise UsageError(f"{where}: {name} can't be searched.", "Give it one value, or leave it out.")

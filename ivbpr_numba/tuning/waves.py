@@ -96,7 +96,7 @@ class Search:
         """Places and estimated AUC of the trials that have one."""
         values = estimates(self.trials, len(self.rungs))
         known = [one for one in self.trials if one.number in values]
-        return [(self.space.places(one.options), values[one.number]) for one in known]
+        return [(self.space.places(one.values), values[one.number]) for one in known]
 
     def _job(self, trial: Trial, rung: int) -> Job:
         own = self.rungs[rung]
@@ -160,12 +160,14 @@ class Search:
             **{name: kept.get(name) for name in FIGURES},
             "options": trial.options,
             "reached": reached,
+            "spent": trial.spent,
             "seconds": round(sum(one.seconds for one in trial.results.values()), 3),
         }
 
     def tuning(self, facts: Mapping[str, Any], processes: int) -> Tuning:
         """What was found."""
-        rows = [self._row(one) for one in self.trials if one.results]
+        values = estimates(self.trials, len(self.rungs))
+        rows = [{**self._row(one), "estimate": values.get(one.number)} for one in self.trials if one.results]
         finished = [row for row in rows if row["state"] == "finished"]
         if not finished:
             problem = rows[0]["state"] if rows else "nothing ended"
@@ -173,7 +175,6 @@ class Search:
                 f"No trial ended the last rung, not even the defaults ({problem}).",
                 f"Narrow the space towards smaller {parameter('learning_rate')}.",
             )
-        values = estimates(self.trials, len(self.rungs))
         chosen = [one for one in self.trials if one.number in values]
         best = max(finished, key=lambda row: (row["valid_auc"], -row["number"]))
         return Tuning(
@@ -181,7 +182,7 @@ class Search:
             best={**self.space.fixed, **best["options"]},
             trials=rows,
             importance=importance(
-                self.space, [one.options for one in chosen], [values[one.number] for one in chosen]
+                self.space, [one.values for one in chosen], [values[one.number] for one in chosen]
             ),
             space=self.space.as_document(),
             search=dict(facts),

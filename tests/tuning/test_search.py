@@ -43,8 +43,11 @@ def test_what_is_found(found: Path) -> None:
     assert default["options"] == {name: model.config_[name] for name in default["options"]}
     assert tuned.valid_auc >= tuned.default_auc == default["valid_auc"]
     assert tuned.valid_auc == max(row["valid_auc"] for row in tuned.trials if row["state"] == "finished")
-    assert tuned.search["rungs"] == [5, 10, 30]
-    assert 1 < sum(row["rung"] > 1 for row in tuned.trials) <= 6  # the defaults, and a third after each wave
+    assert tuned.search["rungs"] == [5, 30]
+    assert (
+        1 < sum(row["rung"] > 1 for row in tuned.trials) <= 5
+    )  # the defaults, and a quarter after each wave
+    assert all(row["spent"] == sum(n for n in (5, 30)[: row["rung"]]) for row in tuned.trials)
     assert not journal_path(found).exists()
 
 

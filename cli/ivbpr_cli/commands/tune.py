@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from ivbpr_cli.commands.options import argument, option, out
 from ivbpr_cli.compiling import takes
 from ivbpr_cli.output import Answer, Screen, Table
-from ivbpr_cli.paths import input_file, output_file
+from ivbpr_cli.paths import input_file, output_file, plot_file
 from ivbpr_cli.searching import searched, value_of
 from ivbpr_numba.errors import UsageError
 
@@ -45,6 +45,10 @@ def tune(
             flags=("--set",),
         ),
     ] = None,
+    plot: Annotated[
+        Path | None,
+        option("Draw what mattered: .svg, or .png with the extra 'plot'.", metavar="FILE"),
+    ] = None,
     processes: Annotated[int | None, option("Fits beside each other; one a core where not given.")] = None,
     seed: Annotated[int, option("Of the search.")] = 0,
     resume: Annotated[bool, option("Go on from OUT.partial.jsonl.")] = False,
@@ -54,7 +58,7 @@ def tune(
 ) -> None:
     """Choose a model's options by validation AUC; the test part is never read.
 
-    Trials begin with few iterations, and the better third of them goes on to more (successive halving). The
+    Trials begin with few iterations, and the better quarter of them goes on to all (successive halving). The
     same trials come out for any number of processes and after any interruption.
     """
     input_file(dataset, "dataset")
@@ -62,9 +66,12 @@ def tune(
         input_file(path, "feature file")
     if space is not None:
         input_file(space, "space")
+    from ivbpr_numba.store.atomic import companions
     from ivbpr_numba.tuning.journal import journal_path
 
     output_file(out, dataset, *(features or ()), space, states=[journal_path(out)])
+    if plot is not None:
+        plot_file(plot, dataset, *(features or ()), space, *companions(out, journal_path(out)))
     options = _fixed(set_ or ())
 
     from ivbpr_numba.datasets.dataset import Dataset
@@ -95,7 +102,13 @@ def tune(
             overwrite=overwrite,
             observers=[observer, remember],
         )
-    document = documents.tune(found, out, end["payload_sha256"])
+    if plot is not None:
+        from ivbpr_numba.report.tuning_figure import tuning_figure
+        from ivbpr_numba.store.atomic import write_bytes
+
+        write_bytes(plot, tuning_figure(found).encoded(plot.suffix))
+        screen.note(f"What mattered is drawn in {plot}.")
+    document = documents.tune(found, out, end["payload_sha256"], plot)
     screen.show(Answer.of(document, _tables(found), _notes(found, str(dataset), features or (), str(out))))
 
 
@@ -147,8 +160,8 @@ def _notes(found: Tuning, dataset: str, features: Sequence[Path], out: str) -> l
     notes = []
     if found.importance:
         notes.append(
-            "What mattered: the share of the differences between trials, by rank, that an option alone "
-            "explains; about these trials and ranges ('ivbpr guide tuning')."
+            "What mattered: the option's share of the differences between trials, by rank, in an additive "
+            "model; about these trials and ranges ('ivbpr guide tuning')."
         )
     else:
         notes.append("Too few trials to tell what mattered.")
