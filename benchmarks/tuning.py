@@ -35,7 +35,7 @@ from ivbpr_numba.worlds.world import generate
 
 OURS, RANDOM = "tune", "random"
 OPTUNA = ("Optuna TPE", "Optuna TPE, halving")
-USERS = 600  # shoppers of the generated world
+USERS = 300  # shoppers of the generated world
 Found = tuple[dict[str, Any], float, int]  # options, validation AUC, trials
 
 
@@ -50,10 +50,10 @@ class Case:
 
 
 CASES = [
-    Case("demo", "bpr-mf", 32, 150),
-    Case("demo", "i-vbpr", 32, 150),
-    Case("hm", "bpr-mf", 32, 300),
-    Case("hm", "i-vbpr", 32, 150),
+    Case("hm", "bpr-mf", 24, 200),
+    Case("demo", "bpr-mf", 24, 100),
+    Case("hm", "i-vbpr", 24, 100),
+    Case("demo", "i-vbpr", 24, 100),
 ]
 
 
