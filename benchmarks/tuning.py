@@ -102,7 +102,7 @@ def random_search(space: Space, spent: Spent, seed: int) -> None:
 
 
 def optuna_search(space: Space, spent: Spent, seed: int) -> None:
-    """Optuna's TPE over all options together, with its own successive halving, from the same first rung on."""
+    """Optuna's TPE over all options together, with its own halving, from the same first rung on."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
