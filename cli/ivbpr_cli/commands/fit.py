@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from ivbpr_cli.commands.options import argument, option, out
+from ivbpr_cli.commands.options import argument, option, out, say_device
 from ivbpr_cli.compiling import takes
 from ivbpr_cli.output import Answer, Screen, facts
 from ivbpr_cli.paths import input_file, output_file, plot_file
@@ -135,11 +135,14 @@ def fit(
             end.update(event)
         elif event["event"] == "warning":
             screen.warn(event["message"])
-        elif event["event"] == "start" and event.get("valid_users") != event.get("valid_users_of"):
-            screen.note(
-                f"Validations during the fit ask {event['valid_users']:,} of {event['valid_users_of']:,} "
-                "users (--valid-users); the finished model is judged over all."
-            )
+        elif event["event"] == "start":
+            if event["config"]["device"] != "cpu":
+                say_device(screen, event)
+            if event.get("valid_users") != event.get("valid_users_of"):
+                screen.note(
+                    f"Validations during the fit ask {event['valid_users']:,} of {event['valid_users_of']:,} "
+                    "users (--valid-users); the finished model is judged over all."
+                )
 
     screen.compiling_takes = takes("fit", model)
     with screen.progress(model) as observer:

@@ -70,6 +70,9 @@ def table2(
     latex: Annotated[Path | None, option("Also write it as LaTeX.", TEXTS, metavar="FILE")] = None,
     markdown: Annotated[Path | None, option("Also write it as Markdown.", TEXTS, metavar="FILE")] = None,
     processes: Annotated[int | None, option("Cells at a time; one a core where not given.")] = None,
+    device: Annotated[
+        Text, option("What fits and counts: cpu, cuda or auto; cpu where not given.", show_default=False)
+    ] = None,
     again: Annotated[
         Path | None, option("Make this table once more, from what it says, and compare.", metavar="TABLE")
     ] = None,
@@ -120,7 +123,7 @@ def table2(
                 category=names(category),
                 runs=runs,
                 tune=tune,
-                options=_options(options or ()),
+                options=_options(options or ()) | ({} if device is None else {"device": device}),
                 min_users=min_users,
                 min_interactions=min_interactions,
                 cold_below=cold_below,
