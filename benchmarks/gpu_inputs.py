@@ -167,5 +167,5 @@ class World:
         }  # fmt: skip
 
 
-RATES = arguments.Rates(*np.array([0.01, 0.1, 0.1, 0.1, 0.001], np.float32))
+RATES = arguments.Rates(*np.array([0.01, 0.1, 0.1, 0.1, 0.001, 0.01], np.float32))
 SIZES_OF_FACTORS = arguments.Sizes(FACTORS, FACTORS)

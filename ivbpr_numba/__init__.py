@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ivbpr_numba.questions.session import Session
     from ivbpr_numba.questions.trends import trends
     from ivbpr_numba.report import write_report
+    from ivbpr_numba.tuning import Tuning, tune
 
     __version__: str
 
@@ -46,6 +47,8 @@ _ROOMS = {
     "extract": "ivbpr_numba.network.extraction",
     "prepare": "ivbpr_numba.datasets.prepare",
     "trends": "ivbpr_numba.questions.trends",
+    "Tuning": "ivbpr_numba.tuning",
+    "tune": "ivbpr_numba.tuning",
     "write_report": "ivbpr_numba.report",
     **dict.fromkeys(
         ("BPRMF", "MMMF", "TVBPR", "VBPR", "Model", "Popularity", "Random", "create", "load"),
@@ -71,6 +74,7 @@ __all__ = [
     "Popularity",
     "Random",
     "Session",
+    "Tuning",
     "UsageError",
     "Vectors",
     "__version__",
@@ -82,6 +86,7 @@ __all__ = [
     "load",
     "prepare",
     "trends",
+    "tune",
     "write_report",
 ]
 

@@ -16,18 +16,21 @@ import subprocess
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ivbpr_numba import expected
 from ivbpr_numba.errors import EnvironmentProblem, Interrupted, IvbprError
 from ivbpr_numba.events import Event, Observer
 from ivbpr_numba.signals import stop_signals
 
-__all__ = ["cores", "process_count", "side_by_side"]
+if TYPE_CHECKING:
+    from typing import Self
+
+__all__ = ["SideBySide", "cores", "process_count", "side_by_side"]
 
 Work = Callable[[Any, Any, Observer], Any]
 
@@ -55,10 +58,87 @@ def process_count(wanted: int | None, pieces: int) -> int:
     return max(1, min(wanted or cores(), pieces))
 
 
+class SideBySide:
+    """Processes that do one kind of work, several times; see `side_by_side`, which does it once.
+
+    Parameters
+    ----------
+    work, shared, processes
+        As there. The processes are started when there is something for them to do, and end with the block::
+
+            with SideBySide(work, shared, 2) as workers:
+                for number, result in workers.run(tasks): ...
+    """
+
+    def __init__(self, work: Work, shared: Any, processes: int) -> None:
+        self._work, self._shared, self._processes = work, shared, processes
+        self._load = b""
+        self._workers: list[_Worker] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        for one in self._workers:
+            one.end()
+        self._workers = []
+
+    def run(
+        self, tasks: Iterable[Any], tell: Callable[[int, Event], None] = lambda number, event: None
+    ) -> Iterator[tuple[int, Any]]:
+        """Do tasks; of an iterator the next one is taken when a process is free for it.
+
+        `tell` and what is yielded and raised are those of `side_by_side`. After an error nothing more can
+        run.
+        """
+        if self._processes == 1:
+            for number, task in enumerate(tasks):
+                yield (
+                    number,
+                    self._work(
+                        self._shared,
+                        task,
+                        lambda event, number=number: tell(number, event),  # type: ignore[misc]
+                    ),
+                )
+            return
+        with stop_signals() as stopped:
+            left = iter(enumerate(tasks))
+            following = next(left, None)
+            while following is not None or any(one.number is not None for one in self._workers):
+                while following is not None and (worker := self._free()) is not None:
+                    worker.give(*following)
+                    following = next(left, None)
+                busy = {one.connection: one for one in self._workers if one.number is not None}
+                for ready in wait(list(busy), timeout=POLL):
+                    one = busy[ready]  # type: ignore[index]
+                    kind, number, value = one.take()
+                    if kind == "event":
+                        tell(number, value)
+                    elif kind == "problem":
+                        raise value
+                    else:
+                        one.number = None
+                        yield number, value
+                if stopped():
+                    raise Interrupted("Interrupted.", "", stopped(), None)
+
+    def _free(self) -> _Worker | None:
+        """A process without a task, started where there may be one more; None where all are busy."""
+        for one in self._workers:
+            if one.number is None:
+                return one
+        if len(self._workers) == self._processes:
+            return None
+        self._load = self._load or pickle.dumps((self._work, self._shared), protocol=pickle.HIGHEST_PROTOCOL)
+        self._workers.append(_Worker.start(self._load))
+        return self._workers[-1]
+
+
 def side_by_side(
     work: Work,
     shared: Any,
-    tasks: Sequence[Any],
+    tasks: Iterable[Any],
     processes: int,
     tell: Callable[[int, Event], None] = lambda number, event: None,
 ) -> Iterator[tuple[int, Any]]:
@@ -71,7 +151,7 @@ def side_by_side(
         this task.
     shared : object
         What all tasks need; sent once to each process.
-    tasks : sequence
+    tasks : iterable
     processes : int
         With one everything runs here.
     tell : callable
@@ -91,38 +171,8 @@ def side_by_side(
     Interrupted
         After SIGINT or SIGTERM; unfinished tasks are lost.
     """
-    if processes == 1:
-        for number, task in enumerate(tasks):
-            yield number, work(shared, task, lambda event, number=number: tell(number, event))  # type: ignore[misc]
-        return
-    load = pickle.dumps((work, shared), protocol=pickle.HIGHEST_PROTOCOL)
-    left = list(enumerate(tasks))[::-1]
-    workers: list[_Worker] = []
-    with stop_signals() as stopped:
-        try:
-            while left or any(one.number is not None for one in workers):
-                for one in workers:
-                    if one.number is None and left:
-                        one.give(*left.pop())
-                if left and len(workers) < processes:
-                    workers.append(_Worker.start(load))
-                    continue
-                busy = {one.connection: one for one in workers if one.number is not None}
-                for ready in wait(list(busy), timeout=POLL):
-                    one = busy[ready]  # type: ignore[index]
-                    kind, number, value = one.take()
-                    if kind == "event":
-                        tell(number, value)
-                    elif kind == "problem":
-                        raise value
-                    else:
-                        one.number = None
-                        yield number, value
-                if stopped():
-                    raise Interrupted("Interrupted.", "", stopped(), None)
-        finally:
-            for one in workers:
-                one.end()
+    with SideBySide(work, shared, processes) as workers:
+        yield from workers.run(tasks, tell)
 
 
 @dataclass

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 
 from ivbpr_numba.errors import DataError, EnvironmentProblem, Interrupted
 from ivbpr_numba.events import Observer
-from ivbpr_numba.processes import process_count, side_by_side
+from ivbpr_numba.processes import SideBySide, process_count, side_by_side
 
 
 def piece(shared: Any, task: Any, tell: Observer) -> Any:
@@ -51,6 +52,23 @@ def test_results_and_events(processes: int) -> None:
 def test_here_and_elsewhere() -> None:
     assert dict(side_by_side(piece, 1, [("pid", 0)], 1)) == {0: os.getpid()}
     assert os.getpid() not in dict(side_by_side(piece, 1, [("pid", 0)] * 2, 2)).values()
+
+
+def test_workers_stay_between_two_runs_and_take_tasks_when_they_are_free() -> None:
+    taken: list[int] = []
+
+    def tasks() -> Iterator[Any]:
+        for n in range(4):
+            taken.append(n)
+            yield ("pid", n)
+
+    with SideBySide(piece, 1, 2) as workers:
+        first = dict(workers.run([("pid", 0)] * 4))
+        second = {}
+        for number, pid in workers.run(tasks()):
+            second[number] = pid
+            assert len(taken) <= len(second) + 3  # two at work, and the one that waits for a process
+    assert set(second) == set(range(4)) and {*first.values(), *second.values()} <= set(first.values())
 
 
 def test_errors_travel_whole() -> None:

@@ -17,6 +17,7 @@ SECONDS = {
     "fit bpr-mf": 10,
     "fit tvbpr": 17,
     "fit i-tvbpr": 17,
+    "table2": 20,
     "trends": 17,
     "update": 15,
     "warmup": 45,

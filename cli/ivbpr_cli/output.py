@@ -1,4 +1,4 @@
-"""What a command shows: data on stdout in four formats, everything else on stderr."""
+"""What a command shows: data on stdout in the format asked for, everything else on stderr."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import io
 import os
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -35,12 +35,14 @@ __all__ = [
 
 
 class Format(StrEnum):
-    """The formats of ``--format``."""
+    """The formats of ``--format``; commands that write the last ones say so, see `settings.with_screen`."""
 
     table = "table"
     json = "json"
     csv = "csv"
     jsonl = "jsonl"
+    latex = "latex"
+    markdown = "markdown"
 
 
 @dataclass(frozen=True)
@@ -57,18 +59,26 @@ class Answer(Document):
         Sentences below the tables, not with ``--quiet``.
     markdown : str
         A text to read, instead of tables.
+    texts : mapping of Format to callable
+        The whole answer as text in a format of its own, for commands that have such.
     """
 
     tables: Sequence[Table] = ()
     notes: Sequence[str] = ()
     markdown: str = ""
+    texts: Mapping[Format, Callable[[], str]] = field(default_factory=dict)
 
     @classmethod
     def of(
-        cls, document: Document, tables: Sequence[Table] = (), notes: Sequence[str] = (), markdown: str = ""
+        cls,
+        document: Document,
+        tables: Sequence[Table] = (),
+        notes: Sequence[str] = (),
+        markdown: str = "",
+        texts: Mapping[Format, Callable[[], str]] | None = None,
     ) -> Answer:
         """A document of the library, with what people see of it."""
-        return cls(**vars(document), tables=tables, notes=notes, markdown=markdown)
+        return cls(**vars(document), tables=tables, notes=notes, markdown=markdown, texts=texts or {})
 
 
 @dataclass
@@ -106,7 +116,9 @@ class Screen:
     def show(self, answer: Answer) -> None:
         """Write the answer to stdout in the chosen format; a reader that has left is no error."""
         try:
-            if self.format == Format.table:
+            if self.format in answer.texts:
+                sys.stdout.write(answer.texts[self.format]())
+            elif self.format == Format.table:
                 _write_table(answer, self.quiet)
             else:
                 _WRITERS[self.format](answer)

@@ -131,7 +131,10 @@ _COMMON: dict[str, Any] = {
 
 
 def with_screen(function: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the common options; it receives them as its first argument, a `Screen`."""
+    """Give a command the common options; it receives them as its first argument, a `Screen`.
+
+    LaTeX and Markdown are for commands that name them in an attribute ``formats``.
+    """
     own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
 
     @wraps(function)
@@ -139,6 +142,10 @@ def with_screen(function: Callable[..., None]) -> Callable[..., None]:
         _check_written(values, values.pop("config"))
         values.pop("debug")
         form, quiet = values.pop("format") or Format.table, bool(values.pop("quiet"))
+        if form in (Format.latex, Format.markdown) and form not in getattr(function, "formats", ()):
+            raise UsageError(
+                f"--format {form}: this command has no {form} to show.", "Use table, json, csv or jsonl."
+            )
         screen = Screen(form, quiet, takes(function.__name__))
         before = _marks(values)
         try:

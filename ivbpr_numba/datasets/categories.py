@@ -1,4 +1,4 @@
-"""Sub-categories of items, for the models whose item biases drift."""
+"""Categories of items: nodes for the models whose item biases drift, and branches for sub-corpora."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ivbpr_numba.errors import UsageError, parameter
+from ivbpr_numba.readers.metadata import SEPARATOR, check_known
+
 if TYPE_CHECKING:
     from ivbpr_numba.datasets.dataset import Dataset
 
-__all__ = ["category_codes"]
+__all__ = ["category_codes", "in_category"]
 
 
 def category_codes(data: Dataset) -> tuple[np.ndarray, int]:
@@ -24,3 +27,29 @@ def category_codes(data: Dataset) -> tuple[np.ndarray, int]:
     names = np.unique(column[column != b""])
     codes = np.searchsorted(names, column).astype(np.int64)
     return np.where(column == b"", -1, codes), len(names)
+
+
+def in_category(data: Dataset, category: str) -> np.ndarray:
+    """Which items lie in a category of Amazon's metadata, (I,) bool, whatever else they lie in.
+
+    Parameters
+    ----------
+    data : Dataset
+        Prepared with metadata: its item column ``categories`` tells.
+    category : str
+        ``clothing``, ``women``, ``men``, ``girls``, ``boys`` or ``baby``.
+
+    Raises
+    ------
+    UsageError
+        Unknown, or the data don't tell.
+    """
+    check_known(category)
+    column = data.item_columns.get("categories")
+    if column is None:
+        raise UsageError(
+            f"The data don't tell what is in the category '{category}'.",
+            f"Prepare them with the metadata of their items ({parameter('meta', of='prepare')}).",
+        )
+    wanted = category.encode()
+    return np.array([wanted in text.split(SEPARATOR.encode()) for text in column.tolist()], dtype=bool)

@@ -159,7 +159,7 @@ def prepare(
     data = Dataset.of(parts)
     if described is not None:
         record |= described.read_into(data, strict, progress)
-    for column, known in (("title", metadata.titles), ("category", metadata.nodes)) if metadata else ():
+    for column, known in _of_metadata(metadata):
         if column not in data.item_columns and known:
             codes = items.find_bytes(data.items.values).tolist()
             data.item_columns[column] = column_of([known.get(code, "") for code in codes])
@@ -168,6 +168,17 @@ def prepare(
     if out is not None:
         data.write(out)
     return data
+
+
+def _of_metadata(metadata: Metadata | None) -> list[tuple[str, dict[int, str]]]:
+    """Item columns that the metadata give, with the text of each item code."""
+    if metadata is None:
+        return []
+    return [
+        ("title", metadata.titles),
+        ("category", metadata.nodes),
+        ("categories", metadata.categories),
+    ]
 
 
 def as_paths(inputs: PathLike | Sequence[PathLike]) -> list[PathLike]:

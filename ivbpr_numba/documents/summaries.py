@@ -15,6 +15,7 @@ import numpy as np
 
 from ivbpr_numba.datasets.dataset import Dataset
 from ivbpr_numba.datasets.examples import items_to_try, users_to_try
+from ivbpr_numba.errors import DataError
 from ivbpr_numba.features.features import Features
 from ivbpr_numba.features.layout import Group
 from ivbpr_numba.models.registry import load
@@ -177,6 +178,64 @@ def _truth(path: PathLike, documents: Mapping[str, Any]) -> tuple[Summary, Datas
     return found, None, [Group(name, offset, size, bool(one)) for name, offset, size, one in layout]
 
 
+def _table2(path: PathLike, documents: Mapping[str, Any]) -> tuple[Summary, Dataset | None, list[Group]]:
+    try:
+        asked, subsets, rows, inputs, made = (
+            documents[f"/{name}"] for name in ("asked", "subsets", "rows", "inputs", "provenance")
+        )
+        found: Summary = {
+            "kind": "table of models",
+            "corpora": {one["name"]: one["users"] for one in subsets},
+            "columns": asked["models"],
+            "runs": asked["runs"],
+            "tuned": f"{asked['tune']} trials a fit" if asked["tune"] else "no",
+        }
+        for setting in ("all", "cold"):
+            own = [row for row in rows if row["subset"] == subsets[0]["name"] and row["setting"] == setting]
+            found[f"auc {setting}"] = {row["model"]: row["auc"] for row in own}
+        found |= {one["role"]: one["path"] or "only in memory" for one in inputs}
+        found["made by"] = {name: made[name] for name in ("ivbpr", "numpy", "numba") if name in made}
+    except (KeyError, TypeError, IndexError, AttributeError) as problem:
+        raise DataError(f"'{path}' is a table's file that contradicts itself ({problem}).", "") from problem
+    found["next"] = [_line("table2", "--again", os.fspath(path), "-o", "again.h5")]
+    return found, None, []
+
+
+def _cell(path: PathLike, documents: Mapping[str, Any]) -> tuple[Summary, Dataset | None, list[Group]]:
+    about = documents.get("/about") or {}
+    found: Summary = {
+        "kind": "a finished cell of a table that is being made",
+        "options": {name: value for name, value in (about.get("options") or {}).items() if value is not None},
+        "valid auc": about.get("valid_auc"),
+        "next": ["Repeat the command that made it: it goes on from there."],
+    }
+    return found, None, []
+
+
+def _tuning(path: PathLike, documents: Mapping[str, Any]) -> tuple[Summary, Dataset | None, list[Group]]:
+    # The room that reads such files is above this one; what is told here stands in their documents.
+    try:
+        trials, search, best = (documents[name] for name in ("/trials", "/search", "/best"))
+        finished = [row for row in trials if row["state"] == "finished"]
+        found: Summary = {
+            "kind": "search for options",
+            "trials": {"tried": len(trials), "finished": len(finished)},
+            "best": best,
+            "valid auc": max(row["valid_auc"] for row in finished),
+            "valid auc of the defaults": trials[0]["valid_auc"],
+        }
+        shares = {row["option"]: row["share"] for row in documents["/importance"][:3] if row["share"] > 0}
+        if shares:
+            found["what mattered"] = shares
+        found["rungs"] = [f"{ends:,} iterations" for ends in search["rungs"]]
+        found["seed"] = search["seed"]
+    except (KeyError, TypeError, ValueError, AttributeError) as problem:
+        raise DataError(f"'{path}' is a tuning file that contradicts itself ({problem}).", "") from problem
+    line = ("fit", "DATASET.h5", "--from", os.fspath(path), "-o", "MODEL.h5")
+    found["next"] = [_line(*line), _line(*line[:-2], "--features", "FEATURES.h5", *line[-2:])]
+    return found, None, []
+
+
 def network_summary(path: PathLike) -> tuple[Summary, list[dict[str, Any]], dict[str, Any]]:
     """What a network file says about itself: its summary, a row a group, and its whole record of training."""
     network = Network.read(path)
@@ -282,4 +341,7 @@ SUMMARIES: dict[str, Callable[[PathLike, Mapping[str, Any]], tuple[Summary, Data
     "ivbpr-features": _features,
     "ivbpr-checkpoint": _checkpoint,
     "ivbpr-truth": _truth,
+    "ivbpr-table2": _table2,
+    "ivbpr-table2-cell": _cell,
+    "ivbpr-tuning": _tuning,
 }

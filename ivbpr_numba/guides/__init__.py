@@ -12,8 +12,8 @@ __all__ = ["TOPICS", "Guide", "guides", "read_guide"]
 FOLDER = Path(__file__).parent
 # In the order in which somebody new would read them.
 TOPICS = (
-    *("answers", "steering", "evaluation", "results", "photos", "trends", "model"),
-    *("python", "files", "commands", "glossary"),
+    *("answers", "steering", "evaluation", "tuning", "table2", "results", "photos", "trends"),
+    *("model", "python", "files", "commands", "glossary"),
 )
 
 

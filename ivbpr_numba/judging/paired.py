@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ivbpr_numba.network.vocabulary import Vocabulary
     from ivbpr_numba.training.labels import Labels
 
-__all__ = ["paired_bootstrap", "paired_bootstrap_ap"]
+__all__ = ["paired_bootstrap", "paired_bootstrap_ap", "resamples"]
 
 AT_ONCE = 64  # resamples whose weights are held at a time
 
@@ -175,16 +175,22 @@ def _by_family(values: np.ndarray, row_of: np.ndarray, size: int) -> np.ndarray:
     return total
 
 
+def resamples(size: int, n: int, seed: int) -> Iterator[np.ndarray]:
+    """How often each of `size` is drawn in `n` resamples, (at most `AT_ONCE`, size) float64 at a time."""
+    rng = np.random.default_rng(seed)
+    for start in range(0, n, AT_ONCE):
+        weights = rng.multinomial(size, np.full(size, 1 / size), size=min(AT_ONCE, n - start))
+        yield weights.astype(np.float64)
+
+
 def _interval(means: Any, size: int, n: int, seed: int) -> dict[str, Any]:
     """The two figures as they are, and the spread of their difference over `n` resamples."""
     if n < 2:
         raise UsageError(f"{n} resamples.", "At least two.")
-    rng = np.random.default_rng(seed)
     a, b = means(np.ones((1, size)))[:, 0].tolist()
     differences = []
-    for start in range(0, n, AT_ONCE):
-        weights = rng.multinomial(size, np.full(size, 1 / size), size=min(AT_ONCE, n - start))
-        resampled = means(weights.astype(np.float64))
+    for weights in resamples(size, n, seed):
+        resampled = means(weights)
         differences.append(resampled[0] - resampled[1])
     spread = np.concatenate(differences)
     low, high = (a - b + np.quantile(spread, [0.025, 0.975]) - spread.mean()).tolist()

@@ -16,7 +16,7 @@ from ivbpr_numba.kernels.compilation import compile_seconds, computing_clock
 from ivbpr_numba.models.learners import Learner, Tables
 from ivbpr_numba.ranking import Questions, count
 
-__all__ = ["TrainingState", "diverged", "run_iterations"]
+__all__ = ["Diverged", "TrainingState", "diverged", "run_iterations"]
 
 
 @dataclass
@@ -99,9 +99,13 @@ def _copied(tables: Tables) -> Tables:
     return {name: table.copy() for name, table in tables.items()}
 
 
-def diverged(what: str) -> UsageError:
+class Diverged(UsageError):
+    """The numbers of a fit grew beyond all bounds."""
+
+
+def diverged(what: str) -> Diverged:
     """The error about a fit whose numbers grew beyond all bounds: its options ask too much."""
-    return UsageError(
+    return Diverged(
         f"The fit diverged: {what}.",
         f"Lower {parameter('learning_rate')}, or scale the features "
         f"({parameter('feature_scaling', 'standard')}).",

@@ -16,11 +16,21 @@ from ivbpr_numba.readers.id_index import REASONS, IdIndex
 from ivbpr_numba.readers.streams import ByteStream
 from ivbpr_numba.store.atomic import PathLike
 
-__all__ = ["CATEGORIES", "Metadata", "category_paths", "check_category", "is_in_category", "read_metadata"]
+__all__ = [
+    "CATEGORIES",
+    "SEPARATOR",
+    "Metadata",
+    "category_paths",
+    "check_category",
+    "check_known",
+    "is_in_category",
+    "read_metadata",
+]
 
 CATEGORIES = ("clothing", "women", "men", "girls", "boys", "baby")
 _ROOT = "clothing shoes & jewelry"
 _SOME_IDS = 1000
+SEPARATOR = ";"  # between the categories of one item
 NODE_DEPTH = 4  # depth of the sub-category whose bias may drift
 
 
@@ -33,13 +43,23 @@ def check_category(category: str | None, meta: Sequence[PathLike]) -> None:
     """
     if category is None:
         return
-    if category not in CATEGORIES:
-        hint = did_you_mean(category, CATEGORIES) or f"Known are {', '.join(CATEGORIES)}."
-        raise UsageError(f"Unknown category '{category}'.", hint)
+    check_known(category)
     if not meta:
         raise UsageError(
             "A category needs the items' metadata.", f"Give the metadata file with {parameter('meta')}."
         )
+
+
+def check_known(category: str) -> None:
+    """Refuse a category that is none of `CATEGORIES`.
+
+    Raises
+    ------
+    UsageError
+    """
+    if category not in CATEGORIES:
+        hint = did_you_mean(category, CATEGORIES) or f"Known are {', '.join(CATEGORIES)}."
+        raise UsageError(f"Unknown category '{category}'.", hint)
 
 
 def category_paths(record: dict[str, Any]) -> list[list[str]]:
@@ -83,8 +103,9 @@ class Metadata:
         By item code: described at all.
     member : (I,) bool
         In the category (all described items when none was asked for).
-    titles, nodes : dict of int to str
-        By item code: title, and the first four names of its first category path that is that long.
+    titles, nodes, categories : dict of int to str
+        By item code: title, the first four names of its first category path that is that long, and which of
+        `CATEGORIES` it is in, ``clothing;women`` for one.
     described, members : int
         Distinct items in the metadata, and of those in the category.
     some_ids : list of str
@@ -99,6 +120,7 @@ class Metadata:
     member: np.ndarray
     titles: dict[int, str] = field(default_factory=dict)
     nodes: dict[int, str] = field(default_factory=dict)
+    categories: dict[int, str] = field(default_factory=dict)
     described: int = 0
     members: int = 0
     some_ids: list[str] = field(default_factory=list)
@@ -167,6 +189,9 @@ def read_metadata(
                         whole = html.unescape(title)
                         found.titles[code] = whole[:longest_title]
                         found.titles_cut += len(whole) > longest_title
+                    member_of = SEPARATOR.join(one for one in CATEGORIES if is_in_category(own, one))
+                    if member_of and code not in found.categories:
+                        found.categories[code] = member_of
                     deep = next((path for path in own if len(path) >= NODE_DEPTH), None)
                     if deep is not None and code not in found.nodes:
                         found.nodes[code] = html.unescape(" > ".join(deep[:NODE_DEPTH]))[:longest_title]

@@ -37,7 +37,8 @@ class Tree:
     Attributes
     ----------
     format : str
-        ``ivbpr-model``, ``ivbpr-dataset``, ``ivbpr-features``, ``ivbpr-checkpoint`` or ``ivbpr-truth``.
+        ``ivbpr-model``, ``ivbpr-dataset``, ``ivbpr-features``, ``ivbpr-checkpoint``, ``ivbpr-truth`` or
+        ``ivbpr-tuning``.
     objects : dict of str to ndarray or str
         Absolute path (``"/params/item_bias"``) to an array (any shape, also 0-d; dtype ``S`` holds UTF-8
         text of fixed length) or to one text.

@@ -199,7 +199,9 @@ def test_every_command_and_option_has_help(name: str) -> None:
 def test_the_map_of_rooms_names_rooms_that_exist() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text()
     named = {
-        room for room in re.findall(r"`([a-z_]+(?:/[\w/.]*)?)`", text) if "/" in room or room.endswith(".py")
+        room
+        for room in re.findall(r"`([a-z_][a-z_0-9]*(?:/[\w/.]*)?)`", text)
+        if "/" in room or room.endswith(".py")
     }
     assert len(named) > 30
     homes = (ROOT, ROOT / "ivbpr_numba", ROOT / "cli" / "ivbpr_cli")

@@ -13,7 +13,7 @@ import pytest
 from rich.cells import cell_len
 from small_models import ATTRIBUTES, DATA, made
 
-from ivbpr_numba import Dataset, Features
+from ivbpr_numba import Dataset, Features, tune
 from ivbpr_numba.datasets.examples import items_to_try, users_to_try
 from ivbpr_numba.documents.files import inspect
 from ivbpr_numba.errors import UsageError
@@ -42,7 +42,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     generate("tiny", users=20).write(folder / "w", {"truth_auc/all": 0.9})
     found = {name: folder / f"{name[0]}.h5" for name in ("dataset", "features", "model")}
     found |= {"truth": folder / "w" / "truth.h5", "unfinished": partial_path(folder / "u.h5")}
-    return found | {"network": Path(shipped_network())}
+    tune("bpr-mf", DATA, trials=9, processes=1, options={"iterations": 10}, out=folder / "t.h5")
+    return found | {"network": Path(shipped_network()), "tuning": folder / "t.h5"}
 
 
 KINDS = {
@@ -52,6 +53,7 @@ KINDS = {
     "truth": "truth of a generated world",
     "unfinished": "unfinished fit",
     "network": "network",
+    "tuning": "search for options",
 }
 
 

@@ -29,10 +29,19 @@ Real = float | None
 def fit(
     screen: Screen,
     dataset: Annotated[Path, argument("A file written by 'ivbpr prepare'.")],
-    model: Annotated[
-        str, option("rand, pop, mm-mf, bpr-mf, vbpr, i-vbpr, tvbpr or i-tvbpr.", show_default=False)
-    ],
     out: Annotated[Path, out("The model file to write.")],
+    model: Annotated[
+        str | None,
+        option("rand, pop, mm-mf, bpr-mf, vbpr, i-vbpr, tvbpr or i-tvbpr; demanded without --from."),
+    ] = None,
+    from_: Annotated[
+        Path | None,
+        option(
+            "Model and options that 'ivbpr tune' found; options that are given go before them.",
+            flags=("--from",),
+            metavar="FILE",
+        ),
+    ] = None,
     features: Annotated[Path | None, option("Feature file; i-* need the kind 'attributes'.")] = None,
     preset: Annotated[Text, option("default, paper or mymedialite.", MODEL)] = None,
     factors: Annotated[Whole, option("Latent factors K.", MODEL)] = None,
@@ -40,6 +49,9 @@ def fit(
     init: Annotated[Text, option("Law of the start: normal or uniform01.", MODEL)] = None,
     feature_scaling: Annotated[Text, option("none, max, standard or idf.", MODEL)] = None,
     learning_rate: Annotated[Real, option("Step size η.", TRAIN)] = None,
+    visual_rate: Annotated[
+        Text, option("η of E and β as a multiple of η; auto: 1 / mean ‖f‖².", TRAIN, metavar="auto|X")
+    ] = None,
     lambda_theta: Annotated[Real, option("Regularisation of γ and θ.", TRAIN)] = None,
     lambda_visual: Annotated[Real, option("Regularisation of E and β.", TRAIN)] = None,
     lambda_bias: Annotated[Real, option("Regularisation of the item bias.", TRAIN)] = None,
@@ -61,6 +73,9 @@ def fit(
         ),
     ] = None,
     update: Annotated[Text, option("ordered (always the same bits) or hogwild (faster).", TRAIN)] = None,
+    ensemble: Annotated[
+        Whole, option("Learn so many, each with a seed of its own, and rank by their mean.", TRAIN)
+    ] = None,
     epochs: Annotated[
         Text, option("Epochs N; auto tries 3, 5, 8, 12 on validation.", TIME, metavar="N|auto")
     ] = None,
@@ -91,18 +106,21 @@ def fit(
     given = locals()
     options = {name: given[name] for name in OPTIONS if given[name] is not None}
     input_file(dataset, "dataset")
+    if from_ is not None:
+        input_file(from_, "tuning file")
     if features is not None:
         input_file(features, "feature file")
     from ivbpr_numba.models.checkpoint import partial_path
     from ivbpr_numba.store.atomic import companions
 
-    output_file(out, dataset, features, states=[partial_path(out)], log=log)
+    output_file(out, dataset, features, from_, states=[partial_path(out)], log=log)
+    model, options = _chosen(model, options, from_)
     if plot is not None:
         if model in UNLEARNED:
             raise UsageError(
                 f"{model} learns nothing step by step: it has no learning curve.", "Drop --plot."
             )
-        plot_file(plot, dataset, features, *companions(out, partial_path(out)), log)
+        plot_file(plot, dataset, features, from_, *companions(out, partial_path(out)), log)
 
     from ivbpr_numba.datasets.dataset import Dataset
     from ivbpr_numba.documents import models as documents
@@ -141,6 +159,22 @@ def fit(
     screen.show(Answer.of(document, [facts(document.content)]))
 
 
+def _chosen(model: str | None, options: dict[str, Any], found: Path | None) -> tuple[str, dict[str, Any]]:
+    """The model and its options: those given, else those of a tuning file."""
+    if found is None:
+        if model is None:
+            raise UsageError("No model is named.", "Name one with --model, or a tuning file with --from.")
+        return model, options
+    from ivbpr_numba.tuning import Tuning
+
+    tuned = Tuning.read(found)
+    if model not in (None, tuned.model):
+        raise UsageError(
+            f"{found} is a search for {tuned.model}, not for {model}.", "Drop --model, or name another file."
+        )
+    return tuned.model, {**tuned.best, **options}
+
+
 def _draw(screen: Screen, learner: Model, plot: Path) -> None:
     from ivbpr_numba.report.learning_figure import learning_figure
     from ivbpr_numba.store.atomic import write_bytes
@@ -161,9 +195,18 @@ UNLEARNED = ("rand", "pop")
 # What goes to the model; the rest concerns this run only.
 OPTIONS = (
     *("preset", "factors", "visual_factors", "init", "feature_scaling", "learning_rate"),
-    *("lambda_theta", "lambda_visual", "lambda_bias", "reg_scope", "margin", "negatives", "sampling"),
+    *(
+        "visual_rate",
+        "lambda_theta",
+        "lambda_visual",
+        "lambda_bias",
+        "reg_scope",
+        "margin",
+        "negatives",
+        "sampling",
+    ),
     *("average", "block", "iterations", "eval_every", "patience", "valid_users", "update"),
-    *("seed", "threads", "device"),
+    *("ensemble", "seed", "threads", "device"),
     *("epochs", "bins", "bin_type", "segment_on", "segment_negatives", "segment_every", "temporal_init"),
     "item_drift",
 )

@@ -49,7 +49,7 @@ ONE = np.float32(1)
 
 def log_kept(rates):
     """ln(1 − η λ) of E and β as float32: 0 where λ is 0, −∞ where nothing is kept."""
-    kept = 1.0 - float(rates.step) * float(rates.visual)
+    kept = 1.0 - float(rates.visual_step) * float(rates.visual)
     return np.float32(math.log(kept) if kept > 0 else -math.inf)
 
 

@@ -112,7 +112,7 @@ def move_table_rows(
 @kernel(
     "void(i4[::1], i4[::1], i4[::1], i4[::1], i4[::1], i4[::1], i8[::1], i8, i8, u2[:,::1], i8[::1], "
     "i4[::1], "
-    "f4[::1], f4[:,::1], f4[:,::1], f4[:,::1], f4[:,::1], f4[:,::1], f4[::1], i8, i8, f4, f4, f4, f4, f4, "
+    "f4[::1], f4[:,::1], f4[:,::1], f4[:,::1], f4[:,::1], f4[:,::1], f4[::1], i8, i8, f4, f4, f4, f4, f4, f4, "
     "f4[:,::1], f4[:,::1], f4[:,::1], f4[:,::1], i8[::1], f4[::1], i4[::1])"
 )
 def sparse_blocks(
@@ -141,6 +141,7 @@ def sparse_blocks(
     decay,
     decay_bias,
     decay_visual,
+    visual_rate,
     log_kept,
     differences,
     projections,
@@ -181,7 +182,7 @@ def sparse_blocks(
         else:
             for left in range(cuda.blockIdx.x * COLUMNS, differences.shape[1], cuda.gridDim.x * COLUMNS):
                 move_table_rows(
-                    values, scaled, multiplier, pulls, differences, size, height, left, rate, log_kept,
+                    values, scaled, multiplier, pulls, differences, size, height, left, visual_rate, log_kept,
                     partial, shares,
                 )  # fmt: skip
         if step + 1 < end:
@@ -218,7 +219,7 @@ def sparse_epoch(triples, block, features, tables, embedding, sizes, rates, shap
     differences, projections, pulls, losses = block_rooms(min(block, n), columns, sizes.visual + 1, n)
     given = (
         *features, *tables, *embedding, *sizes, rates.step, rates.factors, rates.bias, rates.user_visual,
-        log_kept(rates), differences, projections, pulls, *no_drift(), losses,
+        rates.visual_step, log_kept(rates), differences, projections, pulls, *no_drift(), losses,
     )  # fmt: skip
 
     def run(own, begin, end, arrivals):
@@ -293,7 +294,7 @@ def move_rows_in_time(
     "i8[::1], "
     "i4[::1], f4[::1], f4[:,::1], f4[:,::1], f4[:,::1], f4[:,::1], f4[:,::1], f4[::1], f4[:,::1], "
     "f4[:,:,::1], "
-    "f4[:,::1], i8, i8, f4, f4, f4, f4, f4, f4[:,::1], f4[:,::1], i8[::1], f4[:,::1], f4[:,::1], f4[:,::1], "
+    "f4[:,::1], i8, i8, f4, f4, f4, f4, f4, f4, f4[:,::1], f4[:,::1], i8[::1], f4[:,::1], f4[:,::1], f4[:,::1], "
     "f4[:,::1], f4[::1], i4[::1])"
 )
 def sparse_blocks_in_time(
@@ -326,6 +327,7 @@ def sparse_blocks_in_time(
     decay,
     decay_bias,
     decay_visual,
+    visual_rate,
     log_kept,
     own_drift,
     shared_drift,
@@ -373,10 +375,10 @@ def sparse_blocks_in_time(
             for left in range(cuda.blockIdx.x * COLUMNS, differences.shape[1], cuda.gridDim.x * COLUMNS):
                 move_rows_in_time(
                     values, multiplier, weight, drift, bias_weight, pulls, differences, size, visual, left,
-                    rate, log_kept, partial, shares, row_sums[left // COLUMNS],
+                    visual_rate, log_kept, partial, shares, row_sums[left // COLUMNS],
                 )  # fmt: skip
         elif cuda.blockIdx.x == 0:
-            move_weight(weight, row_sums, size, visual, rate, log_kept)
+            move_weight(weight, row_sums, size, visual, visual_rate, log_kept)
         if step + 1 < end:
             grid_barrier(arrivals, step - begin + 1)
 

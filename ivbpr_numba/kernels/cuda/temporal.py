@@ -115,7 +115,7 @@ TEMPORAL = (
     "void(i4[::1], i4[::1], i4[::1], i4[::1], i8[::1], i4[::1], i4[::1], i8[::1], i8, i8, {}[:,::1], "
     "i8[::1], "
     "f4[:,::1], f4[:,::1], f4[:,::1], f4[:,::1], f4[:,::1], f4[::1], f4[:,::1], f4[:,:,::1], f4[:,::1], "
-    "i8, i8, f4, "
+    "i8, i8, f4, f4, "
     "f4, f4, f4, f4, f4[:,::1], f4[:,::1], i8[::1], f4[:,::1], f4[:,::1], f4[:,::1], f4[:,::1], f4[::1], "
     "i4[::1])"
 )
@@ -150,6 +150,7 @@ def temporal_blocks(
     decay,
     decay_bias,
     decay_visual,
+    visual_rate,
     log_kept,
     own_drift,
     shared_drift,
@@ -194,10 +195,10 @@ def temporal_blocks(
             for left in range(cuda.blockIdx.x * COLUMNS, differences.shape[1], cuda.gridDim.x * COLUMNS):
                 move_epoch_columns(
                     values, multiplier, weight, drift, bias_weight, pulls, differences, size, visual, left,
-                    rate, log_kept, partial, shares, row_sums[left // COLUMNS],
+                    visual_rate, log_kept, partial, shares, row_sums[left // COLUMNS],
                 )  # fmt: skip
         elif cuda.blockIdx.x == 0:
-            move_weight(weight, row_sums, size, visual, rate, log_kept)
+            move_weight(weight, row_sums, size, visual, visual_rate, log_kept)
         if step + 1 < end:
             grid_barrier(arrivals, step - begin + 1)
 
@@ -228,7 +229,7 @@ def in_time(
     row_sums = room("row sums", (-(-columns // COLUMNS), max(sizes.visual, 1)), np.float32)
     given = (
         *features, *tables, *embedding, *epochs, *sizes, rates.step, rates.factors, rates.bias,
-        rates.user_visual, log_kept(rates), *drift, differences, projections, pulls, row_sums, losses,
+        rates.user_visual, rates.visual_step, log_kept(rates), *drift, differences, projections, pulls, row_sums, losses,
     )  # fmt: skip
 
     def run(own, begin, end, arrivals):

@@ -67,7 +67,7 @@ def move_columns(
 VISUAL = (
     "void(i4[::1], i4[::1], i4[::1], i4[::1], i4[::1], i4[::1], i8[::1], i8, i8, {}[:,::1], i8[::1], "
     "f4[:,::1], "
-    "f4[:,::1], f4[:,::1], f4[:,::1], f4[:,::1], f4[::1], i8, i8, f4, f4, f4, f4, f4, f4[:,::1], f4[:,::1], "
+    "f4[:,::1], f4[:,::1], f4[:,::1], f4[:,::1], f4[::1], i8, i8, f4, f4, f4, f4, f4, f4, f4[:,::1], f4[:,::1], "
     "f4[:,::1], f4[:,::1], i8[::1], f4[::1], i4[::1])"
 )
 
@@ -97,6 +97,7 @@ def visual_blocks(
     decay,
     decay_bias,
     decay_visual,
+    visual_rate,
     log_kept,
     differences,
     projections,
@@ -132,7 +133,7 @@ def visual_blocks(
         else:
             for left in range(cuda.blockIdx.x * COLUMNS, differences.shape[1], cuda.gridDim.x * COLUMNS):
                 move_columns(
-                    values, scaled, multiplier, pulls, differences, size, height, left, rate, log_kept,
+                    values, scaled, multiplier, pulls, differences, size, height, left, visual_rate, log_kept,
                     partial, shares,
                 )  # fmt: skip
         if step + 1 < end:
@@ -187,7 +188,7 @@ def visual_epoch(triples, block, features, tables, embedding, sizes, rates, thre
     differences, projections, pulls, losses = block_rooms(min(block, n), matrix.shape[1], height, n)
     given = (
         matrix, features.rows, *tables, *embedding, *sizes, rates.step, rates.factors, rates.bias,
-        rates.user_visual, log_kept(rates), differences, projections, pulls, *no_drift(), losses,
+        rates.user_visual, rates.visual_step, log_kept(rates), differences, projections, pulls, *no_drift(), losses,
     )  # fmt: skip
 
     def run(own, begin, end, arrivals):

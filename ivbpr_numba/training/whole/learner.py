@@ -67,7 +67,8 @@ class Learner:
     @property
     def average(self) -> AttributeNetwork:
         """The network of averaged weights, which is judged and kept."""
-        found: AttributeNetwork = self._followed.module
+        followed: Any = self._followed
+        found: AttributeNetwork = followed.module
         return found
 
     @property
@@ -103,7 +104,7 @@ class Learner:
             self._optimiser, lambda step: rate_factor(step, steps), last_epoch=done - 1
         )
 
-    def _rates(self, phase: str) -> list[tuple[list[torch.Tensor], float]]:
+    def _rates(self, phase: str) -> list[tuple[list[torch.nn.Parameter], float]]:
         options = self.options
         trunk, branches = list(self.network.trunk.parameters()), list(self.network.branches.parameters())
         if not self.pretrained:

@@ -76,7 +76,7 @@ def tables_of(rng, size):
     return FactorTables(users, items)
 
 
-RATES = Rates(*np.array([0.05, 0.1, 0.2, 0.0, 0.0], np.float32))
+RATES = Rates(*np.array([0.05, 0.1, 0.2, 0.0, 0.0, 0.0], np.float32))
 
 
 @settings(max_examples=8)
