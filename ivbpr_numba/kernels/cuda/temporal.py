@@ -229,7 +229,8 @@ def in_time(
     row_sums = room("row sums", (-(-columns // COLUMNS), max(sizes.visual, 1)), np.float32)
     given = (
         *features, *tables, *embedding, *epochs, *sizes, rates.step, rates.factors, rates.bias,
-        rates.user_visual, rates.visual_step, log_kept(rates), *drift, differences, projections, pulls, row_sums, losses,
+        rates.user_visual, rates.visual_step, log_kept(rates), *drift, differences, projections,
+        pulls, row_sums, losses,
     )  # fmt: skip
 
     def run(own, begin, end, arrivals):

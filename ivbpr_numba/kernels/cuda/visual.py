@@ -67,7 +67,8 @@ def move_columns(
 VISUAL = (
     "void(i4[::1], i4[::1], i4[::1], i4[::1], i4[::1], i4[::1], i8[::1], i8, i8, {}[:,::1], i8[::1], "
     "f4[:,::1], "
-    "f4[:,::1], f4[:,::1], f4[:,::1], f4[:,::1], f4[::1], i8, i8, f4, f4, f4, f4, f4, f4, f4[:,::1], f4[:,::1], "
+    "f4[:,::1], f4[:,::1], f4[:,::1], f4[:,::1], f4[::1], i8, i8, f4, f4, f4, f4, f4, f4, f4[:,::1], "
+    "f4[:,::1], "
     "f4[:,::1], f4[:,::1], i8[::1], f4[::1], i4[::1])"
 )
 
@@ -188,7 +189,8 @@ def visual_epoch(triples, block, features, tables, embedding, sizes, rates, thre
     differences, projections, pulls, losses = block_rooms(min(block, n), matrix.shape[1], height, n)
     given = (
         matrix, features.rows, *tables, *embedding, *sizes, rates.step, rates.factors, rates.bias,
-        rates.user_visual, rates.visual_step, log_kept(rates), differences, projections, pulls, *no_drift(), losses,
+        rates.user_visual, rates.visual_step, log_kept(rates), differences, projections, pulls,
+        *no_drift(), losses,
     )  # fmt: skip
 
     def run(own, begin, end, arrivals):
