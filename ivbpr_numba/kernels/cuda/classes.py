@@ -31,6 +31,7 @@ ATTEMPTS = np.uint64(128)  # words of a negative: more than its attempts
 HALF = CLASSES // 2  # counts of so many classes share a word of 64 bits, 16 bits each
 FIELD, MASK = np.uint64(16), np.uint64(0xFFFF)
 NOTHING = np.uint64(0)
+COUNTS = CLASSES + 1  # with that of triples left out
 
 
 @kernel("void(i4[::1], u1[::1], i4[::1], i8[::1])")
@@ -172,7 +173,7 @@ def put_in_order(
     """
     first_words = cuda.shared.array(MOST_THREADS, np.uint64)
     second_words = cuda.shared.array(MOST_THREADS, np.uint64)
-    counts = cuda.shared.array(CLASSES + 2, np.int32)
+    counts = cuda.shared.array(COUNTS, np.int32)
     longest = cuda.shared.array(1, np.int32)
     place = cuda.shared.array(CLASSES, np.int64)
     visits, own, threads = order.shape[0], cuda.threadIdx.x, cuda.blockDim.x
@@ -186,7 +187,7 @@ def put_in_order(
         cuda.syncthreads()
         if own == 0:
             longest[0] = 0
-            for c in range(CLASSES + 2):
+            for c in range(COUNTS):
                 counts[c] = 0
         cuda.syncthreads()
         for v in range(lo, hi):

@@ -158,8 +158,7 @@ KERNELS: dict[str, Kernel] = {}
 
 def kernel(*signatures: str, double: str = "", threads: int = 512) -> Callable[[Callable], Kernel]:
     """Declare a kernel, launched as ``name(shape, …)``."""
-    if cuda is None:
-        raise EnvironmentProblem(f"CUDA kernels can't be loaded: {_missing}.", f"{INSTALL}.")
+    _demand()
 
     def declare(body: Callable) -> Kernel:
         made = Kernel(body, signatures, double, threads)
@@ -169,8 +168,15 @@ def kernel(*signatures: str, double: str = "", threads: int = 512) -> Callable[[
     return declare
 
 
+def _demand() -> None:
+    """Without numba-cuda no file of this room but this one can be imported; say why."""
+    if cuda is None:
+        raise EnvironmentProblem(f"CUDA kernels can't be loaded: {_missing}.", f"{INSTALL}.")
+
+
 def device(body: Callable) -> Callable:
     """Declare a function that kernels call; it becomes part of them."""
+    _demand()
     return body if SIMULATOR else cuda.jit(device=True, inline="always")(body)
 
 

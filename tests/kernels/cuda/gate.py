@@ -73,15 +73,20 @@ def main() -> None:
             results.append(result)
             if signature is None:
                 continue
-            arguments, _ = sigutils.normalize_signature(signature)
-            ptx, _ = target.cuda.compile_ptx(
-                kernel.body, arguments, cc=CAPABILITY, launch_bounds=kernel.threads
-            )
-            result["f64"] = len(re.findall(r"\.f64", ptx))
-            if program is not None:
-                result |= assembled(program, ptx)
-            print(name, result, file=sys.stderr)
+            try:
+                result |= gated(target, kernel, signature, program, sigutils)
+            except Exception as error:  # the others are still worth knowing
+                result["error"] = f"{type(error).__name__}: {error}"[-600:]
+            print(name, result, file=sys.stderr, flush=True)
     json.dump({"ptxas": program is not None, "kernels": results}, sys.stdout)
+
+
+def gated(target: Any, kernel: Any, signature: str, program: str | None, sigutils: Any) -> dict[str, Any]:
+    """What compiling one kernel for one signature gives."""
+    arguments, _ = sigutils.normalize_signature(signature)
+    ptx, _ = target.cuda.compile_ptx(kernel.body, arguments, cc=CAPABILITY, launch_bounds=kernel.threads)
+    found: dict[str, Any] = {"f64": len(re.findall(r"\.f64", ptx))}
+    return found | assembled(program, ptx) if program is not None else found
 
 
 if __name__ == "__main__":
