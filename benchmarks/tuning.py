@@ -30,11 +30,12 @@ from ivbpr_numba.processes import cores, side_by_side
 from ivbpr_numba.questions.auc import auc, dataset_of
 from ivbpr_numba.tuning.dimensions import Choice
 from ivbpr_numba.tuning.parts import without_test
+from ivbpr_numba.tuning.rungs import rungs_of
 from ivbpr_numba.tuning.space import Space, space_of
 from ivbpr_numba.worlds.world import generate
 
 OURS, RANDOM = "tune", "random"
-OPTUNA = ("Optuna TPE", "Optuna TPE, halving")
+OPTUNA = "Optuna, TPE and halving"
 USERS = 300  # shoppers of the generated world
 Found = tuple[dict[str, Any], float, int]  # options, validation AUC, trials
 
@@ -48,13 +49,19 @@ class Case:
     trials: int
     iterations: int
 
+    @property
+    def given(self) -> dict[str, Any]:
+        """Options that all fits have in common."""
+        return {"iterations": self.iterations, "eval_every": EVERY, "threads": 1}
+
 
 CASES = [
-    Case("hm", "bpr-mf", 24, 200),
-    Case("demo", "bpr-mf", 24, 100),
-    Case("hm", "i-vbpr", 24, 100),
-    Case("demo", "i-vbpr", 24, 100),
+    Case("hm", "bpr-mf", 20, 120),
+    Case("hm", "i-vbpr", 20, 60),
+    Case("demo", "bpr-mf", 20, 60),
+    Case("demo", "i-vbpr", 20, 60),
 ]
+EVERY = 10  # iterations from one evaluation to the next
 
 
 class Spent:
@@ -74,7 +81,7 @@ class Spent:
             done = event.get("iteration", done)
             observer(event)
 
-        model = create(self.case.model, iterations=self.case.iterations, threads=1, **options)
+        model = create(self.case.model, **self.case.given, **options)
         self.trials += 1
         try:
             model.fit(self.data, self.features, observers=[count])
@@ -94,16 +101,14 @@ def random_search(space: Space, spent: Spent, seed: int) -> None:
         spent.fit(space.values({name: rng.random() for name in space.names}))
 
 
-def optuna_search(space: Space, spent: Spent, seed: int, halving: bool) -> None:
-    """Optuna's TPE, told everything it may use; with its own successive halving, or whole fits only."""
+def optuna_search(space: Space, spent: Spent, seed: int) -> None:
+    """Optuna's TPE over all options together, with its own halving, from the same first rung on."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, n_startup_trials=8)
-    pruner: Any = optuna.pruners.NopPruner()
-    if halving:
-        first = spent.case.iterations // 6
-        pruner = optuna.pruners.SuccessiveHalvingPruner(min_resource=first, reduction_factor=4)
+    first = rungs_of(spent.case.iterations, EVERY)[0].iterations
+    pruner = optuna.pruners.SuccessiveHalvingPruner(min_resource=first, reduction_factor=4)
     study = optuna.create_study(direction="maximize", sampler=sampler, pruner=pruner)
     inside = {name: value for name, value in space.default().items() if value is not None}
     study.enqueue_trial(inside, skip_if_exists=False)
@@ -125,7 +130,7 @@ def optuna_search(space: Space, spent: Spent, seed: int, halving: bool) -> None:
             if event["event"] == "evaluation":
                 best = max(best, event["valid_auc"])
                 trial.report(best, event["iteration"])
-                if halving and trial.should_prune():
+                if trial.should_prune():
                     raise optuna.TrialPruned
 
         return spent.fit(space.default() if trial.number == 0 else options, report)
@@ -139,9 +144,10 @@ def cell(shared: Mapping[str, Any], task: tuple[Case, int], tell: Observer) -> d
     case, seed = task
     with tempfile.TemporaryDirectory() as folder:
         data, features = inputs(case, seed, shared["source"], Path(folder))
-        given = {"iterations": case.iterations, "threads": 1}
         begun = time.perf_counter()
-        found = tune(case.model, data, features, trials=case.trials, seed=seed, processes=1, options=given)
+        found = tune(
+            case.model, data, features, trials=case.trials, seed=seed, processes=1, options=case.given
+        )
         seconds = time.perf_counter() - begun
         budget = sum(row["spent"] for row in found.trials)
         space = space_of(case.model, found.space)
@@ -166,13 +172,12 @@ def methods(space: Space, seed: int) -> Iterator[tuple[str, Callable[[Spent], No
         import optuna  # noqa: F401
     except ImportError:
         return
-    for name, halving in zip(OPTUNA, (False, True)):
-        yield name, lambda spent, halving=halving: optuna_search(space, spent, seed, halving)  # type: ignore[misc]
+    yield OPTUNA, lambda spent: optuna_search(space, spent, seed)
 
 
 def tested(case: Case, options: Mapping[str, Any], data: Dataset, features: Any) -> dict[str, float]:
     """Test AUC, over all items and stratified, of these options."""
-    model = create(case.model, iterations=case.iterations, threads=1, **options).fit(data, features)
+    model = create(case.model, **case.given, **options).fit(data, features)
     report = auc(model)
     return {"test": report["all"]["auc"], "stratified": report["stratified"]["auc"]}
 
