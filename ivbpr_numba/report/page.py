@@ -23,6 +23,7 @@ DRAW = {
     "limits": bars.limits,
     "shares": bars.shares,
     "curves": charts.curves,
+    "distances": of_tables.distances,
     "dots": charts.dots,
     "gaps": of_tables.gaps,
     "importance": of_tables.importance,

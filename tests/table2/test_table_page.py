@@ -155,6 +155,16 @@ def test_the_paper_only_where_asked(table: Table, shown: Node) -> None:
             figure3(one) for one in known or [None] * 6
         ]
     assert "Another corpus." in shown.words()
+    drawn = next(svg for svg in shown.all("svg") if "distances" in svg.classes()).all("desc")[0].words()
+    auc = {
+        row["model"]: row["auc"]
+        for row in table.rows
+        if (row["subset"], row["setting"]) == ("all items", "all")
+    }
+    assert (
+        f"I-VBPR here {signed(auc['i-vbpr'] - auc['bpr-mf'], 3)}, in the paper +0.099, +0.118, +0.095"
+        in drawn
+    )
 
 
 # --- shoppers ----------------------------------------------------------------------------------------------
@@ -293,7 +303,7 @@ def test_tuning(table: Table) -> None:
     assert [one["share"] for one in row["importance"]] == pytest.approx([0.6, 0.0])
     assert [one["stderr"] for one in row["importance"]] == pytest.approx([0.1, 0.1])
     words = check_page(render(story), [one["name"] for one in story["sections"]]).words()
-    assert "factors 5 / 6" in words and "0.700 · 0.800" in words and "60\xa0% ± 10" in words
+    assert "factors 5 / 6" in words and "0.700 · 0.800" in words and "60 % ± 10" in words
     assert "What tuning found" not in tree(render(tell_table(table))).words()
 
 

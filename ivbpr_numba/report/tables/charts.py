@@ -11,7 +11,7 @@ from ivbpr_numba.report.drawing import width_of
 from ivbpr_numba.report.numbers import figure3, percent, plain, signed
 from ivbpr_numba.report.svg import Scale, figure, round_ticks, tag, upright, words
 
-__all__ = ["gaps", "importance", "ridges", "scatters"]
+__all__ = ["distances", "gaps", "importance", "ridges", "scatters"]
 
 WIDTH = 400.0  # see `report.charts`
 TEXT = 13.0
@@ -93,6 +93,36 @@ def gaps(pairs: Sequence[Row], setting: str, name: str, title: str) -> Markup:
     return figure(name, WIDTH, bottom + 42, title, "; ".join(said) + ".", *parts)
 
 
+def distances(rows: Sequence[Row], name: str, title: str) -> Markup:
+    """How far columns are from BPR-MF: here as a dot, in the paper's corpora as rings.
+
+    Parameters
+    ----------
+    rows : sequence of mappings
+        ``label here paper``, see `standing.paper`.
+    name, title : str
+    """
+    every = [value for row in rows for value in (row["here"], *row["paper"])]
+    left = max(width_of(row["label"], TEXT) for row in rows) + 8
+    ticks = round_ticks(min([*every, 0.0]), max([*every, 0.01]), 4)
+    axis = Scale(ticks[0], ticks[-1], left + 6, WIDTH - 60)
+    step, top = 26.0, 14.0
+    bottom = top + step * (len(rows) - 1) + 12
+    parts = [upright(axis(tick), 0, bottom, "grid" if abs(tick) > 1e-12 else "zero") for tick in ticks]
+    parts += [words(axis(tick), bottom + 16, signed(tick), "tick", "middle") for tick in ticks]
+    parts.append(words((axis.start + axis.end) / 2, bottom + 34, "AUC less that of BPR-MF", "tick", "middle"))
+    said = []
+    for n, row in enumerate(rows):
+        y = top + step * n
+        parts.append(words(left - 8, y + 4, row["label"], "label", "end"))
+        parts += [tag("circle", cx=axis(value), cy=y, r=4.2, class_="ring") for value in row["paper"]]
+        parts.append(tag("circle", cx=axis(row["here"]), cy=y, r=4.2, class_="dot strong"))
+        parts.append(words(WIDTH, y + 4, signed(row["here"], 3), "value", "end"))
+        own = ", ".join(signed(value, 3) for value in row["paper"])
+        said.append(f"{row['label']} here {signed(row['here'], 3)}, in the paper {own}")
+    return figure(name, WIDTH, bottom + 42, title, "; ".join(said) + ".", *parts)
+
+
 def scatters(rows: Sequence[Row], name: str, title: str) -> Markup:
     """The runs of each column around their mean, on the 95 % interval, beside what luck alone would do.
 
@@ -163,8 +193,8 @@ def importance(rows: Sequence[Row], name: str, title: str) -> Markup:
         parts.append(words(0, y, row["option"].replace("_", " "), "label halo"))
         start, end = sorted((axis(0.0), axis(row["share"])))
         parts.append(tag("rect", x=start, y=y + 6, width=end - start, height=10, class_="bar learned"))
-        ends = [axis(row["share"] + sign * row["stderr"]) for sign in (-1, 1)]
-        parts.append(_whisker(*ends, y + 11, 4, "interval"))
+        left, right = (axis(row["share"] + sign * row["stderr"]) for sign in (-1, 1))
+        parts.append(_whisker(left, right, y + 11, 4, "interval"))
         text = f"{percent(row['share'])} ± {plain(100 * row['stderr'], 0)}"
         parts.append(words(WIDTH, y + 15, text, "value", "end"))
         said.append(f"{row['option']} {text}")

@@ -16,6 +16,7 @@ __all__ = ["SETTING_NAMES", "best_column", "corpora", "label_of", "order", "pair
 
 SETTING_NAMES = {**NAMES, "stratified": "Stratified"}
 LIKENESS = "nothing learned: likeness to what the shopper bought"
+FROM = "bpr-mf"  # where distances are measured from
 SHOWN = ("all", "cold")  # settings in which the paper claims an order
 GROUPS = (
     ("The paper’s order", ("popularity", "learning", "loss", "looks")),
@@ -77,9 +78,10 @@ def _figures(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def paper(table: Table) -> dict[str, Any]:
-    """The paper's own numbers, of another corpus: ``corpus heads rows``, a row a column of the table.
+    """The paper's own numbers, of another corpus: ``corpus heads rows distances``, a row a column.
 
-    A row has its ``label`` and the AUC of each head, None where the paper has no such column.
+    A row has its ``label`` and the AUC of each head, None where the paper has no such column; ``distances``,
+    of All Items from BPR-MF, has also what was found ``here``, and is None without that column.
     """
     known = paper_rows()
     heads = list(dict.fromkeys((row["subset"], row["setting"]) for row in known))
@@ -94,7 +96,23 @@ def paper(table: Table) -> dict[str, Any]:
             {"label": label_of(column), "values": [auc.get((*head, column)) for head in heads]}
             for column in table.columns
         ],
+        "distances": _distances(table, auc) if FROM in table.columns else None,
     }
+
+
+def _distances(table: Table, auc: Mapping[tuple[str, str, str], float]) -> list[dict[str, Any]]:
+    """How far each column is above BPR-MF on All Items, here and in the paper's corpora."""
+    own = rows_of(table, table.subsets[0]["name"], "all")
+    subsets = dict.fromkeys(subset for subset, _, _ in auc)
+    return [
+        {
+            "label": label_of(column),
+            "here": own[column]["auc"] - own[FROM]["auc"],
+            "paper": [auc[subset, "all", column] - auc[subset, "all", FROM] for subset in subsets],
+        }
+        for column in table.columns
+        if column != FROM and column != COSINE and own[column]["auc"] is not None
+    ]
 
 
 def order(table: Table) -> list[dict[str, Any]]:
