@@ -87,6 +87,8 @@ def _checked(option: str, value: Any) -> Any:
         return _integer(option, value, 1, 2**31 - 1)
     if option == "factors":
         return _integer(option, value, 0, 4096)
+    if option == "ensemble":
+        return _integer(option, value, 1, 64)
     if option == "seed":
         return _integer(option, value, 0, 2**63 - 1)
     if option == "device":
@@ -95,14 +97,21 @@ def _checked(option: str, value: Any) -> Any:
         if not isinstance(value, bool | np.bool_):
             raise UsageError(f"{shown}: it is True or False.", "Mend the value.")
         return bool(value)
+    if option == "visual_rate" and value == AUTO:
+        return AUTO
     try:
         number = float(value)
     except (TypeError, ValueError):
         raise UsageError(f"{shown} is not a number.", "Give a number.") from None
     if not math.isfinite(number):
         raise UsageError(f"{shown} is not a finite number.", "Give a finite number.")
-    if option == "learning_rate" and number <= 0:
-        raise UsageError(f"{shown} must be above 0.", "The defaults lie between 0.005 and 0.1.")
+    if option in ("learning_rate", "visual_rate") and number <= 0:
+        hint = (
+            "The defaults lie between 0.005 and 0.2."
+            if option == "learning_rate"
+            else "1 is the rate of all else."
+        )
+        raise UsageError(f"{shown} must be above 0.", hint)
     if option in _NON_NEGATIVE_NUMBERS and number < 0:
         raise UsageError(f"{shown} must not be negative.", "Use 0 to switch it off.")
     if option == "average" and not 0 <= number < 1:

@@ -51,7 +51,7 @@ class Specification:
     ignored: tuple[str, ...] = ()
 
 
-_COMMON = {"sampling": "users", "update": "ordered", "seed": 0}
+_COMMON = {"sampling": "users", "update": "ordered", "ensemble": 1, "seed": 0}
 _MYMEDIALITE = {
     **_COMMON,
     "factors": 10,
@@ -85,6 +85,7 @@ _VISUAL = {
     "visual_factors": 10,
     "init": "normal",
     "learning_rate": 0.01,
+    "visual_rate": 1.0,
     "lambda_theta": 0.3,
     "lambda_visual": 0.003,
     "lambda_bias": 0.1,
@@ -100,6 +101,7 @@ _VISUAL_PAPER = {
     **_VISUAL,
     "init": "uniform01",
     "learning_rate": 0.005,
+    "visual_rate": 1.0,
     "lambda_theta": 5.0,
     "lambda_visual": 0.0,
     "lambda_bias": 0.0,

@@ -49,6 +49,9 @@ def fit(
     init: Annotated[Text, option("Law of the start: normal or uniform01.", MODEL)] = None,
     feature_scaling: Annotated[Text, option("none, max, standard or idf.", MODEL)] = None,
     learning_rate: Annotated[Real, option("Step size η.", TRAIN)] = None,
+    visual_rate: Annotated[
+        Text, option("η of E and β as a multiple of η; auto: 1 / mean ‖f‖².", TRAIN, metavar="auto|X")
+    ] = None,
     lambda_theta: Annotated[Real, option("Regularisation of γ and θ.", TRAIN)] = None,
     lambda_visual: Annotated[Real, option("Regularisation of E and β.", TRAIN)] = None,
     lambda_bias: Annotated[Real, option("Regularisation of the item bias.", TRAIN)] = None,
@@ -70,6 +73,9 @@ def fit(
         ),
     ] = None,
     update: Annotated[Text, option("ordered (always the same bits) or hogwild (faster).", TRAIN)] = None,
+    ensemble: Annotated[
+        Whole, option("Learn so many, each with a seed of its own, and rank by their mean.", TRAIN)
+    ] = None,
     epochs: Annotated[
         Text, option("Epochs N; auto tries 3, 5, 8, 12 on validation.", TIME, metavar="N|auto")
     ] = None,
@@ -189,9 +195,18 @@ UNLEARNED = ("rand", "pop")
 # What goes to the model; the rest concerns this run only.
 OPTIONS = (
     *("preset", "factors", "visual_factors", "init", "feature_scaling", "learning_rate"),
-    *("lambda_theta", "lambda_visual", "lambda_bias", "reg_scope", "margin", "negatives", "sampling"),
+    *(
+        "visual_rate",
+        "lambda_theta",
+        "lambda_visual",
+        "lambda_bias",
+        "reg_scope",
+        "margin",
+        "negatives",
+        "sampling",
+    ),
     *("average", "block", "iterations", "eval_every", "patience", "valid_users", "update"),
-    *("seed", "threads", "device"),
+    *("ensemble", "seed", "threads", "device"),
     *("epochs", "bins", "bin_type", "segment_on", "segment_negatives", "segment_every", "temporal_init"),
     "item_drift",
 )
