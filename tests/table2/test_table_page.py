@@ -19,7 +19,7 @@ from ivbpr_numba.errors import DataError, UsageError
 from ivbpr_numba.report import page, render, tell_table, write_table_report
 from ivbpr_numba.report.numbers import figure3, percent, plain, signed
 from ivbpr_numba.report.tables import charts
-from ivbpr_numba.report.tables.runs import luck
+from ivbpr_numba.report.tables.runs import _held, luck
 from ivbpr_numba.report.tables.standing import label_of
 from ivbpr_numba.table2 import Table, table2
 from ivbpr_numba.table2.cells import Cell
@@ -239,6 +239,22 @@ def test_luck_tells_runs_that_move_everybody(shift: float, low: float, high: flo
     assert low < math.sqrt(np.mean(ratios)) < high
 
 
+def test_runs_that_differ_by_luck_are_held_as_often_as_told(table: Table) -> None:
+    """Over many tables whose runs differ by luck alone, more cases than told are rare, and fewer too."""
+    rng = np.random.default_rng(8)
+    inside = expected = asked = 0.0
+    for _ in range(60):
+        values = 0.05 * rng.standard_normal(150) + 0.2 * rng.standard_normal((3, 150))
+        told = _held(values, luck(values)[1])  # type: ignore[index]
+        inside += sum(held for held, _ in told)
+        expected += sum(chance for _, chance in told)
+        asked += len(told)
+    assert (
+        asked == 180 and 0.85 < expected / asked < 0.93
+    )  # far from the 95 % that the runs alone would suggest
+    assert abs(inside - expected) < 3 * math.sqrt(3 * expected * (1 - expected / asked))
+
+
 def test_the_errors_are_those_of_the_table(table: Table, shown: Node) -> None:
     (found,) = captioned(shown, "Errors of the means over 2 runs")
     for name, cells in body(found):
@@ -303,7 +319,7 @@ def test_tuning(table: Table) -> None:
     assert [one["share"] for one in row["importance"]] == pytest.approx([0.6, 0.0])
     assert [one["stderr"] for one in row["importance"]] == pytest.approx([0.1, 0.1])
     words = check_page(render(story), [one["name"] for one in story["sections"]]).words()
-    assert "factors 5 / 6" in words and "0.700 · 0.800" in words and "60 % ± 10" in words
+    assert "factors 5 / 6" in words and "0.700–0.800" in words and "60 % ± 10" in words
     assert "What tuning found" not in tree(render(tell_table(table))).words()
 
 

@@ -55,20 +55,19 @@ def runs(table: Table, best: str) -> dict[str, Any] | None:
         ``rows``: ``label best each mean ci95 stderr_users stderr_runs stderr seen luck ratio``; ``ratio``,
         the root mean square over the columns, and ``most``, beyond which luck alone takes the ratio of one
         column in 5 of 100 cases; ``inside`` of ``asked`` runs whose own 95 % interval over users holds the
-        mean of the others.
+        mean of the others, and how many that would be by luck alone, ``expected``.
     """
     if table.runs < 2:
         return None
     rows: list[dict[str, Any]] = []
-    inside, asked = 0, 0
+    held: list[tuple[bool, float]] = []
     for column in table.columns:
         values = table.values(0, "all", column)
         spread, found = spread_of(values), luck(values)
         if spread.mean is None or spread.low is None or found is None:
             continue
-        held = _held(values)
-        inside, asked = inside + sum(held), asked + len(held)
         seen, expected = found
+        held += _held(values, expected)
         rows.append(
             {
                 "label": label_of(column),
@@ -92,19 +91,28 @@ def runs(table: Table, best: str) -> dict[str, Any] | None:
         "rows": rows,
         "ratio": float(np.sqrt(np.mean(np.square(ratios)))) if ratios else None,
         "most": _most(table.runs, users),
-        "inside": inside,
-        "asked": asked,
+        "inside": sum(inside for inside, _ in held),
+        "expected": sum(chance for _, chance in held),
+        "asked": len(held),
     }
 
 
-def _held(values: np.ndarray) -> list[bool]:
-    """Of each run, whether its own interval over users holds the mean of the other runs."""
+def _held(values: np.ndarray, luck_alone: float) -> list[tuple[bool, float]]:
+    """Of each run whether its own interval over users holds the mean of the others, and how likely by luck.
+
+    The difference of the two has the variance E R/(R − 1) then.
+    """
+    from scipy.special import ndtr
+
+    away = luck_alone * np.sqrt(len(values) / (len(values) - 1))
     found = []
     for run in range(len(values)):
         own = spread_of(values[[run]])
         others = spread_of(np.delete(values, run, axis=0))
         if own.low is not None and own.high is not None and others.mean is not None:
-            found.append(own.low <= others.mean <= own.high)
+            half = (own.high - own.low) / 2
+            chance = 2 * float(ndtr(half / away)) - 1 if away > 0 else 1.0
+            found.append((own.low <= others.mean <= own.high, chance))
     return found
 
 
