@@ -68,17 +68,20 @@ _MYMEDIALITE = {
 }
 _MF = {
     **_MYMEDIALITE,
-    "lambda_theta": 0.03,
-    "lambda_bias": 0.05,
+    "sampling": "interactions",
+    "learning_rate": 0.2,
+    "lambda_theta": "auto",
+    "lambda_bias": 0.1,
     "negatives": "trained",
     "average": 0.9,
-    "iterations": 300,
+    "iterations": 600,
     "eval_every": 5,
-    "patience": 30,
+    "patience": 200,
 }
 # The scaling depends on the kind of features. λ_visual does not: it acts by squared differences.
 _VISUAL = {
     **_COMMON,
+    "sampling": "interactions",
     "block": "auto",
     "reg_scope": "all",
     "factors": 10,
@@ -98,6 +101,7 @@ _VISUAL = {
 }
 _VISUAL_PAPER = {
     **_VISUAL,
+    **_COMMON,
     "init": "uniform01",
     "learning_rate": 0.005,
     "lambda_theta": 5.0,

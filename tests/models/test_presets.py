@@ -28,12 +28,14 @@ def test_the_table_of_presets() -> None:
         SPECIFICATIONS[m].presets[p]
         for p, m in (("default", "bpr-mf"), ("default", "i-vbpr"), ("paper", "vbpr"))
     )
-    assert (mf["learning_rate"], mf["lambda_theta"], mf["lambda_bias"]) == (0.05, 0.03, 0.05)
-    assert (mf["negatives"], mf["average"], mf["iterations"], mf["patience"]) == ("trained", 0.9, 300, 30)
+    assert (mf["learning_rate"], mf["lambda_theta"], mf["lambda_bias"]) == (0.2, "auto", 0.1)
+    assert (mf["negatives"], mf["average"], mf["iterations"], mf["patience"]) == ("trained", 0.9, 600, 200)
+    assert mf["sampling"] == visual["sampling"] == "interactions"
     own = SPECIFICATIONS["bpr-mf"].presets["mymedialite"]
     assert own == SPECIFICATIONS["bpr-mf"].presets["paper"]
     assert (own["learning_rate"], own["lambda_theta"], own["lambda_bias"]) == (0.05, 0.0025, 0)
     assert (own["negatives"], own["average"], own["iterations"], own["factors"]) == ("uniform", 0, 30, 10)
+    assert own["sampling"] == paper["sampling"] == "users"
     assert (
         SPECIFICATIONS["mm-mf"].presets["default"]["margin"] == 1
         and SPECIFICATIONS["mm-mf"].presets["paper"]["margin"] == 0
@@ -99,6 +101,8 @@ def test_defaults_by_what_features_are_learned_as() -> None:
         ("bpr-mf", {"factors": True}, "whole number"),
         ("bpr-mf", {"iterations": 0}, "whole number"),
         ("bpr-mf", {"lambda_theta": -1}, "negative"),
+        ("bpr-mf", {"lambda_theta": "automatic"}, "not a number"),
+        ("bpr-mf", {"lambda_bias": "auto"}, "not a number"),
         ("bpr-mf", {"average": 1.0}, "below 1"),
         ("bpr-mf", {"negatives": "uniformly"}, "mean 'uniform'"),
         ("bpr-mf", {"init": "zeros"}, "normal, uniform01"),
