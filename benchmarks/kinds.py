@@ -10,7 +10,7 @@ import csv
 import gzip
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -159,7 +159,10 @@ KINDS: dict[str, tuple[Reader | str, Cut | tuple[str, str]]] = {
     "tiny": ("tiny", everything),
     "demo": ("demo", everything),
 }
-_ATTRIBUTES = {hm: ("articles.csv.gz", "article_id", HM_COLUMNS), rtr: ("rtr_interactions.csv.gz", "item_id", ["category"])}
+_ATTRIBUTES = {
+    hm: ("articles.csv.gz", "article_id", HM_COLUMNS),
+    rtr: ("rtr_interactions.csv.gz", "item_id", ["category"]),
+}
 
 
 def made(name: str, source: Path, work: Path, seed: int) -> tuple[Dataset, Features | None]:

@@ -139,7 +139,7 @@ _TEMPORAL_PAPER = {
     "eval_every": 100,
     "patience": 100,
 }
-_MM = {"margin": 1.0}
+_MM = {"margin": 1.0, "learning_rate": 0.1}
 _MM_MYMEDIALITE = {"margin": 0.0, "learning_rate": 0.1}
 
 

@@ -18,8 +18,8 @@ from ivbpr_numba.datasets.dataset import Dataset
 from ivbpr_numba.events import Observer
 from ivbpr_numba.features.features import Features
 from ivbpr_numba.kernels.compiling import cache_directory
-from ivbpr_numba.models.learners import FactorLearner
 from ivbpr_numba.models.choosing import choose
+from ivbpr_numba.models.learners import FactorLearner
 from ivbpr_numba.models.presets import resolve
 from ivbpr_numba.models.registry import create
 from ivbpr_numba.ranking import RowScorer, count, item_classes, questions, scores, top
