@@ -1,4 +1,4 @@
-"""How good the defaults are on data they were not chosen on: leave-one-source-out, beside a grid and `implicit`.
+"""How good the defaults are on data that did not choose them, beside a grid of settings and `implicit`.
 
     python -m benchmarks.defaults DATA --splits 3 --json rows.jsonl            # BPR-MF on every kind of data
     python -m benchmarks.defaults DATA --model i-vbpr --data-set hm rtr demo
@@ -7,7 +7,7 @@
 DATA is the folder that benchmarks/quality.py uses; benchmarks/kinds.py says what is made of it. Every setting
 of the grid learns every split; *tuned* is the setting with the best validation AUC of its split. λ_Θ of the
 default is c / m (models/choosing.py). For each source of data (H&M, RentTheRunway, MovieLens, Amazon, the
-generated worlds) c is chosen by the validation AUC on all other sources, and what it gives on the one left out
+generated worlds) c is chosen by the validation AUC on all other sources; what it gives on the one left out
 stands beside tuned, on the test items.
 """
 
@@ -175,8 +175,8 @@ def chosen_without(table: Table, left_out: str) -> float:
 def leave_one_out(table: Table) -> str:
     """The rule on data it was not chosen on, as Markdown; test AUC, means over the splits."""
     lines = [
-        "| data | m | c of the others | λ_Θ | All / Cold / strat. | tuned | difference, All and strat. | before "
-        "| implicit, tuned |",
+        "| data | m | c of the others | λ_Θ | All / Cold / stratified | tuned | All, stratified: less tuned "
+        "| before | implicit, tuned |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for name in sorted(table.names, key=table.pairs_per_vector):

@@ -27,7 +27,7 @@ import numpy as np
 
 # --- random numbers: pure functions of their words ---------------------------------------------------------
 
-USER, POS, NEG, ORDER, SEG, SPLIT, RAND, INIT, WORLD, SAMPLE, FOLD, CLASS, GROW = range(1, 14)
+USER, POS, NEG, ORDER, SEG, SPLIT, RAND, INIT, WORLD, SAMPLE, FOLD, CLASS, GROW, MEMBER = range(1, 15)
 MASK = 2**64 - 1
 
 
@@ -256,6 +256,16 @@ def score(params, u, i, f=None, epoch=None, category=None):
     return x
 
 
+def ensemble_score(members, u, i, f=None, epoch=None, category=None):
+    """1/S Σ_s x̂ˢ_ui over the params of the members."""
+    return sum(score(params, u, i, f, epoch, category) for params in members) / len(members)
+
+
+def member_seeds(seed, size):
+    """The first member has the seed of the model, the others the upper 63 bits of a hash."""
+    return [seed, *(mix64(seed, MEMBER, m) >> 1 for m in range(1, size))]
+
+
 def scores(params, u, f=None, epoch=None, category=None):
     """Scores of all items for one user, shape (I,)."""
     n_items = len(params["item_factors"])
@@ -280,16 +290,23 @@ class Rule:
 
     lambda_theta acts on gamma_u, gamma_i, theta_u and by a tenth on gamma_j; lambda_visual on E, beta, or in
     time on w, b, dE, dbeta (columns with Delta_c != 0 only); lambda_bias on item and category biases.
-    reg_scope "user_visual" keeps lambda_theta on theta_u alone.
+    reg_scope "user_visual" keeps lambda_theta on theta_u alone. E, beta, w, b, dE and dbeta move by
+    visual_rate times the rate.
     """
 
     learning_rate: float = 0.05
+    visual_rate: float = 1.0
     lambda_theta: float = 0.0
     lambda_visual: float = 0.0
     lambda_bias: float = 0.0
     reg_scope: str = "all"
     loss: str = "bpr"
     margin: float = 0.0
+
+    @property
+    def visual_step(self):
+        """The rate of E and beta, in time of w, b, dE and dbeta."""
+        return self.learning_rate * self.visual_rate
 
     @property
     def lambda_factors(self):
@@ -440,14 +457,15 @@ def sgd_visual_block(params, f, triples, rule):
         v_sum += d * delta
         m += delta.astype(np.float64) ** 2
     decay = column_decay(rule, m, v_sum.dtype)
-    p["embedding"] = p["embedding"] * decay + eta * u_sum
-    p["visual_bias"] = p["visual_bias"] * decay + eta * v_sum
+    step = rule.visual_step
+    p["embedding"] = p["embedding"] * decay + step * u_sum
+    p["visual_bias"] = p["visual_bias"] * decay + step * v_sum
     return p
 
 
 def column_decay(rule, m, dtype):
-    """(1 - eta lambda_visual)^{m_c} for every column; never negative."""
-    return (max(1 - rule.learning_rate * rule.lambda_visual, 0.0) ** m).astype(dtype)
+    """(1 - eta_v lambda_visual)^{m_c} for every column, eta_v the rate of E; never negative."""
+    return (max(1 - rule.visual_step * rule.lambda_visual, 0.0) ** m).astype(dtype)
 
 
 def sgd_visual(params, f, triples, rule, block=1):
@@ -493,13 +511,14 @@ def sgd_temporal_block(params, f, triples, epoch, rule, category=None):
     decay = column_decay(rule, m, v_sum.dtype)
     e_matrix, beta = p["embedding"].copy(), p["visual_bias"].copy()
     w, b = p["weight"][epoch].copy(), p["bias_weight"][epoch].copy()
-    p["embedding"] += eta * w[:, None] * u_sum
-    p["drift"][epoch] = decay * p["drift"][epoch] + eta * u_sum
-    kept = max(1 - eta * rule.lambda_visual, 0.0)
-    p["weight"][epoch] = kept ** len(triples) * w + eta * (e_matrix * u_sum).sum(1)
-    p["visual_bias"] += eta * b * v_sum
-    p["bias_weight"][epoch] = decay * b + eta * beta * v_sum
-    p["bias_drift"][epoch] = decay * p["bias_drift"][epoch] + eta * v_sum
+    step = rule.visual_step
+    p["embedding"] += step * w[:, None] * u_sum
+    p["drift"][epoch] = decay * p["drift"][epoch] + step * u_sum
+    kept = max(1 - step * rule.lambda_visual, 0.0)
+    p["weight"][epoch] = kept ** len(triples) * w + step * (e_matrix * u_sum).sum(1)
+    p["visual_bias"] += step * b * v_sum
+    p["bias_weight"][epoch] = decay * b + step * beta * v_sum
+    p["bias_drift"][epoch] = decay * p["bias_drift"][epoch] + step * v_sum
     return p
 
 

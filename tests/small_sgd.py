@@ -48,7 +48,8 @@ def add_terms(total, a, triple, delta, rule):
     if delta is not None:
         shrink = rule.learning_rate * rule.lambda_theta
         total["user_visual"][u] += pull * (a["embedding"] @ delta) + shrink * a["user_visual"][u]
-        shrink = rule.learning_rate * rule.lambda_visual
+        shrink = rule.visual_step * rule.lambda_visual
+        pull *= rule.visual_rate
         total["embedding"] += pull * np.outer(a["user_visual"][u], delta) + shrink * a["embedding"]
         total["visual_bias"] += pull * delta + shrink * a["visual_bias"]
 
@@ -99,6 +100,7 @@ def options(**changed):
         "visual_factors": 3,
         "init": "normal",
         "learning_rate": 0.05,
+        "visual_rate": 0.75,
         "lambda_theta": 0.0,
         "lambda_visual": 0.0,
         "lambda_bias": 0.0,
@@ -113,7 +115,7 @@ def options(**changed):
 
 def rule_of(o):
     """The reference's rule with the same options."""
-    names = ["learning_rate", "lambda_theta", "lambda_visual", "lambda_bias", "reg_scope"]
+    names = ["learning_rate", "visual_rate", "lambda_theta", "lambda_visual", "lambda_bias", "reg_scope"]
     hinge = {"loss": "hinge", "margin": o["margin"]} if "margin" in o else {}
     return naive.Rule(**{name: o[name] for name in names}, **hinge)
 

@@ -136,7 +136,8 @@ def similar(view: View, item_row: int, n: int = 10, where: Where | None = None) 
     if isinstance(view.scorer, RowScorer) or not view.scorer.items.vectors.shape[1]:
         raise UsageError(f"{view.fitted.name} learns nothing about items alone.", "Ask another model.")
     # Latent factors of items that nobody bought are still where they started: style is what compares them.
-    begin = view.fitted.config["factors"] if isinstance(view.parameters, VisualParameters) else 0
+    parameters = view.parameters
+    begin = parameters.item_factors.shape[1] if isinstance(parameters, VisualParameters) else 0
     vectors = view.scorer.items.vectors[:, begin:].astype(np.float64)
     vectors -= vectors.mean(axis=0)
     norms = np.sqrt(np.square(vectors).sum(axis=1))

@@ -67,6 +67,12 @@ class Scaling:
             raise ValueError("the scaling was read from a file, which has no variances")
         return float(self.variances.sum())
 
+    @property
+    def squared_length(self) -> float:
+        """Mean ‖f_i‖² over the items."""
+        centre = (self.mean.astype(np.float64) - self.shift) * self.multiplier
+        return self.variance + float(np.square(centre).sum())
+
 
 def learned_as(features: Features) -> str:
     """How the defaults see features: ``dense``, ``attributes`` or ``probabilities``.

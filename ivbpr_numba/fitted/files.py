@@ -227,7 +227,7 @@ def read_style(tree: Tree, fitted: Fitted, path: PathLike) -> np.ndarray | None:
         shape = (
             int(fitted.config.get("epochs", 1)),
             len(fitted.data.items),
-            int(fitted.config["visual_factors"]),
+            int(fitted.config["visual_factors"]) * int(fitted.config.get("ensemble", 1)),
         )
         vectors = as_float32("/cache/item_visual", tree.array("/cache/item_visual"), shape)
         bias = as_float32("/cache/item_visual_bias", tree.array("/cache/item_visual_bias"), shape[:2])
@@ -279,7 +279,8 @@ def _read_parameters(
 def _shapes(config: Mapping[str, Any], data: Dataset, columns: int) -> dict[str, tuple[int, ...]]:
     """Shape of every parameter for these options and data."""
     n_users, n_items = len(data.users), len(data.items)
-    k, d = int(config.get("factors", 0)), int(config.get("visual_factors", 0))
+    members = int(config.get("ensemble", 1))
+    k, d = members * int(config.get("factors", 0)), members * int(config.get("visual_factors", 0))
     n_epochs = int(config.get("epochs", 0))
     return {
         "item_bias": (n_items,),

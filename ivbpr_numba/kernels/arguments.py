@@ -128,6 +128,7 @@ class Rates(NamedTuple):
     bias : λ of the item biases
     user_visual : λ of θ_u
     visual : λ of E and β, in time of w, b, ΔE and Δβ
+    visual_step : η of these
     """
 
     step: Any
@@ -135,6 +136,7 @@ class Rates(NamedTuple):
     bias: Any
     user_visual: Any
     visual: Any
+    visual_step: Any
 
 
 class Sizes(NamedTuple):

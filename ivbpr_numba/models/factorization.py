@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ivbpr_numba.models.ensemble import learner_of
 from ivbpr_numba.models.fitting import Run
 from ivbpr_numba.models.learned import Learned
 from ivbpr_numba.models.learners import FactorLearner
@@ -61,14 +62,20 @@ class BPRMF(LearningOptions, Trained):
         many as cost less than the iterations in between. The finished model is judged over everybody.
     update : str, optional
         ``ordered``: the same bits for any number of threads. ``hogwild``: threads race; faster.
+    ensemble : int, optional
+        S, at least 1: so many models of seeds of their own, learned side by side, whose mean score is one
+        model of this kind with S times the factors.
     """
 
     specifications: ClassVar[tuple[Specification, ...]] = (SPECIFICATIONS["bpr-mf"],)
 
     def _learn(self, data: Dataset, features: Features | None, options: dict[str, Any], run: Run) -> Learned:
         train = data.train
-        learner = FactorLearner(options, train.indptr, train.indices, len(data.items), run.kernels)
-        return self._train(learner, data, options, run)
+
+        def make(own: dict[str, Any]) -> FactorLearner:
+            return FactorLearner(own, train.indptr, train.indices, len(data.items), run.kernels)
+
+        return self._train(learner_of(options, make), data, options, run)
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -113,6 +120,9 @@ class MMMF(BPRMF):
         many as cost less than the iterations in between. The finished model is judged over everybody.
     update : str, optional
         ``ordered``: the same bits for any number of threads. ``hogwild``: threads race; faster.
+    ensemble : int, optional
+        S, at least 1: so many models of seeds of their own, learned side by side, whose mean score is one
+        model of this kind with S times the factors.
     margin : float, optional
         With 0 only pairs in the wrong order move anything.
     """

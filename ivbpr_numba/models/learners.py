@@ -7,6 +7,7 @@ keeps (averages, best values, checkpoints) is a copy of that dict; `parameters(t
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -26,12 +27,22 @@ from ivbpr_numba.kernels.arguments import (
 from ivbpr_numba.kernels.scalar.random import INIT, mix64
 from ivbpr_numba.models.ahead import Ahead
 from ivbpr_numba.models.embedding import layout_of
+from ivbpr_numba.models.presets import AUTO
 from ivbpr_numba.models.start import Start
 from ivbpr_numba.models.triples import Rounds, Triples, TripleSampler
 from ivbpr_numba.parameters import FactorParameters, Parameters, TemporalParameters, VisualParameters
 from ivbpr_numba.ranking import ItemSide, Scorer, VectorScorer, scorer_of
 
-__all__ = ["FactorLearner", "Iteration", "Learner", "Tables", "VisualLearner", "block_size"]
+__all__ = [
+    "FactorLearner",
+    "Iteration",
+    "Learner",
+    "Member",
+    "Tables",
+    "VisualLearner",
+    "block_size",
+    "visual_rate",
+]
 
 Tables = dict[str, np.ndarray]
 
@@ -77,6 +88,16 @@ class Learner(Protocol):
     def scorer(self, tables: Tables) -> Scorer: ...
 
 
+class Member(Learner, Protocol):
+    """A learner as one of several that are one model together; see `ensemble`."""
+
+    def step(self, iteration: int) -> Iteration: ...
+
+    def settle(self, iteration: int, members: Sequence[Any], joined: Callable[[], Any]) -> None: ...
+
+    def scorer_of(self, parameters: Any) -> Scorer: ...
+
+
 def draw_initial(options: dict[str, Any], group: str, shape: tuple[int, ...]) -> np.ndarray:
     """Starting values of one group: N(0, 0.1²) or U[0, 1], float32."""
     generator = np.random.Generator(np.random.PCG64(mix64(options["seed"], INIT, GROUPS[group])))
@@ -107,6 +128,14 @@ def block_size(rate: float, load: float) -> int:
     return block
 
 
+def visual_rate(options: dict[str, Any], scaling: Scaling) -> float:
+    """What η is multiplied by for E and β: a number, or by ``auto`` 1 / mean ‖f_i‖² over the items."""
+    if options["visual_rate"] != AUTO:
+        return float(options["visual_rate"])
+    length = scaling.squared_length
+    return 1.0 / length if length > 0 else 1.0
+
+
 def _sampler(
     options: dict[str, Any],
     indptr: np.ndarray,
@@ -128,10 +157,16 @@ def _sampler(
 
 
 def _rates(
-    step: float, *, factors: float, bias: float, user_visual: float = 0.0, visual: float = 0.0
+    step: float,
+    *,
+    factors: float,
+    bias: float,
+    user_visual: float = 0.0,
+    visual: float = 0.0,
+    visual_step: float = 0.0,
 ) -> Rates:
     """η and the decays as kernels take them."""
-    return Rates(*(np.float32(value) for value in (step, factors, bias, user_visual, visual)))
+    return Rates(*(np.float32(value) for value in (step, factors, bias, user_visual, visual, visual_step)))
 
 
 class _Sampled:
@@ -157,6 +192,21 @@ class _Sampled:
         self._apply(self.sampler.draw(1).first(0))
 
     def iterate(self, iteration: int) -> Iteration:
+        """Apply the triples of one iteration, from 1, to `tables`, then settle what it may have changed."""
+        done = self.step(iteration)
+        self.settle(iteration, [self], lambda: self.parameters(self.tables))
+        return done
+
+    def settle(self, iteration: int, members: Sequence[Any], joined: Callable[[], Any]) -> None:
+        """Decide what holds for all `members` from the next iteration on, by their joined parameters.
+
+        Nothing, but for models in time.
+        """
+
+    def parameters(self, tables: Tables) -> Parameters:
+        raise NotImplementedError
+
+    def step(self, iteration: int) -> Iteration:
         """Apply the triples of one iteration, from 1, to `tables`."""
         idle = self.on_one_thread and self.options["update"] == "ordered"
         threads, last = self.kernels.threads() if idle else 1, self.options.get("iterations", 0)
@@ -206,11 +256,11 @@ class FactorLearner(_Sampled):
         else:
             super().compile()
 
-    def iterate(self, iteration: int) -> Iteration:
+    def step(self, iteration: int) -> Iteration:
         """Apply the triples of one iteration, from 1, to `tables`."""
         if self.in_rounds:
             return self._apply_rounds(self.sampler.draw_rounds(iteration))
-        return super().iterate(iteration)
+        return super().step(iteration)
 
     def _apply(self, drawn: Triples) -> Iteration:
         racers = self.kernels.racers() if self.options["update"] == "hogwild" else 1
@@ -246,6 +296,10 @@ class FactorLearner(_Sampled):
         k = self.size
         return VectorScorer(tables["users"][:, :k], ItemSide(tables["items"][:, :k], tables["items"][:, k]))
 
+    def scorer_of(self, parameters: FactorParameters) -> Scorer:
+        """The same by named arrays."""
+        return scorer_of(parameters, len(parameters.user_factors))
+
 
 class VisualLearner(_Sampled):
     """VBPR and I-VBPR on blocks of triples.
@@ -274,6 +328,8 @@ class VisualLearner(_Sampled):
         self.kernels = kernels or backends.kernels()
         self.sampler = _sampler(options, indptr, indices, n_items, self.kernels, self.keep_pairs)
         self.ahead, self.on_one_thread = Ahead(), isinstance(source, SparseInput)
+        self.visual_rate = visual_rate(options, scaling)
+        self.visual_step = options["learning_rate"] * self.visual_rate
         self.latent, self.visual = k, d = options["factors"], options["visual_factors"]
         self.columns, self.layout = source.columns, layout_of(source, d)
         n_users = len(indptr) - 1
@@ -290,16 +346,16 @@ class VisualLearner(_Sampled):
 
     def _choose_block(self) -> str:
         """Set `block` for this iteration; returns a warning where the rate is too high for any."""
-        rate, load = self.options["learning_rate"], self._load()
+        rate, load = self.visual_step, self._load()
         automatic = self.options["block"] == "auto"
         self.block = block_size(rate, load) if automatic else self.options["block"]
         strength = rate * load
         if strength <= RATE_LIMIT:
             return ""
         return (
-            f"The learning rate {rate:g} is too high for these features (rate × spread = {strength:.3g}, "
-            f"stable up to {RATE_LIMIT:g}); lower it, or scale the features (feature scaling: "
-            "standard)."
+            f"The learning rate {rate:g} of E and β is too high for these features "
+            f"(rate × spread = {strength:.3g}, stable up to {RATE_LIMIT:g}); lower it, or scale the features "
+            "(feature scaling: standard)."
         )
 
     def _load(self) -> float:
@@ -316,6 +372,7 @@ class VisualLearner(_Sampled):
             bias=o["lambda_bias"],
             user_visual=o["lambda_theta"],
             visual=o["lambda_visual"],
+            visual_step=self.visual_step,
         )
 
     def _visual_tables(self) -> VisualTables:
@@ -356,7 +413,10 @@ class VisualLearner(_Sampled):
 
     def scorer(self, tables: Tables) -> Scorer:
         """Rank by equation (1); in time by equation (2), every event at its own epoch."""
-        parameters = self.parameters(tables)
+        return self.scorer_of(self.parameters(tables))
+
+    def scorer_of(self, parameters: VisualParameters) -> Scorer:
+        """The same by named arrays."""
 
         def style(epoch: int) -> np.ndarray:
             own = parameters.at(epoch) if isinstance(parameters, TemporalParameters) else parameters

@@ -38,6 +38,7 @@ class LearningOptions(RunOptions):
     patience: int | None = None
     valid_users: int | str | None = None
     update: str | None = None
+    ensemble: int | None = None
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -45,6 +46,7 @@ class VisualOptions(LearningOptions):
     """Of every model that learns from features."""
 
     visual_factors: int | None = None
+    visual_rate: float | str | None = None
     lambda_visual: float | None = None
     reg_scope: str | None = None
     feature_scaling: str | None = None

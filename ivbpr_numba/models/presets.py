@@ -34,7 +34,7 @@ _CHOICES = {
     "segment_on": ("train", "valid"),
 }
 _WORDS = {"epochs": (AUTO,), "block": (AUTO,), "valid_users": (AUTO, ALL)}  # beside a whole number
-_NUMBER_WORDS = {"lambda_theta": (AUTO,)}  # beside a number
+_NUMBER_WORDS = {"lambda_theta": (AUTO,), "visual_rate": (AUTO,)}  # beside a number
 _POSITIVE_INTEGERS = (
     *("iterations", "eval_every", "patience", "threads", "visual_factors"),
     *("bins", "segment_negatives", "segment_every"),
@@ -88,6 +88,8 @@ def _checked(option: str, value: Any) -> Any:
         return _integer(option, value, 1, 2**31 - 1)
     if option == "factors":
         return _integer(option, value, 0, 4096)
+    if option == "ensemble":
+        return _integer(option, value, 1, 64)
     if option == "seed":
         return _integer(option, value, 0, 2**63 - 1)
     if option == "device":
@@ -106,8 +108,13 @@ def _checked(option: str, value: Any) -> Any:
         raise UsageError(f"{shown} is not a number.", hint) from None
     if not math.isfinite(number):
         raise UsageError(f"{shown} is not a finite number.", "Give a finite number.")
-    if option == "learning_rate" and number <= 0:
-        raise UsageError(f"{shown} must be above 0.", "The defaults lie between 0.005 and 0.1.")
+    if option in ("learning_rate", "visual_rate") and number <= 0:
+        hint = (
+            "The defaults lie between 0.005 and 0.2."
+            if option == "learning_rate"
+            else "1 is the rate of all else."
+        )
+        raise UsageError(f"{shown} must be above 0.", hint)
     if option in _NON_NEGATIVE_NUMBERS and number < 0:
         raise UsageError(f"{shown} must not be negative.", "Use 0 to switch it off.")
     if option == "average" and not 0 <= number < 1:

@@ -51,7 +51,7 @@ class Specification:
     ignored: tuple[str, ...] = ()
 
 
-_COMMON = {"sampling": "users", "update": "ordered", "seed": 0}
+_COMMON = {"sampling": "users", "update": "ordered", "ensemble": 1, "seed": 0}
 _MYMEDIALITE = {
     **_COMMON,
     "factors": 10,
@@ -85,25 +85,28 @@ _VISUAL = {
     "block": "auto",
     "reg_scope": "all",
     "factors": 10,
-    "visual_factors": 10,
+    "visual_factors": 40,
     "init": "normal",
-    "learning_rate": 0.01,
-    "lambda_theta": 0.3,
+    "learning_rate": 0.1,
+    "visual_rate": "auto",
+    "lambda_theta": 0.1,
     "lambda_visual": 0.003,
     "lambda_bias": 0.1,
     "negatives": "trained",
     "average": 0.9,
     "feature_scaling": {"attributes": "none", "probabilities": "standard", "dense": "standard"},
-    "iterations": 300,
+    "iterations": 400,
     "eval_every": 5,
-    "patience": 40,
+    "patience": 100,
     "valid_users": "auto",
 }
 _VISUAL_PAPER = {
     **_VISUAL,
     **_COMMON,
+    "visual_factors": 10,
     "init": "uniform01",
     "learning_rate": 0.005,
+    "visual_rate": 1.0,
     "lambda_theta": 5.0,
     "lambda_visual": 0.0,
     "lambda_bias": 0.0,

@@ -10,7 +10,7 @@ from ivbpr_numba.features.alignment import Scaling
 from ivbpr_numba.features.inputs import FeatureInput
 from ivbpr_numba.models.fitting import Run
 from ivbpr_numba.models.learned import Learned
-from ivbpr_numba.models.learners import Learner
+from ivbpr_numba.models.learners import Member
 from ivbpr_numba.models.options import TimeOptions
 from ivbpr_numba.models.presets import AUTO, AUTO_EPOCHS
 from ivbpr_numba.models.specifications import SPECIFICATIONS, Specification
@@ -68,8 +68,14 @@ class TVBPR(TimeOptions, VBPR):
         many as cost less than the iterations in between. The finished model is judged over everybody.
     update : str, optional
         ``ordered``: the same bits for any number of threads. ``hogwild``: threads race; faster.
+    ensemble : int, optional
+        S, at least 1: so many models of seeds of their own, learned side by side, whose mean score is one
+        model of this kind with S times the factors.
     visual_factors : int, optional
         D, visual factors, at least 1.
+    visual_rate : float or "auto", optional
+        What η is multiplied by for E and β, w, b, ΔE and Δβ, above 0; ``auto``: 1 / mean ‖f_i‖² over the
+        items, after scaling.
     lambda_visual : float, optional
         λ of w, and of b, ΔE and Δβ, there in each column times the squared difference of the triple's items.
     reg_scope : str, optional
@@ -141,7 +147,7 @@ class TVBPR(TimeOptions, VBPR):
                 best = learned
         if best is None:
             best = learn(chosen())
-        return replace(best, config={"epochs": chosen()}, facts={"epochs_tried": tried})
+        return replace(best, config={"epochs": chosen()}, facts={**best.facts, "epochs_tried": tried})
 
     @property
     def epochs_tried_(self) -> dict[int, float | None]:
@@ -151,5 +157,5 @@ class TVBPR(TimeOptions, VBPR):
 
     def _learner(
         self, data: Dataset, source: FeatureInput, scaling: Scaling, options: dict[str, Any], run: Run
-    ) -> Learner:
+    ) -> Member:
         return TemporalLearner(options, data, source, scaling, run.kernels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -104,12 +105,12 @@ class TemporalLearner(VisualLearner):
             self.edges, self.segmenting = start.epoch_edges, False
             self.tables["ends"][:] = np.arange(n_epochs)
 
-    def iterate(self, iteration: int) -> Iteration:
-        """Apply the triples of one iteration, then segment if it is time."""
-        done = super().iterate(iteration)
+    def settle(self, iteration: int, members: Sequence[Any], joined: Callable[[], Any]) -> None:
+        """Segment if it is time; all members have the same epochs."""
         if self.segmenting and iteration % self.options["segment_every"] == 0:
-            self.tables["ends"][:] = segment(self.likelihoods(iteration))
-        return done
+            ends = segment(self.likelihoods(iteration, joined()))
+            for member in members:
+                member.tables["ends"][:] = ends
 
     def _load(self) -> float:
         """The load of the worst epoch t (see `block_size`).
@@ -163,8 +164,8 @@ class TemporalLearner(VisualLearner):
             self._known = ends.copy(), epoch_of(self.times, epoch_edges(ends, self.edges)).astype(np.int16)
         return self._known[1]
 
-    def likelihoods(self, iteration: int) -> np.ndarray:
-        """V (B, N): how well each epoch's parameters explain the events of each bin."""
+    def likelihoods(self, iteration: int, parameters: TemporalParameters | None = None) -> np.ndarray:
+        """V (B, N): how well each epoch's parameters, by default its own, explain the events of each bin."""
         users, items, times = self.events
         values = np.empty((len(users), len(self.tables["ends"])))
         self.kernels.event_likelihoods(
@@ -173,17 +174,17 @@ class TemporalLearner(VisualLearner):
             Events(users, items),
             self.options["segment_negatives"],
             self.sampler.pairs,
-            self._epoch_vectors(),
+            self._epoch_vectors(parameters or self.parameters(self.tables)),
             values,
         )
         table = np.zeros((self.options["bins"], values.shape[1]))
         np.add.at(table, bins_of(times, self.edges), values)  # in the order of the events
         return table
 
-    def _epoch_vectors(self) -> EpochVectors:
+    def _epoch_vectors(self, parameters: TemporalParameters) -> EpochVectors:
         """Users and items as the segmentation scores them."""
-        parameters, n_epochs = self.parameters(self.tables), len(self.tables["ends"])
-        k, d = self.latent, self.visual
+        n_epochs = len(self.tables["ends"])
+        k, d = parameters.user_factors.shape[1], parameters.user_visual.shape[1]
         latent, style = padded(k), padded(d + 1)
         users = np.zeros((len(parameters.user_factors), latent + style), np.float32)
         users[:, :k], users[:, latent : latent + d] = parameters.user_factors, parameters.user_visual

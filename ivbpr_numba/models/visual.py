@@ -11,10 +11,12 @@ from ivbpr_numba.errors import DataError, UsageError, did_you_mean, parameter
 from ivbpr_numba.features.alignment import Scaling, align, fit_scaling, kept_scaling, learned_as
 from ivbpr_numba.features.inputs import FeatureInput
 from ivbpr_numba.features.record import FeatureRecord
+from ivbpr_numba.models.ensemble import learner_of
 from ivbpr_numba.models.fitting import Run
 from ivbpr_numba.models.learned import Learned
-from ivbpr_numba.models.learners import Learner, VisualLearner
+from ivbpr_numba.models.learners import Member, VisualLearner, visual_rate
 from ivbpr_numba.models.options import VisualOptions
+from ivbpr_numba.models.presets import AUTO
 from ivbpr_numba.models.specifications import SPECIFICATIONS, Specification
 from ivbpr_numba.models.trained import Trained
 
@@ -70,8 +72,14 @@ class VBPR(VisualOptions, Trained):
         many as cost less than the iterations in between. The finished model is judged over everybody.
     update : str, optional
         ``ordered``: the same bits for any number of threads. ``hogwild``: threads race; faster.
+    ensemble : int, optional
+        S, at least 1: so many models of seeds of their own, learned side by side, whose mean score is one
+        model of this kind with S times the factors.
     visual_factors : int, optional
         D, visual factors, at least 1.
+    visual_rate : float or "auto", optional
+        What η is multiplied by for E and β, above 0; ``auto``: 1 / mean ‖f_i‖² over the items,
+        after scaling.
     lambda_visual : float, optional
         λ of E and β, in each column times the squared difference of the triple's two items.
     reg_scope : str, optional
@@ -121,13 +129,16 @@ class VBPR(VisualOptions, Trained):
         else:
             scaling = fit_scaling(source, options["feature_scaling"], run.kernels)
         _refuse_silence(scaling, features, options["feature_scaling"])
-        learner = self._learner(data, source, scaling, options, run)
+        learner = learner_of(options, lambda own: self._learner(data, source, scaling, own, run))
         record = FeatureRecord.of(features, scaling)
-        return self._train(learner, data, options, run, features=features, source=source, record=record)
+        facts = {"visual_rate": visual_rate(options, scaling)} if options["visual_rate"] == AUTO else {}
+        return self._train(
+            learner, data, options, run, features=features, source=source, record=record, facts=facts
+        )
 
     def _learner(
         self, data: Dataset, source: FeatureInput, scaling: Scaling, options: dict[str, Any], run: Run
-    ) -> Learner:
+    ) -> Member:
         train, n_items = data.train, len(data.items)
         return VisualLearner(options, train.indptr, train.indices, n_items, source, scaling, run.kernels)
 

@@ -6,7 +6,7 @@ in any order, in any process, and again after a kill.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from ivbpr_numba.questions.baselines import baseline_scorer
 from ivbpr_numba.questions.protocol import Protocol
 from ivbpr_numba.questions.response import epochs_of_events
 from ivbpr_numba.questions.trends import measure
+from ivbpr_numba.table2.choosing import Chosen, choose
 from ivbpr_numba.table2.columns import COSINE, learns
 from ivbpr_numba.table2.corpus import Corpus
 
@@ -62,11 +63,11 @@ class Found:
     auc, stratified : (n,) float32
         Of each question of its corpus and run; NaN where there is no candidate.
     about : dict
-        For JSON: ``options`` (all that decide what is learned), ``chosen`` (what tuning chose), ``tuning``
-        (``trials valid_auc default_valid_auc importance``; None without), ``history`` (rows of ``iteration
-        valid_auc loss``), ``iterations best_iteration valid_auc``, ``parameters`` (``all`` and those that
-        grow with the ``features``), ``ties`` (share of tied pairs), ``trends`` (of models in time),
-        ``payload_sha256`` of the model.
+        For JSON: ``options`` (all that decide what is learned), ``chosen`` (what tuning chose otherwise than
+        the defaults), ``tuning`` (``trials valid_auc default_valid_auc importance``; None without),
+        ``history`` (rows of ``iteration valid_auc loss``), ``iterations best_iteration valid_auc``,
+        ``parameters`` (``all`` and those that grow with the ``features``), ``ties`` (share of tied pairs),
+        ``trends`` (of models in time), ``payload_sha256`` of the model.
     seconds : dict
         Computing, without compilation: ``fit judge tune``.
     """
@@ -165,18 +166,18 @@ def _fitted(
     known = create(cell.model).option_names()
     fixed = {name: value for name, value in shop.options.items() if name in known}
     fixed["threads"] = shop.threads
-    chosen: dict[str, Any] = {}
-    tuning = None
+    if "seed" in known:
+        fixed["seed"] = shop.seed + cell.run
+    found = Chosen({}, {}, None)
     if shop.tune is not None and learns(cell.model):
         tell({"step": "tuning"})
         begun = computing_clock()
-        tuning = _tuned(shop, cell, data, features, fixed, tell)
-        chosen = {name: value for name, value in tuning.best.items() if fixed.get(name) != value}
+        place = shop.tunings / f"{cell.subset}-{cell.run}-{cell.model}.tuning.h5"
+        found = choose(cell.model, data, features, shop.tune, fixed, place, tell)
         seconds["tune"] = round(computing_clock() - begun, 3)
         tell({"step": "fitting"})
     begun = computing_clock()
-    options = {**fixed, **chosen} | ({"seed": shop.seed + cell.run} if "seed" in known else {})
-    model = create(cell.model, **options)
+    model = create(cell.model, **{**fixed, **found.options})
     model.fit(data, features, observers=[tell])
     seconds["fit"] = round(computing_clock() - begun, 3)
     history = [{key: row.get(key) for key in HISTORY} for row in model.history_]
@@ -185,8 +186,8 @@ def _fitted(
     learned = {name: int(array.size) for name, array in arrays.items() if array.dtype.kind == "f"}
     return model, {
         "options": learning_options(model.config_),
-        "chosen": chosen,
-        "tuning": None if tuning is None else _of_tuning(tuning),
+        "chosen": found.different,
+        "tuning": found.facts,
         "iterations": history[-1]["iteration"] if history else None,
         "best_iteration": best["iteration"] if best else None,
         "valid_auc": best["valid_auc"] if best else None,
@@ -197,40 +198,6 @@ def _fitted(
         },
         "trends": _trends(model, data),
         "payload_sha256": model.payload_sha256_,
-    }
-
-
-def _tuned(
-    shop: Workshop,
-    cell: Cell,
-    data: Dataset,
-    features: Features | None,
-    fixed: Mapping[str, Any],
-    tell: Observer,
-) -> Any:
-    from ivbpr_numba.tuning import tune
-
-    place = shop.tunings / f"{cell.subset}-{cell.run}-{cell.model}.tuning.h5"
-    return tune(
-        cell.model,
-        data,
-        features,
-        trials=shop.tune,
-        seed=shop.seed + cell.run,
-        processes=1,
-        options=fixed,
-        out=place,
-        resume=True,
-        observers=[tell],
-    )
-
-
-def _of_tuning(tuning: Any) -> dict[str, Any]:
-    trials: Sequence[Mapping[str, Any]] = tuning.trials
-    return {
-        "trials": len(trials),
-        "valid_auc": tuning.valid_auc,
-        "importance": [dict(row) for row in tuning.importance],
     }
 
 

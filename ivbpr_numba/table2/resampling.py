@@ -34,6 +34,7 @@ def compared(
     pairs: Sequence[tuple[str, str]],
     settings: Sequence[str],
     seed: int,
+    n: int | None = None,
 ) -> list[dict[str, Any]]:
     """Every pair in every setting.
 
@@ -46,6 +47,8 @@ def compared(
     settings : sequence of str
     seed : int
         Of the resamples.
+    n : int, optional
+        How many; 10,000, of more than 20,000 users 2,000.
 
     Returns
     -------
@@ -57,7 +60,7 @@ def compared(
     asked = [(setting, a, b) for setting in settings for a, b in pairs]
     differences = [values[setting, b] - values[setting, a] for setting, a, b in asked]
     spreads = [spread_of(one) for one in differences]
-    drawn = _resampled(differences, seed)
+    drawn = _resampled(differences, seed, n)
     rows = []
     for number, ((setting, a, b), spread) in enumerate(zip(asked, spreads)):
         found = spread.as_dict()
@@ -75,7 +78,7 @@ def compared(
     return rows
 
 
-def _resampled(differences: Sequence[np.ndarray], seed: int) -> np.ndarray:
+def _resampled(differences: Sequence[np.ndarray], seed: int, n: int | None) -> np.ndarray:
     """Each difference in every resample, (differences, resamples)."""
     if not differences:
         return np.empty((0, 0))
@@ -85,9 +88,9 @@ def _resampled(differences: Sequence[np.ndarray], seed: int) -> np.ndarray:
     totals = np.concatenate([np.where(own, one, 0.0) for own, one in zip(known, differences)]).T
     runs = [len(one) for one in differences]
     found = []
-    for weights in resamples(users, RESAMPLES if users <= LARGE else OF_LARGE, seed):
-        n = weights @ counts
-        means = np.divide(weights @ totals, n, out=np.full(n.shape, np.nan), where=n > 0)
+    for weights in resamples(users, n or (RESAMPLES if users <= LARGE else OF_LARGE), seed):
+        drawn = weights @ counts
+        means = np.divide(weights @ totals, drawn, out=np.full(drawn.shape, np.nan), where=drawn > 0)
         parts = np.split(means, np.cumsum(runs)[:-1], axis=1)
         found.append(np.stack([_mean(part) for part in parts]))
     return np.concatenate(found, axis=1)

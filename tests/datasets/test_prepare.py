@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 from clothes import CLOTHES, ROWS, writer
 
+from ivbpr_numba.datasets.categories import in_category
 from ivbpr_numba.datasets.dataset import Dataset
 from ivbpr_numba.datasets.item_cells import CELL_LIMIT
 from ivbpr_numba.datasets.prepare import prepare
 from ivbpr_numba.datasets.reporting import prepare_report_lines
+from ivbpr_numba.datasets.resplit import only_items
 from ivbpr_numba.errors import DataError, UsageError
 from ivbpr_numba.features.layout import Group
 from ivbpr_numba.features.writing import write_features
@@ -183,6 +185,21 @@ def test_category_and_titles_from_metadata(put: Callable, purchases: Path, relea
         prepare(purchases, meta=[meta], category="baby")
     with pytest.raises(UsageError, match="mean 'women'"):
         prepare(purchases, meta=[meta], category="woman")
+
+
+@pytest.mark.parametrize("category", ["women", "men", "clothing"])
+def test_a_category_cut_out_later_is_the_one_prepared_alone(
+    category: str, put: Callable, purchases: Path
+) -> None:
+    paths = ([[ROOT, "Women"]], [[ROOT, "Men"]], [["Shoes"]], [[ROOT, "Men"], [ROOT, "Women"]])
+    meta = put("\n".join(RELEASES["2014"](item, paths[k % 4]) for k, item in enumerate(ITEMS)))
+    whole = prepare(purchases, meta=[meta], min_interactions=3, seed=4)
+    alone = prepare(purchases, meta=[meta], category=category, min_interactions=3, seed=4)
+    cut = only_items(whole, in_category(whole, category), seed=4, min_interactions=3)
+    assert cut.payload_sha256 == alone.payload_sha256
+    assert {b"", b"clothing;women", b"clothing;men", b"clothing;women;men"} >= set(
+        whole.item_columns["categories"].tolist()
+    )
 
 
 def test_an_item_under_two_categories_belongs_to_both(put: Callable, purchases: Path) -> None:

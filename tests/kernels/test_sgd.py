@@ -298,7 +298,8 @@ def test_block_size_at_its_edges(block):
 
 @pytest.mark.parametrize("rate, hot", [(0.05, False), (2.0, False), (3.0, True)])
 def test_automatic_blocks_follow_features_and_users(rate, hot):
-    learner, f = visual_learner(np.random.default_rng(12), 49, np.float32, block="auto", learning_rate=rate)
+    rates = {"learning_rate": 2 * rate, "visual_rate": 0.5}  # blocks depend on the rate of E
+    learner, f = visual_learner(np.random.default_rng(12), 49, np.float32, block="auto", **rates)
     scale = 0.5 if rate < 1 else np.sqrt(4 / naive.feature_spread(f))
     learner.tables["visual"][:, :3] *= np.float32(scale)
     theta = float(np.mean((arrays(learner)["user_visual"] ** 2).sum(1)))
@@ -338,6 +339,8 @@ def test_scaling(how, dtype, columns):
     np.testing.assert_allclose(fitted.mean, values.mean(0), rtol=1e-6, atol=1e-12)
     spread = naive.feature_spread((values - shift) * multiplier)
     assert 2 * fitted.variance == pytest.approx(spread, rel=1e-6, abs=1e-12)
+    length = np.square((values - shift) * multiplier).sum(1).mean()
+    assert fitted.squared_length == pytest.approx(length, rel=1e-5, abs=1e-9)
     assert {array.dtype for array in (fitted.shift, fitted.multiplier, fitted.mean)} == {np.dtype(np.float32)}
 
 

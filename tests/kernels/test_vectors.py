@@ -117,7 +117,7 @@ def test_factor_steps(size: int, margin: float) -> None:
     positives = rng.integers(0, items, n).astype(np.int32)
     negatives = ((positives + rng.integers(1, items, n)) % items).astype(np.int32)
     triples = Triples(of, positives, negatives)
-    rates = Rates(*np.float32([0.05, 0.01, 0.02, 0, 0]))
+    rates = Rates(*np.float32([0.05, 0.01, 0.02, 0, 0, 0]))
     found = []
     for function in (factor.plain_range, factor.vector_range):
         tables = [table.copy() for table in start]
@@ -132,7 +132,7 @@ def test_a_diverged_loss_is_not_finite() -> None:
     """The loss is how a fit notices that it diverged, also where it is summed as a product."""
     users, items = np.full((1, 16), np.nan, np.float32), np.ones((2, 16), np.float32)
     row = np.zeros(1, np.int32)
-    triples, rates = Triples(row, row, row + 1), Rates(*np.float32([0.05, 0, 0, 0, 0]))
+    triples, rates = Triples(row, row, row + 1), Rates(*np.float32([0.05, 0, 0, 0, 0, 0]))
     tables = FactorTables(users, items)
     assert not np.isfinite(factor.factor_range(triples, 0, 1, tables, 10, np.float32(-1), rates))
 
@@ -281,7 +281,7 @@ def test_factor_steps_of_a_block(k: int, d: int) -> None:
     positives = rng.integers(0, items, n + 5).astype(np.int32)
     negatives = ((positives + rng.integers(1, items, n + 5)) % items).astype(np.int32)
     triples, sizes = Triples(of, positives, negatives), Sizes(k, d)
-    rates = Rates(*np.float32([0.05, 0.01, 0.03, 0.02, 0]))
+    rates = Rates(*np.float32([0.05, 0.01, 0.03, 0.02, 0, 0]))
     found = []
     still = Drift(np.empty(0, np.float32), np.empty(0, np.float32), np.empty(0, np.int64))
     ways = [(block_factors.plain_factors, (still,)), (block_factors.wide_factors, ())]

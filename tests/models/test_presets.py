@@ -41,7 +41,9 @@ def test_the_table_of_presets() -> None:
         and SPECIFICATIONS["mm-mf"].presets["paper"]["margin"] == 0
     )
     assert SPECIFICATIONS["mm-mf"].presets["mymedialite"]["learning_rate"] == 0.1
-    assert (visual["learning_rate"], visual["lambda_theta"], visual["lambda_bias"]) == (0.01, 0.3, 0.1)
+    assert (visual["learning_rate"], visual["lambda_theta"], visual["lambda_bias"]) == (0.1, 0.1, 0.1)
+    assert (visual["visual_rate"], visual["visual_factors"], paper["visual_factors"]) == ("auto", 40, 10)
+    assert (visual["iterations"], visual["patience"], paper["visual_rate"]) == (400, 100, 1)
     assert (visual["negatives"], visual["average"]) == ("trained", 0.9)
     assert resolve("i-vbpr", None, {}, "attributes")["lambda_visual"] == 0.003
     assert resolve("vbpr", None, {}, "dense")["lambda_visual"] == 0.003

@@ -65,11 +65,11 @@ def as_reference(made: TemporalLearner) -> tuple[dict[str, np.ndarray], np.ndarr
 
 
 def rule(options: dict[str, Any]) -> naive.Rule:
-    names = ("learning_rate", "lambda_theta", "lambda_visual", "lambda_bias", "reg_scope")
+    names = ("learning_rate", "visual_rate", "lambda_theta", "lambda_visual", "lambda_bias", "reg_scope")
     return naive.Rule(**{name: options[name] for name in names})
 
 
-PENALTIES = {"lambda_theta": 0.4, "lambda_visual": 0.3, "lambda_bias": 0.2}
+PENALTIES = {"lambda_theta": 0.4, "lambda_visual": 0.3, "lambda_bias": 0.2, "visual_rate": 0.6}
 
 
 @pytest.mark.parametrize(

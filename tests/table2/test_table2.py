@@ -24,6 +24,8 @@ from ivbpr_numba.table2.cells import Cell, Found
 from ivbpr_numba.table2.columns import COLUMNS, pairs_of
 from ivbpr_numba.table2.ordering import orderings
 from ivbpr_numba.table2.parts import parts_path
+from ivbpr_numba.table2.text import chosen_words
+from ivbpr_numba.tuning import tune
 
 
 def row_of(table: Table, model: str, setting: str = "all", subset: str = "all items") -> dict[str, Any]:
@@ -99,6 +101,48 @@ class TestFigures:
             divided(), attributes=ATTRIBUTES, processes=2, **{**asked(), "models": ["pop", "cosine"]}
         )
         assert found.path is None and found.rows[0]["auc"] == row_of(table, "pop")["auc"]
+
+
+class TestTuning:
+    def test_each_run_is_tuned_on_its_own_split(
+        self, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As `tune` and `fit` would by hand; a search that was killed goes on, to the same figures."""
+        data = folder / "data.h5"
+        small: dict[str, Any] = {"models": ["pop", "bpr-mf"], "runs": 2, "tune": 3, "processes": 1}
+        small["options"] = {"iterations": 8, "eval_every": 2}
+        found = table2(data, **small, out=folder / "t.h5")
+        for run in range(2):
+            own = split_again(divided(), 5 + run)
+            fixed = {**small["options"], "seed": run}
+            tuned = tune("bpr-mf", own, trials=3, seed=run, processes=1, options=fixed)
+            about = found.cells[Cell(0, run, "bpr-mf")].about
+            assert about["tuning"]["valid_auc"] == tuned.valid_auc >= about["tuning"]["default_valid_auc"]
+            assert about["payload_sha256"] == tuned.create().fit(own).payload_sha256_
+            assert set(about["chosen"]) <= set(tuned.best)
+            assert about["tuning"]["importance"] == tuned.importance
+        assert found.cells[Cell(0, 0, "pop")].about["tuning"] is None
+        row = row_of(found, "bpr-mf")
+        assert row["tune_seconds"] > 0 and all(len(values) == 2 for values in row["chosen"].values())
+
+        fits = []
+
+        def stopped(trial: dict[str, Any]) -> None:
+            if trial.get("event") == "trial":
+                fits.append(trial)
+                if len(fits) == 2:
+                    raise EnvironmentProblem("The power is off.")
+
+        with pytest.raises(EnvironmentProblem):
+            table2(data, **small, out=folder / "again.h5", observers=stopped)
+        again = table2(data, **small, out=folder / "again.h5")
+        assert again.payload_sha256 == found.payload_sha256
+        assert not parts_path(folder / "again.h5").exists()
+
+    def test_what_was_chosen_in_words(self) -> None:
+        assert chosen_words({"factors": [10, 10], "average": [0.9, None], "negatives": ["trained"]}) == (
+            "factors 10, average 0.9 / default, negatives trained"
+        )
 
 
 class TestCorpora:

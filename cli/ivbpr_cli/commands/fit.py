@@ -49,6 +49,9 @@ def fit(
     init: Annotated[Text, option("Law of the start: normal or uniform01.", MODEL)] = None,
     feature_scaling: Annotated[Text, option("none, max, standard or idf.", MODEL)] = None,
     learning_rate: Annotated[Real, option("Step size η.", TRAIN)] = None,
+    visual_rate: Annotated[
+        Text, option("η of E and β as a multiple of η; auto: 1 / mean ‖f‖².", TRAIN, metavar="auto|X")
+    ] = None,
     lambda_theta: Annotated[
         Text,
         option("Regularisation of γ and θ; auto: by the pairs of a vector.", TRAIN, metavar="auto|X"),
@@ -73,6 +76,9 @@ def fit(
         ),
     ] = None,
     update: Annotated[Text, option("ordered (always the same bits) or hogwild (faster).", TRAIN)] = None,
+    ensemble: Annotated[
+        Whole, option("Learn so many, each with a seed of its own, and rank by their mean.", TRAIN)
+    ] = None,
     epochs: Annotated[
         Text, option("Epochs N; auto tries 3, 5, 8, 12 on validation.", TIME, metavar="N|auto")
     ] = None,
@@ -173,9 +179,9 @@ def _chosen(model: str | None, options: dict[str, Any], found: Path | None) -> t
 def _decided(start: dict[str, Any]) -> list[str]:
     """What the fit decided by the data, a sentence each."""
     told = []
-    for option, one in start.get("chosen", {}).items():
+    for name, one in start.get("chosen", {}).items():
         told.append(
-            f"--{option.replace('_', '-')} is {one['value']:g}: {one['pairs']:,} training pairs for "
+            f"--{name.replace('_', '-')} is {one['value']:g}: {one['pairs']:,} training pairs for "
             f"{one['users']:,} users and {one['items']:,} items."
         )
     if start.get("valid_users") != start.get("valid_users_of"):
@@ -206,9 +212,18 @@ UNLEARNED = ("rand", "pop")
 # What goes to the model; the rest concerns this run only.
 OPTIONS = (
     *("preset", "factors", "visual_factors", "init", "feature_scaling", "learning_rate"),
-    *("lambda_theta", "lambda_visual", "lambda_bias", "reg_scope", "margin", "negatives", "sampling"),
+    *(
+        "visual_rate",
+        "lambda_theta",
+        "lambda_visual",
+        "lambda_bias",
+        "reg_scope",
+        "margin",
+        "negatives",
+        "sampling",
+    ),
     *("average", "block", "iterations", "eval_every", "patience", "valid_users", "update"),
-    *("seed", "threads", "device"),
+    *("ensemble", "seed", "threads", "device"),
     *("epochs", "bins", "bin_type", "segment_on", "segment_negatives", "segment_every", "temporal_init"),
     "item_drift",
 )

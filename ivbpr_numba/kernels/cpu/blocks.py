@@ -122,7 +122,7 @@ def sums_for(block, embedding, rates):
     return (
         np.zeros((2, rows, columns), np.float32),
         np.zeros((2, columns), np.float32),
-        decay_powers(rates.step, rates.visual, block if rates.visual > 0 else -1),
+        decay_powers(rates.visual_step, rates.visual, block if rates.visual > 0 else -1),
     )
 
 

@@ -21,7 +21,7 @@ __all__ = ["sparse_epoch", "sparse_epoch_racing", "sparse_temporal_epoch"]
 def run_blocks(triples, block, first, last, features, tables, embedding, sizes, rates):
     """Apply the triples first … last−1 in blocks, in order."""
     gains, differences = room_for_sums(embedding.values), np.zeros(embedding.values.shape[0], np.float32)
-    kept = decay_powers(rates.step, rates.visual, block)
+    kept = decay_powers(rates.visual_step, rates.visual, block)
     nothing = np.empty(0, np.float32)
     drift = Drift(nothing, nothing, np.empty(0, np.int64))
     loss = 0.0
@@ -30,7 +30,7 @@ def run_blocks(triples, block, first, last, features, tables, embedding, sizes, 
         loss += sparse_block(
             triples, own, features, tables, embedding.scaled, sizes, rates, drift, gains, differences
         )
-        move_rows(embedding, gains, sizes.visual, rates.step, kept)
+        move_rows(embedding, gains, sizes.visual, rates.visual_step, kept)
     return loss
 
 
@@ -101,7 +101,7 @@ def sparse_temporal_epoch(triples, plan, block, features, tables, embedding, epo
         Summed loss of the triples at the time they were applied.
     """
     gains, differences = room_for_sums(embedding.values), np.zeros(embedding.values.shape[0], np.float32)
-    kept = decay_powers(rates.step, rates.visual, block)
+    kept = decay_powers(rates.visual_step, rates.visual, block)
     now = Drift(np.empty(0, np.float32), np.empty(0, np.float32), drift.category)
     loss = 0.0
     for k in range(plan.epochs.shape[0]):
@@ -115,5 +115,5 @@ def sparse_temporal_epoch(triples, plan, block, features, tables, embedding, epo
         loss += sparse_block(
             triples, own, features, tables, embedding.scaled, sizes, rates, now, gains, differences
         )
-        move_epoch_rows(embedding, epoch, gains, sizes.visual, rates.step, kept, size)
+        move_epoch_rows(embedding, epoch, gains, sizes.visual, rates.visual_step, kept, size)
     return loss

@@ -147,10 +147,10 @@ def temporal_epoch(triples, plan, block, features, tables, embedding, epochs, si
         if together:
             for tile in range(tiles):
                 lo, hi = part_of(tile, width, COLUMN_TILE)
-                move_epoch_columns(embedding, epoch, sums, visual, lo, hi, rates.step, row_sums[tile])
+                move_epoch_columns(embedding, epoch, sums, visual, lo, hi, rates.visual_step, row_sums[tile])
         else:
             for tile in prange(tiles):
                 lo, hi = part_of(tile, width, COLUMN_TILE)
-                move_epoch_columns(embedding, epoch, sums, visual, lo, hi, rates.step, row_sums[tile])
-        move_weight(epoch.weight, row_sums, now.size, visual, rates.step, rates.visual)
+                move_epoch_columns(embedding, epoch, sums, visual, lo, hi, rates.visual_step, row_sums[tile])
+        move_weight(epoch.weight, row_sums, now.size, visual, rates.visual_step, rates.visual)
     return loss

@@ -55,7 +55,7 @@ def one_block(triples, block, features, tables, embedding, sizes, scratch, sums,
     """All three steps of one block on one thread; returns the block's loss."""
     scaled = embedding.scaled
     loss = strips_alone(triples, block, 0, features, tables, scaled, sizes, scratch, sums, rates, drift)
-    move_columns(embedding, sums, sizes.visual + 1, 0, embedding.values.shape[1], rates.step)
+    move_columns(embedding, sums, sizes.visual + 1, 0, embedding.values.shape[1], rates.visual_step)
     return loss
 
 
@@ -101,11 +101,11 @@ def visual_epoch(triples, block, features, tables, embedding, sizes, rates, thre
             triples, now, features, tables, embedding.scaled, sizes, scratch, sums, rates, drift, threads
         )
         if moves_alone(embedding.values):
-            move_columns(embedding, sums, height, 0, width, rates.step)
+            move_columns(embedding, sums, height, 0, width, rates.visual_step)
             continue
         for task in prange(parts(width, COLUMN_TILE)):
             lo, hi = part_of(task, width, COLUMN_TILE)
-            move_columns(embedding, sums, height, lo, hi, rates.step)
+            move_columns(embedding, sums, height, lo, hi, rates.visual_step)
     return loss
 
 
