@@ -46,9 +46,9 @@ BESIDE: dict[str, list[tuple[str, str, dict[str, Any]]]] = {
     "hm": [
         ("i-vbpr, paper preset", "i-vbpr", {"preset": "paper"}),
         ("vbpr, paper preset", "vbpr", {"preset": "paper"}),
-        ("i-vbpr, 40 visual factors", "i-vbpr", {"visual_factors": 40}),
-        ("i-tvbpr, 40 visual factors", "i-tvbpr", {"visual_factors": 40}),
-        ("vbpr, 40 visual factors", "vbpr", {"visual_factors": 40}),
+        ("i-vbpr, 10 visual factors", "i-vbpr", {"visual_factors": 10}),
+        ("i-tvbpr, 10 visual factors", "i-tvbpr", {"visual_factors": 10}),
+        ("vbpr, 10 visual factors", "vbpr", {"visual_factors": 10}),
     ],
     "rtr": [("i-vbpr, paper preset", "i-vbpr", {"preset": "paper"})],
     "ml100k": [
@@ -129,7 +129,7 @@ PAIRS = [
     ("i-tvbpr", "tvbpr"),
     ("i-vbpr", "bpr-mf"),
 ]
-PAIRS += [("i-tvbpr, 40 visual factors", "i-vbpr, 40 visual factors")]
+PAIRS += [("i-tvbpr, 10 visual factors", "i-vbpr, 10 visual factors")]
 
 
 def paired(rows: list[dict[str, Any]]) -> str:

@@ -3,7 +3,7 @@
 λ_Θ is applied once a triple, so that a vector is held back the more often the more it is learned from: a λ_Θ
 that suits films with forty ratings for each vector leaves a shop with three sales for each almost free. With
 
-    λ_Θ = 0.4 / m, held within 0.005 and 0.4,    m = n / (U + I),
+    λ_Θ = 0.45 / m, held within 0.005 and 0.4,    m = n / (U + I),
 
 n training pairs, U users and I items that have one, the penalty of a vector over an iteration is about the
 same in all data. How form and constants were chosen: benchmarks/DEFAULTS.md.
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["choose", "decay_for"]
 
-PENALTY = 0.4  # λ_Θ times the training pairs of a vector
+PENALTY = 0.45  # λ_Θ times the training pairs of a vector
 LEAST, MOST = 0.005, 0.4
 
 

@@ -119,8 +119,8 @@ _VISUAL_PAPER = {
 }
 _TEMPORAL = {
     **_VISUAL,
+    "learning_rate": 0.05,
     "lambda_visual": 0.005,
-    "lambda_bias": 0.0,
     "temporal_init": "shared",
     "epochs": 5,
     "bins": 80,

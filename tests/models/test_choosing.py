@@ -21,10 +21,10 @@ QUICK: dict[str, Any] = {"iterations": 2, "eval_every": 1}
 
 
 def test_by_hand() -> None:
-    """0.4 over the pairs of a vector: 10 users, 30 items, 200 pairs are 5 pairs for each of 40."""
-    assert decay_for(200, 40) == 0.08
-    assert decay_for(40_000, 10_350) == 0.1
-    assert decay_for(98_114, 2_625) == 0.011
+    """0.45 over the pairs of a vector: 10 users, 30 items, 200 pairs are 5 pairs for each of 40."""
+    assert decay_for(200, 40) == 0.09
+    assert decay_for(40_000, 10_350) == 0.12
+    assert decay_for(98_114, 2_625) == 0.012
     assert decay_for(3, 100) == MOST
     assert decay_for(10**9, 10) == LEAST
 
