@@ -118,6 +118,24 @@ def test_what_was_found_before_an_end_is_not_done_again(found: Path, tmp_path: P
     assert payload(out) == payload(found)
 
 
+def test_a_journal_cut_anywhere(found: Path, tmp_path: Path) -> None:
+    """As a power cut may leave it: whole lines count, and the rest is done again."""
+    out = tmp_path / "t.h5"
+
+    def stop(event: dict[str, Any]) -> None:
+        if event["event"] == "trial" and event["done"] == 9:
+            raise Stop
+
+    with pytest.raises(Stop):
+        tune("bpr-mf", DATA, out=out, observers=stop, **QUICK)
+    whole = journal_path(out).read_bytes()
+    for length in (0, 1, whole.index(b"\n"), whole.index(b"\n") + 1, len(whole) // 2, len(whole) - 1):
+        journal_path(out).write_bytes(whole[:length])
+        tune("bpr-mf", DATA, out=out, resume=True, **QUICK)
+        assert payload(out) == payload(found) and not journal_path(out).exists()
+        out.unlink()
+
+
 def test_a_journal_that_is_none(tmp_path: Path) -> None:
     journal_path(tmp_path / "t.h5").write_text("not JSON\nat all\n")
     with pytest.raises(DataError, match=r"t\.partial\.jsonl' can't be read"):

@@ -159,7 +159,7 @@ def test_a_proposal_is_a_function_of_what_is_known(seed: int, number: int) -> No
     places, origin = propose(SPACE, seed, number, KNOWN)
     assert (places, origin) == propose(SPACE, seed, number, list(KNOWN))
     assert set(places) == set(SPACE.names) and all(0 <= place <= 1 for place in places.values())
-    assert origin == ("spread" if number < START or number % 4 == 0 else "model")
+    assert origin == ("spread" if number < START or number % 8 == 0 else "model")
     options = SPACE.values(places)
     SPACE.check(options, None)
 

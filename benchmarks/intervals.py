@@ -1,7 +1,9 @@
 """Do 95 % intervals hold the truth in 95 of 100 cases? Of AUCs, of paired differences, and of runs.
 
-    python -m benchmarks.coverage
-    python -m benchmarks.coverage --table table.h5
+    python -m benchmarks.intervals
+    python -m benchmarks.intervals --table table.h5
+
+(A file `coverage.py` here would be taken for the package of that name by scripts of this folder.)
 
 *Events.* A planted world, models fitted once. The customers are the population; what each would buy next is
 drawn by the world's own law, softmax of the true utility over what he does not own. So a model's true AUC is
