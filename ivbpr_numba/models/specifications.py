@@ -90,7 +90,7 @@ _VISUAL = {
     "learning_rate": 0.1,
     "visual_rate": "auto",
     "lambda_theta": 0.1,
-    "lambda_visual": 0.003,
+    "lambda_visual": 0.01,
     "lambda_bias": 0.1,
     "negatives": "trained",
     "average": 0.9,
@@ -119,8 +119,6 @@ _VISUAL_PAPER = {
 }
 _TEMPORAL = {
     **_VISUAL,
-    "learning_rate": 0.05,
-    "lambda_visual": 0.005,
     "temporal_init": "shared",
     "epochs": 5,
     "bins": 80,

@@ -45,8 +45,8 @@ def test_the_table_of_presets() -> None:
     assert (visual["visual_rate"], visual["visual_factors"], paper["visual_factors"]) == ("auto", 40, 10)
     assert (visual["iterations"], visual["patience"], paper["visual_rate"]) == (400, 100, 1)
     assert (visual["negatives"], visual["average"]) == ("trained", 0.9)
-    assert resolve("i-vbpr", None, {}, "attributes")["lambda_visual"] == 0.003
-    assert resolve("vbpr", None, {}, "dense")["lambda_visual"] == 0.003
+    assert resolve("i-vbpr", None, {}, "attributes")["lambda_visual"] == 0.01
+    assert resolve("vbpr", None, {}, "dense")["lambda_visual"] == 0.01
     assert (paper["init"], paper["lambda_theta"], paper["learning_rate"], paper["negatives"]) == (
         *("uniform01", 5.0),
         *(0.005, "uniform"),
@@ -78,7 +78,7 @@ def test_defaults_by_what_features_are_learned_as() -> None:
         options = create(name, iterations=1, block=64).fit(DATA, given).config_
         in_time = resolve(name.replace("vbpr", "tvbpr"), None, {}, kind)
         assert options["feature_scaling"] == in_time["feature_scaling"] == scalings[kind]
-        assert (options["lambda_visual"], in_time["lambda_visual"]) == (0.003, 0.005)
+        assert (options["lambda_visual"], in_time["lambda_visual"]) == (0.01, 0.01)
         paper = create(name, preset="paper", iterations=1, eval_every=1, block=64).fit(DATA, given).config_
         assert paper["feature_scaling"] == ("max" if kind == "dense" else "none")
     # Shares of rows, as a table with several rows an item has them, are mostly zeros: attributes.
