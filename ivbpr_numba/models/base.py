@@ -17,6 +17,7 @@ from ivbpr_numba.fitted.fitted import Fitted, learning_options
 from ivbpr_numba.kernels.compilation import compile_seconds, computing_clock
 from ivbpr_numba.models.answering import Answering
 from ivbpr_numba.models.checkpoint import partial_path
+from ivbpr_numba.models.choosing import choose
 from ivbpr_numba.models.fitting import Run, Target, begin, check_run
 from ivbpr_numba.models.learned import Learned, metrics_of
 from ivbpr_numba.models.presets import refuse_option, resolve
@@ -202,7 +203,7 @@ class Model(Answering):
         target = Target(out, resume, overwrite, checkpoint_every, log)
         check_run(told, target)
         name, used = self._specified(features).name, features if self.uses_features else None
-        options = resolve_users(self._resolve(features), data, used)
+        options, chosen = choose(resolve_users(self._resolve(features), data, used), data)
         inputs = {"dataset": data.payload_sha256, "features": used.payload_sha256 if used else None}
         wanted = {"model": name, **learning_options(options), **inputs}
         if start is not None:
@@ -215,6 +216,8 @@ class Model(Answering):
         with begin(options, wanted, told, target, work) as run:
             run.start = start
             facts = {**run.facts, **{f"{key}_sha256": digest for key, digest in inputs.items()}}
+            if chosen:
+                facts["chosen"] = chosen
             heading = {"model": name, "config": options, **asked_in(options, data), **facts}
             run.heading.append(heading)
             run.tell({"event": "start", **heading})

@@ -374,7 +374,8 @@ class VisualLearner(_Sampled):
         """Set `block` for this iteration; returns a warning where the rate is too high for any."""
         rate, load = self.visual_step, self._load()
         automatic = self.options["block"] == "auto"
-        self.block = block_size(rate, load) if automatic else self.options["block"]
+        held = max(load, self._steepest() * BLOCK_LIMIT / RATE_LIMIT)
+        self.block = block_size(rate, held) if automatic else self.options["block"]
         strength = rate * load
         if strength <= RATE_LIMIT:
             return ""
@@ -389,6 +390,10 @@ class VisualLearner(_Sampled):
         visual = self.kernels.get(self.tables["visual"])
         theta = float(np.square(visual, dtype=np.float64).sum() / len(visual))
         return 2.0 * self.scaling.variance * (1.0 + theta)
+
+    def _steepest(self) -> float:
+        """The load of one column alone, where a block must stay stable in every column; 0: it need not."""
+        return 0.0
 
     def _rates(self) -> Rates:
         o = self.options

@@ -134,6 +134,18 @@ class TemporalLearner(VisualLearner):
             loads.append(2.0 * (by_taste.sum() + by_bias.sum()))
         return float(max(loads))
 
+    def _steepest(self) -> float:
+        """Largest 2 Var_k (1 + b_k² + β_k²) of a column and epoch.
+
+        Steps too long for β alone overshoot and come back, as the loss is convex in it. In b ⊙ β they
+        drive each other up: a frequent column diverges within an iteration, however small all others are.
+        """
+        t, layout = self.tables, self.layout
+        assert self.scaling.variances is not None
+        beta = np.square(layout.bias(t["embedding"]), dtype=np.float64)
+        b = np.square(layout.by_column(t["bias_weight"]), dtype=np.float64)
+        return float((2.0 * self.scaling.variances * (1.0 + b + beta)).max())
+
     def _apply(self, drawn: Triples) -> Iteration:
         warning, t, kernels = self._choose_block(), self.tables, self.kernels
         n, n_epochs = len(drawn.users), len(t["ends"])

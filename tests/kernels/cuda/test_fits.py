@@ -186,7 +186,9 @@ def test_what_does_not_fit_into_the_memory_says_so(monkeypatch: pytest.MonkeyPat
             return type("Context", (), {"get_memory_info": lambda self: (3 << 30, 80 << 30)})()
 
     monkeypatch.setattr(arrays, "cuda", Full())
-    with pytest.raises(EnvironmentProblem, match=r"full: 0\.00 GiB more are needed, and 3\.00 of 80\.00") as full:
+    with pytest.raises(
+        EnvironmentProblem, match=r"full: 0\.00 GiB more are needed, and 3\.00 of 80\.00"
+    ) as full:
         create("vbpr", **{**VISUAL, "device": "cuda"}).fit(DATA, DENSE)
     assert full.value.exit_code == 4 and "cpu" in full.value.hint
     with pytest.raises(ZeroDivisionError):
