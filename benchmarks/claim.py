@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from quality import HM_COLUMNS, per_user, plain
+from quality import HM_COLUMNS
 
 from ivbpr_numba import Dataset, Features, auc, create
 from ivbpr_numba.datasets.prepare import prepare
@@ -33,7 +33,7 @@ from ivbpr_numba.judging.evaluating import recorded_parts
 from ivbpr_numba.models.base import Model
 from ivbpr_numba.network.extraction import extract
 from ivbpr_numba.network.file import Network
-from ivbpr_numba.ranking import questions
+from ivbpr_numba.ranking import count, item_classes, questions
 from ivbpr_numba.training.splitting import PARTS
 
 GROUPS = HM_COLUMNS[:5]
@@ -225,8 +225,17 @@ def _option(text: str) -> tuple[str, Any]:
         return name, value
 
 
+def per_user(fitted: Model) -> dict[str, np.ndarray]:
+    """Test AUC of every user, and of those whose test item is cold."""
+    data = fitted.data_
+    asked = questions(data, "test")
+    values, _, _ = count(fitted.scorer(), asked, item_classes(data.train_counts)).auc()
+    return {"all": values, "cold": values[data.train_counts[asked.targets] < 5]}
+
+
 def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in plain(row).items() if key != "parts"}
+    """A row without the figures of single users."""
+    return {key: value for key, value in row.items() if key not in ("users", "parts")}
 
 
 if __name__ == "__main__":

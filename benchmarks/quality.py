@@ -1,60 +1,38 @@
-"""AUC of every model on real purchases, for several split seeds: what the README's table is made of.
+"""AUC of every model on real purchases: `ivbpr table2` on the data sets that this project is measured by.
 
-    python benchmarks/quality.py DATA --data-set hm rtr ml100k --splits 3
+    python benchmarks/quality.py DATA --data-set hm rtr ml100k --runs 3 --tune 30 --out tables/
 
 DATA is a folder with `hm/`, `rtr/` and `ml100k/`, laid out as CONTRIBUTING.md says; nothing of it is part of
-this repository. Every run goes through the library as a user would: feature files, dataset, fit, auc.
+this repository. Every table is a file of its own, which goes on where it was ended; below each stand single
+models with other options than the defaults.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import sys
-import tempfile
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from ivbpr_numba import Dataset, Features, auc, create
+from ivbpr_numba import Dataset, Features
 from ivbpr_numba.datasets.prepare import prepare
 from ivbpr_numba.features.importing import import_features
 from ivbpr_numba.features.tables import build_feature_table
-from ivbpr_numba.models.base import Model
-from ivbpr_numba.ranking import count, item_classes, questions
+from ivbpr_numba.table2 import Table, table2
 
 HM_COLUMNS = (
     "product_type_name graphical_appearance_name colour_group_name perceived_colour_value_name "
     "perceived_colour_master_name department_name index_name section_name garment_group_name"
 ).split()
 
-# (label, model, options)
-DEFAULTS: list[tuple[str, str, dict[str, Any]]] = [
-    ("rand", "rand", {}),
-    ("pop", "pop", {}),
-    ("mm-mf", "mm-mf", {}),
-    ("bpr-mf", "bpr-mf", {}),
-    ("vbpr", "vbpr", {}),
-    ("i-vbpr", "i-vbpr", {}),
-    ("tvbpr", "tvbpr", {}),
-    ("i-tvbpr", "i-tvbpr", {}),
-]
-BESIDE: dict[str, list[tuple[str, str, dict[str, Any]]]] = {
+# What else is measured: (name of the table, its columns, options)
+BESIDE: dict[str, list[tuple[str, list[str], dict[str, Any]]]] = {
     "hm": [
-        ("i-vbpr, paper preset", "i-vbpr", {"preset": "paper"}),
-        ("vbpr, paper preset", "vbpr", {"preset": "paper"}),
-        ("i-vbpr, 40 visual factors", "i-vbpr", {"visual_factors": 40}),
-        ("i-tvbpr, 40 visual factors", "i-tvbpr", {"visual_factors": 40}),
-        ("vbpr, 40 visual factors", "vbpr", {"visual_factors": 40}),
+        ("paper", ["vbpr", "i-vbpr"], {"preset": "paper"}),
+        ("10-visual-factors", ["vbpr", "i-vbpr", "i-tvbpr"], {"visual_factors": 10}),
     ],
-    "rtr": [("i-vbpr, paper preset", "i-vbpr", {"preset": "paper"})],
-    "ml100k": [
-        ("mm-mf, mymedialite preset", "mm-mf", {"preset": "mymedialite"}),
-        ("bpr-mf, mymedialite preset", "bpr-mf", {"preset": "mymedialite"}),
-    ],
+    "rtr": [("paper", ["i-vbpr"], {"preset": "paper"})],
+    "ml100k": [("mymedialite", ["mm-mf", "bpr-mf"], {"preset": "mymedialite"})],
 }
 
 
@@ -91,119 +69,40 @@ def data_sets(name: str, source: Path, work: Path, seed: int) -> tuple[Dataset, 
     return prepare(path, user="1", item="2", time="4", seed=seed), {}
 
 
-def runs(
-    name: str, source: Path, work: Path, splits: int, only: list[str] | None
-) -> Iterator[dict[str, Any]]:
-    """One row for every split seed and model."""
-    for seed in range(splits):
-        data, features = data_sets(name, source, work, seed)
-        for label, model, options in [*DEFAULTS, *BESIDE[name]]:
-            if ("vbpr" in model and model not in features) or (only and label not in only):
-                continue
-            begun = time.perf_counter()
-            fitted = create(model, **options).fit(data, features.get(model))
-            seconds = time.perf_counter() - begun
-            attributes = features.get("i-vbpr")
-            extra = ["cosine"] if attributes is not None and label == "i-vbpr" else []
-            found = auc(fitted, features=features.get(model), baselines=extra)
-            best = max(fitted.history_, key=lambda row: row["valid_auc"] or 0, default={"iteration": 0})
-            row = {"data": name, "split": seed, "model": label, "seconds": round(seconds, 1)}
-            yield row | {"best_iteration": best["iteration"], **_flat(found), "users": per_user(fitted)}
-            if label == ("i-vbpr" if features else "bpr-mf"):
-                for baseline, result in found["baselines"].items():
-                    yield {"data": name, "split": seed, "model": baseline.replace("_", " "), **_flat(result)}
-
-
-def _flat(found: dict[str, Any]) -> dict[str, Any]:
-    return {
-        key: value
-        for setting in ("all", "cold", "stratified")
-        for key, value in ((setting, found[setting]["auc"]), (f"{setting}_stderr", found[setting]["stderr"]))
+def tables(
+    name: str, source: Path, out: Path, runs: int, tune: int | None, processes: int | None
+) -> Iterator[tuple[str, Table]]:
+    """The table of a data set, then those with other options; each is kept as a file in `out`."""
+    data, features = data_sets(name, source, out, 0)
+    given: Mapping[str, Any] = {
+        "attributes": features.get("i-vbpr"),
+        "dense": features.get("vbpr"),
+        "runs": runs,
+        "tune": tune,
+        "processes": processes,
     }
-
-
-PAIRS = [
-    ("i-vbpr", "vbpr"),
-    ("tvbpr", "vbpr"),
-    ("i-tvbpr", "i-vbpr"),
-    ("i-tvbpr", "tvbpr"),
-    ("i-vbpr", "bpr-mf"),
-]
-PAIRS += [("i-tvbpr, 40 visual factors", "i-vbpr, 40 visual factors")]
-
-
-def paired(rows: list[dict[str, Any]]) -> str:
-    """Differences of two models over the same users, mean over the splits; ± is the error of one split."""
-    lines = ["paired differences over users" + 18 * " " + "All       ±    Cold       ±"]
-    for name in dict.fromkeys(row["data"] for row in rows):
-        of = {
-            (row["split"], row["model"]): row["users"]
-            for row in rows
-            if row["data"] == name and "users" in row
-        }
-        for one, other in PAIRS:
-            splits = [s for s, model in of if model == one and (s, other) in of]
-            if not splits:
-                continue
-            cells = []
-            for setting in ("all", "cold"):
-                found = [of[s, one][setting] - of[s, other][setting] for s in splits]
-                errors = [d.std(ddof=1) / np.sqrt(len(d)) for d in found]
-                cells.append(f"{np.mean([d.mean() for d in found]):+8.4f}{np.mean(errors):8.4f}")
-            lines.append(f"  {name}: {one} − {other}".ljust(44) + "".join(cells))
-    return "\n".join(lines)
-
-
-def per_user(fitted: Model) -> dict[str, np.ndarray]:
-    """Test AUC of every user, and of those whose test item is cold."""
-    data = fitted.data_
-    asked = questions(data, "test")
-    values, _, _ = count(fitted.scorer(), asked, item_classes(data.train_counts)).auc()
-    return {"all": values, "cold": values[data.train_counts[asked.targets] < 5]}
-
-
-def table(rows: list[dict[str, Any]]) -> str:
-    """Means over the splits; the standard error is that of one figure."""
-    lines = [f"{'':34}{'All':>8}{'±':>8}{'Cold':>8}{'±':>8}{'strat.':>8}   All of each split"]
-    for name in dict.fromkeys(row["data"] for row in rows):
-        lines.append(name)
-        own = [row for row in rows if row["data"] == name]
-        for label in dict.fromkeys(row["model"] for row in own):
-            same = [row for row in own if row["model"] == label]
-
-            def mean(key: str, same: list[dict[str, Any]] = same) -> str:
-                values = [row[key] for row in same if row[key] is not None]
-                return f"{np.mean(values):8.4f}" if values else f"{'–':>8}"
-
-            each = " ".join(f"{row['all']:.4f}" for row in same)
-            keys = ("all", "all_stderr", "cold", "cold_stderr", "stratified")
-            lines.append(f"  {label:32}{''.join(map(mean, keys))}   {each}")
-    return "\n".join(lines)
+    dataset = out / f"{name}-dataset.h5"
+    data.write(dataset)
+    yield name, table2(dataset, **given, out=out / f"{name}.h5")
+    for label, models, options in BESIDE[name]:
+        whole = table2(dataset, **given, models=models, options=options, out=out / f"{name}-{label}.h5")
+        yield f"{name}, {label}", whole
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("--data-set", nargs="+", choices=sorted(BESIDE), default=sorted(BESIDE))
-    parser.add_argument("--splits", type=int, default=3)
-    parser.add_argument("--only", nargs="+", help="labels of the table")
-    parser.add_argument("--json", type=Path, help="also write every run, one JSON object a line")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--tune", type=int, help="trials before each fit; the defaults where not given")
+    parser.add_argument("--processes", type=int)
+    parser.add_argument("--out", type=Path, required=True, help="folder of the tables; made where missing")
     chosen = parser.parse_args()
-    rows = []
-    with tempfile.TemporaryDirectory() as work:
-        for name in chosen.data_set:
-            for row in runs(name, chosen.data, Path(work), chosen.splits, chosen.only):
-                rows.append(row)
-                print(json.dumps(plain(row)), file=sys.stderr, flush=True)
-    print(table(rows))
-    print(paired(rows))
-    if chosen.json is not None:
-        chosen.json.write_text("".join(json.dumps(plain(row)) + "\n" for row in rows))
-
-
-def plain(row: dict[str, Any]) -> dict[str, Any]:
-    """A row without the figures of single users."""
-    return {key: value for key, value in row.items() if key != "users"}
+    chosen.out.mkdir(exist_ok=True)
+    for name in chosen.data_set:
+        made = tables(name, chosen.data, chosen.out, chosen.runs, chosen.tune, chosen.processes)
+        for title, table in made:
+            print(f"## {title}\n\n{table.markdown()}", flush=True)
 
 
 if __name__ == "__main__":

@@ -251,12 +251,24 @@ def make_model(folder: Path) -> Path:
     return path
 
 
+def make_tuning(folder: Path) -> Path:
+    """What a search found."""
+    from ivbpr_numba import prepare, tune
+
+    with_purchases(folder)
+    path, data = folder / "intact.h5", prepare(folder / "purchases.csv")
+    data.write(folder / "d.h5")
+    tune("bpr-mf", data, trials=9, processes=1, options={"iterations": 2}, out=path)
+    return path
+
+
 # Files of our own: what writes an intact one into a folder.
 HDF5_FILES: dict[str, Callable[[Path], Path]] = {
     "features": make_features,
     "sparse features": make_sparse_features,
     "dataset": make_dataset,
     "model": make_model,
+    "tuning": make_tuning,
 }
 # What reads them besides `verify` and `inspect`; each mutation runs `verify` and one of the others.
 _FEATURES = [
@@ -274,6 +286,7 @@ HDF5_COMMANDS: dict[str, list[list[str]]] = {
         ["recommend", "FILE", USERS[0], "-n", "2"],
         ["similar", "FILE", ITEMS[0]],
     ],
+    "tuning": [["fit", "d.h5", "--from", "FILE", "-o", "OUT"]],
 }
 VERIFY = ["verify", "FILE", "--format", "json"]
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ivbpr_cli.output import Screen
-from ivbpr_cli.progress import facts_of
 from ivbpr_numba.events import Event, Observer
 
 if TYPE_CHECKING:
@@ -54,6 +53,8 @@ class Filling:
             self.under_way.pop(_key(event), None)
         elif "cell" in event and kind != "warning":
             known = self.under_way.setdefault(_key(event["cell"]), {})
+            if "step" in event:
+                known.clear()
             known.update(event)
 
     def rows(self) -> Iterator[list[str]]:
@@ -83,8 +84,15 @@ def _key(facts: Any) -> tuple[str, int, str]:
 
 
 def _facts(event: Event) -> str:
-    step = f"{event['step']} " if "step" in event else ""
-    return f"{step}{facts_of(event)}".strip() or "begun"
+    """How far a cell is, in trials of its tuning or iterations of its fit, and the best AUC so far."""
+    best = event.get("best_auc", event.get("best_valid_auc"))
+    if "iteration" in event:
+        text = f"{event['iteration']}/{event['iterations']}"
+    elif "total" in event:
+        text = f"trial {event['done']}/{event['total']}"
+    else:
+        return event.get("step", "begun")
+    return text if best is None else f"{text}, best {best:.4f}"
 
 
 @contextmanager
@@ -131,8 +139,11 @@ def _drawn(filling: Filling) -> Table:
     more = len(filling.subsets) - SHOWN
     title = f"{filling.done} of {filling.total} cells" + (f"; {more} more corpora" if more > 0 else "")
     table = Table(title=title, box=None, title_justify="left", pad_edge=False)
-    for head in ("model", *filling.subsets[:SHOWN], "now"):
-        table.add_column(head, no_wrap=True)
-    for row in filling.rows():
+    rows = list(filling.rows())
+    for number, head in enumerate(("model", *filling.subsets[:SHOWN])):
+        widest = max((len(row[number]) for row in rows), default=0)
+        table.add_column(head, no_wrap=True, min_width=widest)
+    table.add_column("now", no_wrap=True)
+    for row in rows:
         table.add_row(*row)
     return table

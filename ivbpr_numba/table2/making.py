@@ -13,7 +13,7 @@ from ivbpr_numba.features.alignment import values_in_a_row
 from ivbpr_numba.models.validation import FACTOR, TRIPLE, VALUE
 from ivbpr_numba.processes import side_by_side
 from ivbpr_numba.table2.cells import Cell, Found, Workshop, fill
-from ivbpr_numba.table2.columns import learns
+from ivbpr_numba.table2.columns import COLUMNS, learns
 from ivbpr_numba.table2.corpus import Corpus
 
 __all__ = ["in_order", "make"]
@@ -77,7 +77,8 @@ def make(
     """
     names = [subset.name for subset in shop.corpus.subsets]
     left = [cell for cell in cells if cell not in found]
-    columns = list(dict.fromkeys(cell.model for cell in sorted(cells)))
+    present = {cell.model for cell in cells}
+    columns = [name for name in COLUMNS if name in present]
 
     def tell(event: Event) -> None:
         for observer in observers:

@@ -51,8 +51,9 @@ class Journal:
         if self.path is None:
             return
         there = resume and self.path.exists()
-        if there:
-            there = self._read(identity)
+        if there and not self._read(identity):  # cut off before the first line was whole
+            self.remove()
+            there = False
         self._lines = JsonLines(self.path, append=there)
         if not there:
             self._lines.write({"event": "tuning", "identity": canonical_json(identity)})

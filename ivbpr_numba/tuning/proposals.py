@@ -2,10 +2,10 @@
 
 Trial 0 is the model's defaults. The trials up to `START` are spread: each `BLOCK` of them is a Latin
 hypercube, in which every dimension is cut into as many parts and each part has one trial. Later trials come
-from two densities over the trials so far, one of the better quarter, one of the rest, as in the
+from two densities over the trials so far, one of the best tenth, one of the rest, as in the
 tree-structured Parzen estimator (Bergstra et al., 2011) and BOHB (Falkner et al., 2018): each trial is a
 kernel in all dimensions at once, `DRAWS` points are drawn from the better density, and the one with the
-largest ratio of the densities is proposed. Every fourth trial is spread still, so that no part of the space
+largest ratio of the densities is proposed. Every eighth trial is spread still, so that no part of the space
 is given up.
 
 A proposal is a pure function of space, seed, its number, and the trials it may know of.
@@ -23,11 +23,11 @@ from ivbpr_numba.tuning.space import Space
 
 __all__ = ["Known", "propose"]
 
-START = 16  # trials before the densities say anything
-FRESH = 4  # every so many trials one is spread all the same
+START = 8  # trials before the densities say anything
+FRESH = 8  # every so many trials one is spread all the same
 BLOCK = 8
-BETTER = 0.25  # share of the trials whose density is followed
-LEAST_BETTER = 4
+BETTER = 0.1  # share of the trials whose density is followed
+LEAST_BETTER = 2
 DRAWS = 32
 NARROWEST = 0.06  # standard deviation of a kernel, in places
 OTHER = 0.2  # probability that a kernel of a choice takes another value than its trial has
@@ -47,7 +47,7 @@ def propose(space: Space, seed: int, number: int, known: Sequence[Known]) -> tup
     known : sequence of (places, value)
         Trials with their estimated AUC, in the order of their numbers.
     """
-    if number < START or number % FRESH == 0 or len(known) < START // 2:
+    if number < START or number % FRESH == 0 or len(known) < 2 * LEAST_BETTER:
         return _spread(space, seed, number), "spread"
     rng = np.random.default_rng([seed, number])
     ranked = sorted(known, key=lambda one: -one[1])

@@ -21,7 +21,7 @@ __all__ = ["ETA", "WAVE", "Result", "Rung", "Trial", "estimates", "promoted", "r
 
 ETA = 4
 FRACTIONS = (6,)  # parts of the iterations that early rungs get
-WAVE = 8  # new trials a wave
+WAVE = 4  # new trials a wave
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from ivbpr_numba.tuning.fitting import Inputs, fit_trial
 from ivbpr_numba.tuning.journal import Journal, journal_path
 from ivbpr_numba.tuning.parts import asked_at_first, without_test
 from ivbpr_numba.tuning.result import FORMAT, Tuning, refuse_other_search
-from ivbpr_numba.tuning.rungs import rungs_of
+from ivbpr_numba.tuning.rungs import WAVE, rungs_of
 from ivbpr_numba.tuning.space import Space, space_of
 from ivbpr_numba.tuning.waves import Search
 
@@ -75,7 +75,8 @@ def tune(
     seed : int
         Of the search; the fits have the seed of `options`, or the model's default.
     processes : int, optional
-        Fits beside each other, all cores by default; each has its share of the cores as threads.
+        Fits beside each other, by default one a core, up to four: a wave has no more. Each has its share of
+        the cores as threads.
     options : mapping, optional
         Fixed for all trials: ``preset``, ``iterations``, ``seed``, ….
     out : path, optional
@@ -108,7 +109,7 @@ def tune(
     told: list[Observer] = [observers] if callable(observers) else list(observers)
     expected.whole("seed", seed, 0)
     n_trials = _count("trials", trials, TRIALS if minutes is None else None)
-    n_processes = _count("processes", processes, cores())
+    n_processes = _count("processes", processes, min(cores(), WAVE))
     assert n_processes is not None
     if minutes is not None and not (isinstance(minutes, int | float) and minutes > 0):
         raise UsageError(f"{parameter('minutes', minutes)}: it must be a number above 0.", "Mend the value.")

@@ -53,7 +53,7 @@ def test_a_space_of_ones_own(tmp_path: Path) -> None:
         "average": 0.8,
         "iterations": 60,
     }
-    assert (space.defaults["iterations"], space.defaults["lambda_theta"]) == (60, 0.03)
+    assert (space.defaults["iterations"], space.defaults["lambda_theta"]) == (60, "auto")
     assert space.as_document()["factors"] == {"low": 5, "high": 50, "scale": "log"}
     assert space_of("bpr-mf", space.as_document()).as_document() == space.as_document()
 
@@ -159,7 +159,7 @@ def test_a_proposal_is_a_function_of_what_is_known(seed: int, number: int) -> No
     places, origin = propose(SPACE, seed, number, KNOWN)
     assert (places, origin) == propose(SPACE, seed, number, list(KNOWN))
     assert set(places) == set(SPACE.names) and all(0 <= place <= 1 for place in places.values())
-    assert origin == ("spread" if number < START or number % 4 == 0 else "model")
+    assert origin == ("spread" if number < START or number % 8 == 0 else "model")
     options = SPACE.values(places)
     SPACE.check(options, None)
 

@@ -49,7 +49,9 @@ def tune(
         Path | None,
         option("Draw what mattered: .svg, or .png with the extra 'plot'.", metavar="FILE"),
     ] = None,
-    processes: Annotated[int | None, option("Fits beside each other; one a core where not given.")] = None,
+    processes: Annotated[
+        int | None, option("Fits beside each other; one a core, four at most, where not given.")
+    ] = None,
     seed: Annotated[int, option("Of the search.")] = 0,
     resume: Annotated[bool, option("Go on from OUT.partial.jsonl.")] = False,
     overwrite: Annotated[
