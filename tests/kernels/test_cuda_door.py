@@ -66,7 +66,7 @@ print(target.problem())
 try:
     from ivbpr_numba.kernels.cuda import ranking
 except EnvironmentProblem as error:
-    print(error, error.hint, error.exit_code)
+    print(error, error.exit_code)
 """)
     assert said.splitlines() == [
         "numba-cuda is not installed",

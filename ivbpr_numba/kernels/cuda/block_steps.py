@@ -36,7 +36,7 @@ __all__ = [
     "sum_shares",
 ]
 
-THREADS = 512  # of a block
+THREADS = 256  # of a block: with twice as many, registers would not hold what a thread needs
 LANES = 32  # sums that make up a projection
 ROWS = 16  # rows of the table at a time
 TRIPLES = 8  # triples that a block of threads projects together

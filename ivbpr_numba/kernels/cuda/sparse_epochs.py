@@ -6,6 +6,7 @@ from ivbpr_numba.kernels.cuda.block_steps import (
     COLUMNS,
     PARTIAL,
     ROWS,
+    THREADS,
     TRIPLES,
     move_triples,
     shrink_of,
@@ -87,7 +88,8 @@ def move_rows_in_time(
     "f4[:,:,::1], "
     "f4[:,::1], i8, i8, f4, f4, f4, f4, f4, f4, f4[:,::1], f4[:,::1], i8[::1], f4[:,::1], f4[:,::1], "
     "f4[:,::1], "
-    "f4[:,::1], f4[::1], i4[::1])"
+    "f4[:,::1], f4[::1], i4[::1])",
+    threads=THREADS,
 )
 def sparse_blocks_in_time(
     users,

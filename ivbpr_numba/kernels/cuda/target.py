@@ -139,8 +139,13 @@ class Kernel:
         self.body, self.signatures, self.double, self.threads = body, signatures, double, threads
         self.name = f"{body.__module__.rsplit('.', 1)[1]}.{body.__name__}"
         self._compiled = (
-            cuda.jit(simulating.ready(body)) if SIMULATOR else cuda.jit(body, launch_bounds=threads)
+            cuda.jit(simulating.ready(body)) if SIMULATOR else cuda.jit(body, launch_bounds=self.bounds)
         )
+
+    @property
+    def bounds(self) -> int | None:
+        """Threads that registers must be counted out for: 256 have room for all that a thread can use."""
+        return self.threads if self.threads > 256 else None
 
     def __call__(self, shape: Shape, *given: Any) -> None:
         if math.prod(np.atleast_1d(shape.threads).tolist()) > self.threads:

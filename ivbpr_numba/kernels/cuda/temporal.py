@@ -121,7 +121,7 @@ TEMPORAL = (
 )
 
 
-@kernel(*(TEMPORAL.format(stored) for stored in ("f2", "u1", "f4")))
+@kernel(*(TEMPORAL.format(stored) for stored in ("f2", "u1", "f4")), threads=THREADS)
 def temporal_blocks(
     users,
     positives,

@@ -73,7 +73,7 @@ VISUAL = (
 )
 
 
-@kernel(*(VISUAL.format(stored) for stored in ("f2", "u1", "f4")))
+@kernel(*(VISUAL.format(stored) for stored in ("f2", "u1", "f4")), threads=THREADS)
 def visual_blocks(
     users,
     positives,

@@ -84,7 +84,7 @@ def main() -> None:
 def gated(target: Any, kernel: Any, signature: str, program: str | None, sigutils: Any) -> dict[str, Any]:
     """What compiling one kernel for one signature gives."""
     arguments, _ = sigutils.normalize_signature(signature)
-    ptx, _ = target.cuda.compile_ptx(kernel.body, arguments, cc=CAPABILITY, launch_bounds=kernel.threads)
+    ptx, _ = target.cuda.compile_ptx(kernel.body, arguments, cc=CAPABILITY, launch_bounds=kernel.bounds)
     found: dict[str, Any] = {"f64": len(re.findall(r"\.f64", ptx))}
     return found | assembled(program, ptx) if program is not None else found
 
