@@ -133,7 +133,8 @@ class CudaKernels(Kernels):
         return importlib.import_module("ivbpr_numba.kernels.cuda.arrays")
 
     def __getattr__(self, name: str) -> Any:
-        found = self.arrays.guarded(super().__getattr__(name))
+        own = super().__getattr__(name)
+        found = self.arrays.guarded(own)
         setattr(self, name, found)
         return found
 
