@@ -227,7 +227,7 @@ class Model(Answering):
             learned = self._learn(data, used, options, run)
             if start is not None:
                 facts |= start.facts
-            self.adopt(*_finished(name, data, {**options, **learned.config}, facts, learned))
+            self.adopt(*_finished(name, data, {**options, **learned.config}, facts, learned, run.kernels))
             if out is not None:
                 self.save(out, overwrite=True, keep_lock=run.keep_lock)
                 assert run.checkpoint is not None
@@ -323,7 +323,7 @@ class Model(Answering):
             refuse_finished(out, wanted)
         with begin(config, wanted, told, target) as run:
             facts |= {**run.facts, **{f"{key}_sha256": digest for key, digest in inputs.items()}}
-            self.adopt(*_finished(before.name, data, config, facts, learned))
+            self.adopt(*_finished(before.name, data, config, facts, learned, run.kernels))
             if out is not None:
                 self.save(out, overwrite=True, keep_lock=run.keep_lock)
         return self
@@ -393,7 +393,12 @@ def _learned_names(estimator: type[Model]) -> set[str]:
 
 
 def _finished(
-    name: str, data: Dataset, config: dict[str, Any], facts: dict[str, Any], learned: Learned
+    name: str,
+    data: Dataset,
+    config: dict[str, Any],
+    facts: dict[str, Any],
+    learned: Learned,
+    kernels: backends.Kernels,
 ) -> tuple[Fitted, Views]:
     """Judge what was learned, and put it together."""
     parts: dict[str, Any] = {
@@ -406,5 +411,5 @@ def _finished(
         "provenance": {**facts, **learned.facts},
     }
     views = Views(Fitted(**parts, metrics={}, payload_sha256=""), learned.features, learned.source)
-    fitted = Fitted.sealed(**parts, metrics=metrics_of(views.scorer(), data))
+    fitted = Fitted.sealed(**parts, metrics=metrics_of(views.scorer(), data, kernels))
     return fitted, dataclasses.replace(views, fitted=fitted)

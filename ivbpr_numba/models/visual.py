@@ -125,9 +125,9 @@ class VBPR(VisualOptions, Trained):
         assert features is not None
         source = align(features, data.items)
         if run.start is not None and run.start.scaling is not None:
-            scaling = kept_scaling(source, run.start.scaling, run.kernels)
-        else:
-            scaling = fit_scaling(source, options["feature_scaling"], run.kernels)
+            scaling = kept_scaling(source, run.start.scaling)
+        else:  # once a fit, by the CPU: to the same bits whatever learns
+            scaling = fit_scaling(source, options["feature_scaling"])
         _refuse_silence(scaling, features, options["feature_scaling"])
         learner = learner_of(options, lambda own: self._learner(data, source, scaling, own, run))
         record = FeatureRecord.of(features, scaling)
