@@ -114,7 +114,8 @@ def step_factors(user, item_i, item_j, size, bias_i, bias_j, slope, rate, decay,
 @kernel(
     "void(i4[::1], i4[::1], i4[::1], i4[::1], i4[::1], i8[::1], i8, i8, f4[:,::1], f4[:,::1], i8, f4, "
     "f4, f4, "
-    "f4, f4[::1], i4[::1])"
+    "f4, f4[::1], i4[::1])",
+    threads=256,
 )
 def apply_levels(
     users,

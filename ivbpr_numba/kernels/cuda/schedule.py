@@ -26,7 +26,7 @@ __all__ = ["SEGMENT", "Levels", "even_cuts", "plan_levels"]
 
 SEGMENT = 8192  # triples of a segment, where nothing else cuts them
 FREE = 2**31 - 1
-THREADS = 512
+THREADS = 256
 OWNERS = 1 << 28  # rows that the blocks at work together may keep owners of: 1 GB
 
 
@@ -60,8 +60,8 @@ def shared_row(category, item, base, otherwise):
 
 @kernel(
     "void(i4[::1], i4[::1], i4[::1], i4[::1], i4[::1], i8, i8, i8[::1], i4[:,::1], i4[:,::1], i4[::1], "
-    "i4[::1], "
-    "i8[::1])"
+    "i4[::1], i8[::1])",
+    threads=THREADS,
 )
 def find_levels(
     users,

@@ -65,6 +65,8 @@ def _load() -> tuple[Any, str]:
         setattr(np, OLD_NAME, np.vstack)
     try:
         found = importlib.import_module("numba.cuda")
+        if not SIMULATOR:
+            importlib.import_module("numba.cuda.np.arrayobj")  # else only when a first kernel is compiled
     except ImportError as error:
         return None, f"numba-cuda can't be imported ({error})"
     finally:
