@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import math
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,9 +16,19 @@ import numpy as np
 
 from ivbpr_numba.errors import EnvironmentProblem, UsageError, did_you_mean, parameter
 
-__all__ = ["KERNELS", "Kernels", "choose_device", "describe", "kernels", "thread_count", "threads"]
+__all__ = [
+    "KERNELS",
+    "Kernels",
+    "check_device",
+    "choose_device",
+    "describe",
+    "kernels",
+    "thread_count",
+    "threads",
+]
 
 DEVICES = ("cpu", "cuda", "auto")
+WORTH = 1e11  # operations from which on a GPU is worth its start: some seconds of two CPU cores
 # The kernels that others call, by the file of `kernels/cpu/` (and of every other device) that holds them.
 KERNELS = {
     "averaging": ("move_average",),
@@ -52,9 +63,11 @@ class Kernels:
     device : str
     rehearsed : int
         Triples that are applied, to copies, to compile what an iteration needs: the CPU needs none for it.
+    blocks_race : bool
+        Whether it has the kernels of visual models in which threads race (Hogwild).
     """
 
-    rehearsed = 0
+    rehearsed, blocks_race = 0, True
 
     def __init__(self, device: str) -> None:
         self.device = device
@@ -103,7 +116,57 @@ class Kernels:
         return self.threads()
 
 
-_KERNELS = {"cpu": Kernels("cpu")}
+class CudaKernels(Kernels):
+    """Those of CUDA, whose arrays lie in the memory of the device; see `kernels/cuda/arrays.py`.
+
+    One thread of Python tells the device what to do, so nothing is drawn ahead.
+    """
+
+    rehearsed, blocks_race = 1, False
+
+    def __init__(self) -> None:
+        super().__init__("cuda")
+
+    @property
+    def arrays(self) -> ModuleType:
+        """What puts arrays on the device and fetches them."""
+        return importlib.import_module("ivbpr_numba.kernels.cuda.arrays")
+
+    def __getattr__(self, name: str) -> Any:
+        own = super().__getattr__(name)
+        found = self.arrays.guarded(own)
+        setattr(self, name, found)
+        return found
+
+    def put(self, value: Any) -> Any:
+        return self.arrays.put(value)
+
+    def resident(self, value: Any) -> Any:
+        return self.arrays.resident(value)
+
+    def get(self, value: Any) -> Any:
+        return self.arrays.get(value)
+
+    def copy(self, array: Any) -> Any:
+        return self.arrays.copy(array)
+
+    def empty(self, shape: Any, dtype: Any) -> Any:
+        return self.arrays.empty(shape, dtype)
+
+    def zeros(self, shape: Any, dtype: Any) -> Any:
+        return self.arrays.zeros(shape, dtype)
+
+    def take(self, values: Any, places: Any) -> Any:
+        return self.arrays.take(values, places)
+
+    def threads(self) -> int:
+        return 1
+
+    def racers(self) -> int:
+        return 2  # any number above 1: all triples race
+
+
+_KERNELS = {"cpu": Kernels("cpu"), "cuda": CudaKernels()}
 
 
 def kernels(device: str = "cpu") -> Kernels:
@@ -124,27 +187,53 @@ def kernels(device: str = "cpu") -> Kernels:
 
 
 def cuda_problem() -> str:
-    """Why CUDA kernels can't be used here."""
-    return "this version has CPU kernels only"
+    """Why CUDA kernels can't be used here, in words that end a sentence; empty where they can."""
+    problem: str = importlib.import_module("ivbpr_numba.kernels.cuda.target").problem()
+    return problem
 
 
-def choose_device(device: str) -> tuple[str, str]:
+def check_device(device: str) -> None:
+    """Refuse what is no device.
+
+    Raises
+    ------
+    UsageError
+    """
+    if device not in DEVICES:
+        raise UsageError(
+            f"Unknown device '{device}'.", did_you_mean(str(device), DEVICES) or "Use cpu, cuda or auto."
+        )
+
+
+def choose_device(device: str, work: float = math.inf) -> tuple[str, str]:
     """Resolve ``cpu | cuda | auto`` to what will really run, with the reason.
+
+    Parameters
+    ----------
+    device : str
+        ``auto`` is CUDA where it can be used and the work is at least `WORTH`.
+    work : float
+        How much there is to do, in components of item vectors that are multiplied and added.
 
     Raises
     ------
     EnvironmentProblem
         When CUDA is demanded and not usable; never a silent change of device.
     """
-    if device not in DEVICES:
-        raise UsageError(
-            f"Unknown device '{device}'.", did_you_mean(device, DEVICES) or "Use cpu, cuda or auto."
-        )
+    check_device(device)
+    if device == "cpu":
+        return "cpu", "asked for"
+    if device == "auto" and work < WORTH:
+        return "cpu", f"too little work for a GPU ({work:.1e} of at least {WORTH:.0e} operations)"
+    problem = cuda_problem()
+    if not problem:
+        return "cuda", "asked for" if device == "cuda" else "a device is there, and the work is worth it"
     if device == "cuda":
         raise EnvironmentProblem(
-            f"{parameter('device', 'cuda')}: {cuda_problem()}.", f"Use {parameter('device', 'cpu')}."
+            f"{parameter('device', 'cuda')}: {problem}.",
+            f"Mend that (pip install 'ivbpr[gpu]'; see 'ivbpr doctor'), or use {parameter('device', 'cpu')}.",
         )
-    return "cpu", "asked for" if device == "cpu" else cuda_problem()
+    return "cpu", problem
 
 
 def _numba() -> ModuleType:
@@ -217,6 +306,7 @@ def describe() -> dict[str, Any]:
         "threading_layer": numba.threading_layer(),
         "device": device,
         "device_reason": why,
+        **({"cuda": kernels("cuda").arrays.facts()} if device == "cuda" else {}),
         "cache": str(cache_directory()),
         "packages": {name: version(name) for name in packages},
         "optional": {name: version(name) for name in optional if version(name) or name == "pyarrow"},
@@ -226,5 +316,6 @@ def describe() -> dict[str, Any]:
             "onnx": importlib.util.find_spec("onnx") is not None,
             "train": importlib.util.find_spec("torch") is not None,
             "web": importlib.util.find_spec("starlette") is not None,
+            "gpu": importlib.util.find_spec("numba_cuda") is not None,
         },
     }

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ivbpr_numba import backends
 from ivbpr_numba.answers.epochs import epoch_dates
 from ivbpr_numba.answers.space import Space
-from ivbpr_numba.backends import Kernels
 from ivbpr_numba.errors import UsageError, parameter
 from ivbpr_numba.features.alignment import align, project_style
 from ivbpr_numba.features.inputs import FeatureInput
@@ -26,6 +26,7 @@ from ivbpr_numba.ranking import (
     at_time,
     random_scorer,
     scorer_of,
+    vector_length,
 )
 from ivbpr_numba.readers.times import parse_moment
 
@@ -194,7 +195,7 @@ class View:
     parameters: Parameters
     epoch: int | None = None
     remarks: list[str] = field(default_factory=list)
-    kernels: Kernels | None = None
+    kernels: backends.Kernels | None = None
 
     def remark(self, text: str) -> None:
         """Say something beside the answers."""
@@ -205,6 +206,21 @@ class View:
     def fitted(self) -> Fitted:
         """What is looked at."""
         return self.views.fitted
+
+    def ranked_by(self, device: str) -> tuple[View, dict[str, str]]:
+        """The same view for all users' best items by ``cpu``, ``cuda`` or ``auto``; see `choose_device`.
+
+        Returns
+        -------
+        View
+        dict
+            ``device device_reason``; empty where the CPU was asked for.
+        """
+        data = self.fitted.data
+        work = len(data.users) * len(data.items) * vector_length(self.fitted.parameters)
+        chosen, why = backends.choose_device(device, work)
+        told = {} if device == "cpu" else {"device": chosen, "device_reason": why}
+        return replace(self, kernels=backends.kernels(chosen)), told
 
     def values(self, item_rows: Sequence[int] | np.ndarray) -> np.ndarray:
         """Stored feature values times scale of some items, (n, F) float64."""

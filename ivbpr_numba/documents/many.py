@@ -39,6 +39,7 @@ def recommend_all(
     reasons: bool = False,
     features: Features | None = None,
     lines: bool = False,
+    device: str = "cpu",
 ) -> Document:
     """Write the best items of every user to a file, user by user, and tell how many there are.
 
@@ -50,6 +51,8 @@ def recommend_all(
     lines : bool
         A JSON document of layout ``ivbpr.recommend/1`` for every user; else CSV: ``user rank item score``,
         ``title`` before the score where the data have titles, and ``because`` with reasons.
+    device : str
+        What ranks: see `questions.auc.auc`; the items are the same.
 
     Raises
     ------
@@ -59,7 +62,7 @@ def recommend_all(
         The file can't be written.
     """
     refuse_form(out, lines)
-    view = model.view(at, features)
+    view, computed = model.view(at, features).ranked_by(device)
     with_reasons = reasons or because is not None
     asked = Asked.of(view, n, where, because, with_reasons)
     columns = ["rank", "item", "score"]
@@ -72,7 +75,7 @@ def recommend_all(
         write_bytes(out, _pieces(_as_lines(counted, columns)))
     else:
         write_bytes(out, _pieces(_csv(["user", *columns], _csv_rows(counted, columns))))
-    return Document("recommend-all", {**row, "warnings": view.remarks}, [row])
+    return Document("recommend-all", {**row, **computed, "warnings": view.remarks}, [row])
 
 
 def score_many(found: Mapping[str, Any], out: PathLike, lines: bool = False) -> Document:

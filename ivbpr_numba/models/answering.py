@@ -288,15 +288,22 @@ class Answering:
         exclude: Sequence[str] = PARTS,
         reasons: bool | None = False,
         features: Features | None = None,
+        device: str = "cpu",
     ) -> Iterator[tuple[str, list[dict[str, Any]]]]:
         """The best items of every user, made block by block; the parameters are those of `recommend`.
+
+        Parameters
+        ----------
+        device : str
+            What ranks: ``cpu``, ``cuda``, or ``auto``, CUDA where it can be used and the work is worth it.
+            The items are the same; RAND is ranked by the CPU.
 
         Yields
         ------
         (str, list of dict)
             A user and what `recommend` returns for him; the list is empty where nothing is left.
         """
-        view = self.view(at, features)
+        view, _ = self.view(at, features).ranked_by(device)
         return answers.recommend_all(view, n, where=where, because=because, exclude=exclude, reasons=reasons)
 
     def explain(

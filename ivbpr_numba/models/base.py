@@ -25,7 +25,7 @@ from ivbpr_numba.models.showing import at_a_glance
 from ivbpr_numba.models.specifications import Specification
 from ivbpr_numba.models.start import Start
 from ivbpr_numba.models.updating import Update
-from ivbpr_numba.models.validation import asked_in, resolve_users
+from ivbpr_numba.models.validation import asked_in, resolve_users, work_of
 from ivbpr_numba.notebook import facts_as_html
 from ivbpr_numba.store.atomic import Lock, PathLike
 from ivbpr_numba.store.files import check_target
@@ -212,7 +212,8 @@ class Model(Answering):
             check_target(out, FORMAT)
             if not overwrite and not (resume and partial_path(out).exists()):
                 refuse_finished(out, wanted)
-        with begin(options, wanted, told, target) as run:
+        work = work_of(options, data, used) if options["device"] == "auto" else 0.0
+        with begin(options, wanted, told, target, work) as run:
             run.start = start
             facts = {**run.facts, **{f"{key}_sha256": digest for key, digest in inputs.items()}}
             if chosen:

@@ -130,7 +130,11 @@ def check_run(observers: Any, target: Target) -> None:
 
 @contextmanager
 def begin(
-    options: dict[str, Any], identity: dict[str, Any], observers: Sequence[Observer], target: Target
+    options: dict[str, Any],
+    identity: dict[str, Any],
+    observers: Sequence[Observer],
+    target: Target,
+    work: float = 0.0,
 ) -> Iterator[Run]:
     """Take threads and lock, refuse what stands in the way, open the log.
 
@@ -142,6 +146,8 @@ def begin(
         What two fits have in common that may continue each other.
     observers : sequence of callables
     target : Target
+    work : float
+        See `backends.choose_device`.
 
     Raises
     ------
@@ -157,7 +163,7 @@ def begin(
         log = None
         if target.log is not None:
             log = stack.enter_context(JsonLines(target.log, append=target.resume, others=made))
-        device, why = backends.choose_device(options["device"])
+        device, why = backends.choose_device(options["device"], work)
         keep_lock = stack.enter_context(lock(target.out)) if target.out is not None else None
         threads = stack.enter_context(backends.threads(options["threads"]))
         run = Run(
@@ -175,6 +181,8 @@ def begin(
             log=log,
         )
         if target.out is not None and keep_lock is not None:
+            if device != "cpu":  # sums of floats are made in another order there
+                identity = {**identity, "device": device}
             every = every or options.get("eval_every") or CHECKPOINT_EVERY
             run.checkpoint = Checkpoint(target.out, identity, every, keep_lock, run.kernels)
             _refuse_unclear_state(run.checkpoint, target)

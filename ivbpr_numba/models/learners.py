@@ -16,6 +16,7 @@ import numpy as np
 
 from ivbpr_numba import backends
 from ivbpr_numba.arrays import padded, zeros
+from ivbpr_numba.errors import UsageError, parameter
 from ivbpr_numba.features.alignment import Scaling, project_style
 from ivbpr_numba.features.inputs import FeatureInput, SparseInput
 from ivbpr_numba.kernels.arguments import (
@@ -421,6 +422,11 @@ class VisualLearner(_Sampled):
             self._rates(),
         )
         if self.options["update"] == "hogwild":
+            if not kernels.blocks_race:
+                raise UsageError(
+                    f"{parameter('update', 'hogwild')}: the blocks of visual models race on the CPU only.",
+                    f"Use {parameter('update', 'ordered')}, or {parameter('device', 'cpu')}.",
+                )
             loss = self.layout.racing_epoch(kernels)(*given, kernels.racers())
         else:
             loss = self.layout.epoch(kernels)(*given)

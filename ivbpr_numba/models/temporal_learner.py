@@ -112,6 +112,10 @@ class TemporalLearner(VisualLearner):
             for member in members:
                 member.tables["ends"][:] = ends
 
+    def _seen(self, *names: str) -> Tables:
+        """Some of the tables where Python reads them."""
+        return fetched({name: self.tables[name] for name in names}, self.kernels)
+
     def _load(self) -> float:
         """The load of the worst epoch t (see `block_size`).
 
@@ -119,8 +123,7 @@ class TemporalLearner(VisualLearner):
         rule of VBPR with every variance multiplied so, which it is where w, b, E and β are 0. Without the
         factor, blocks that VBPR bears let w and b of frequent attributes oscillate and diverge.
         """
-        layout, named = self.layout, ("visual", "embedding", "weight", "bias_weight")
-        t = fetched({name: self.tables[name] for name in named}, self.kernels)
+        t, layout = self._seen("visual", "embedding", "weight", "bias_weight"), self.layout
         assert self.scaling.variances is not None
         spread = self.scaling.variances
         theta = np.square(t["visual"][:, : self.visual], dtype=np.float64).mean(axis=0)
@@ -140,7 +143,7 @@ class TemporalLearner(VisualLearner):
         Steps too long for β alone overshoot and come back, as the loss is convex in it. In b ⊙ β they
         drive each other up: a frequent column diverges within an iteration, however small all others are.
         """
-        t, layout = self.tables, self.layout
+        t, layout = self._seen("embedding", "bias_weight"), self.layout
         assert self.scaling.variances is not None
         beta = np.square(layout.bias(t["embedding"]), dtype=np.float64)
         b = np.square(layout.by_column(t["bias_weight"]), dtype=np.float64)

@@ -81,7 +81,7 @@ def _average(state: TrainingState, raw: Tables, decay: float, kernels: Kernels) 
         average = state.averaged[name]
         if table.dtype.kind == "i":  # the ends of epochs: there is no epoch in between
             into[name][...] = table
-        else:
+        elif table.size:
             flat = (average.ravel(), table.ravel())
             kernels.move_average(*flat, np.float32(1.0 - decay), into[name].ravel())
     state.averaged = into

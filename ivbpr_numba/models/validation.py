@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ivbpr_numba.datasets.dataset import Dataset
     from ivbpr_numba.features.features import Features
 
-__all__ = ["affordable", "asked_in", "drawn", "resolve_users", "sampled"]
+__all__ = ["affordable", "asked_in", "drawn", "resolve_users", "sampled", "work_of"]
 
 SMALL = 10**9  # users × items up to which everybody is asked: about a second
 LEAST = 10_000  # users that a sample has at least
@@ -46,8 +46,34 @@ def affordable(
     values : float
         Values other than 0 of an item's features, in the mean.
     """
-    triple = TRIPLE + FACTOR * factors + VALUE * values * (visual_factors + 1)
+    triple = _triple(factors, visual_factors, values)
     return int(n_triples * triple / (n_items * (factors + visual_factors + 1)))
+
+
+def _triple(factors: int, visual_factors: int, values: float) -> float:
+    """What a triple costs; see `affordable`."""
+    return TRIPLE + FACTOR * factors + VALUE * values * (visual_factors + 1)
+
+
+def work_of(options: dict[str, Any], data: Dataset, features: Features | None) -> float:
+    """What a fit costs at most, in the units of `affordable`: its triples, and judging the finished model.
+
+    Parameters
+    ----------
+    options : dict
+        Resolved.
+    data : Dataset
+    features : Features or None
+        Those that are learned from.
+    """
+    if "iterations" not in options:
+        return 0.0
+    factors, visual_factors = options["factors"], options.get("visual_factors", 0)
+    values = values_in_a_row(features) if features is not None else 0.0
+    triples = options["iterations"] * len(data.train.indices) * options["ensemble"]
+    held_out = len(data.valid.indices) + len(data.test.indices)
+    counted = held_out * len(data.items) * (factors + visual_factors + 1)
+    return float(triples * _triple(factors, visual_factors, values) + counted)
 
 
 def resolve_users(options: dict[str, Any], data: Dataset, features: Features | None) -> dict[str, Any]:

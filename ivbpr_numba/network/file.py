@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ivbpr_numba.errors import DataError, EnvironmentProblem, UsageError, did_you_mean, parameter
+from ivbpr_numba.network.cards import CUDA, cuda_options, cuda_problem, load_libraries, unstarted
 from ivbpr_numba.network.format import KEYS, PROBABILITIES, VERSION
 from ivbpr_numba.network.vocabulary import Vocabulary
 from ivbpr_numba.network.weights import read_network
@@ -21,10 +21,7 @@ from ivbpr_numba.store.atomic import PathLike
 __all__ = ["Network", "NetworkSession", "start_session"]
 
 DEVICES = ("auto", "cpu", "cuda")
-CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
-# Without TF32 the card computes in the precision that the CPU has; the search for the fastest convolution
-# would choose another one from run to run.
-CUDA_OPTIONS = {"use_tf32": "0", "cudnn_conv_algo_search": "DEFAULT"}
+CPU = "CPUExecutionProvider"
 # What a network may take: pixels as they are, or numbers in either precision.
 INPUTS = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(uint8)": "uint8"}
 
@@ -253,18 +250,20 @@ def start_session(
     reason = "asked for"
     providers: list[Any] = [CPU]
     if device != "cpu":
-        problem = _cuda_problem()
+        problem = cuda_problem()
         if problem and device == "cuda":
             raise EnvironmentProblem(
                 f"{parameter('device', 'cuda')}: {problem}.", f"Use {parameter('device', 'cpu')}."
             )
         reason = problem or "a card was found"
-        providers = [CPU] if problem else [(CUDA, CUDA_OPTIONS), CPU]
+        if not problem:
+            load_libraries()
+            providers = [(CUDA, cuda_options()), CPU]
     session = _load(content, where, providers, threads)
     running = session.get_providers()[0]
     # onnxruntime falls back to the CPU without a word when a provider doesn't start.
     if len(providers) > 1 and running != CUDA:
-        reason = "onnxruntime could not start its CUDA provider (are the CUDA and cuDNN libraries there?)"
+        reason = unstarted()
         if device == "cuda":
             raise EnvironmentProblem(f"{parameter('device', 'cuda')}: {reason}.", 'pip install "ivbpr[gpu]".')
     kinds = {one.name: one.type for one in session.get_inputs()}
@@ -392,19 +391,3 @@ def _load(content: bytes, path: PathLike, providers: list[Any], threads: int | N
 def _first_line(problem: Exception) -> str:
     lines = str(problem).strip().splitlines() or [type(problem).__name__]
     return lines[0][:300].rstrip(". ")
-
-
-def _cuda_problem() -> str | None:
-    """Why onnxruntime can't use a CUDA card here; None where it may be tried."""
-    import onnxruntime
-
-    if CUDA not in onnxruntime.get_available_providers():
-        return "this onnxruntime was built without CUDA"
-    try:
-        driver = ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
-    except OSError:
-        return "there is no CUDA driver"
-    count = ctypes.c_int(0)
-    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0 or count.value == 0:
-        return "the CUDA driver finds no card"
-    return None

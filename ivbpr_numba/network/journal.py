@@ -34,6 +34,39 @@ def journal_path(out: PathLike) -> Path:
     return target.with_name(target.name + ".partial")
 
 
+def identity_in(path: PathLike) -> dict[str, Any]:
+    """The identity of a journal that is there; empty where there is none that can be read."""
+    try:
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if file.read(len(MAGIC)) != MAGIC:
+                return {}
+            header = _record_at(file.fileno(), len(MAGIC), size)
+    except OSError:
+        return {}
+    found = {} if header is None else header[0].get("identity", {})
+    return found if isinstance(found, dict) else {}
+
+
+def _record_at(fd: int, start: int, size: int) -> tuple[dict[str, Any], int, int] | None:
+    head = os.pread(fd, _HEAD.size, start)
+    if len(head) < _HEAD.size:
+        return None
+    length, rows, digest = _HEAD.unpack(head)
+    body = start + _HEAD.size
+    end = body + length + rows
+    if end > size:
+        return None
+    text = os.pread(fd, length, body)
+    total = hashlib.sha256(text)
+    for offset in range(body + length, end, 1 << 20):
+        total.update(os.pread(fd, min(1 << 20, end - offset), offset))
+    if total.digest() != digest:
+        return None
+    document: dict[str, Any] = json.loads(text)
+    return document, body + length, end
+
+
 class Journal:
     """Records of finished batches; the caller holds the lock of the target.
 
@@ -135,22 +168,7 @@ class Journal:
 
     def _record(self, start: int, size: int) -> tuple[dict[str, Any], int, int] | None:
         """Document, offset of its rows and end of the record at `start`; None where there is no whole one."""
-        head = os.pread(self._fd, _HEAD.size, start)
-        if len(head) < _HEAD.size:
-            return None
-        length, rows, digest = _HEAD.unpack(head)
-        body = start + _HEAD.size
-        end = body + length + rows
-        if end > size:
-            return None
-        text = os.pread(self._fd, length, body)
-        total = hashlib.sha256(text)
-        for offset in range(body + length, end, 1 << 20):
-            total.update(os.pread(self._fd, min(1 << 20, end - offset), offset))
-        if total.digest() != digest:
-            return None
-        document: dict[str, Any] = json.loads(text)
-        return document, body + length, end
+        return _record_at(self._fd, start, size)
 
     def append(self, document: Mapping[str, Any], rows: np.ndarray) -> None:
         """Add the record of the next batch.

@@ -27,6 +27,7 @@ from ivbpr_numba.ranking import (
     VectorScorer,
     count,
     count_by_epoch,
+    vector_length,
 )
 from ivbpr_numba.store.atomic import PathLike, write_bytes
 from ivbpr_numba.worlds.world import truth_vectors
@@ -54,6 +55,7 @@ def auc(
     per_user: PathLike | None = None,
     metrics: Sequence[str] = (),
     baselines: Sequence[str] = (),
+    device: str = "cpu",
 ) -> AucReport:
     """Exact AUC of a fitted model over all candidates, All Items and Cold Start.
 
@@ -81,6 +83,9 @@ def auc(
         one held-out item a user: see `questions.metrics`.
     baselines : sequence of str
         ``pop``, ``cosine``; ``inverse_popularity`` is always there.
+    device : str
+        What counts: ``cpu``, ``cuda``, or ``auto``, CUDA where it can be used and the work is worth it. The
+        counts are the same. Scores that are no product of vectors (RAND) are counted by the CPU.
 
     Returns
     -------
@@ -88,7 +93,8 @@ def auc(
         A dictionary: ``model split ties``; for each setting, and for ``stratified``, ``auc users pairs
         tied_pairs stderr ci95``; ``metrics``, if any were asked for: for each, and each setting but
         ``stratified``, ``value stderr users``; ``baselines``, each with the same keys; ``seconds``;
-        ``warnings``. Its method `to_frame` gives a row for each scorer and setting.
+        ``warnings``; where another device than the CPU was asked for, ``device device_reason``. Its
+        method `to_frame` gives a row for each scorer and setting.
 
     Raises
     ------
@@ -121,6 +127,8 @@ def auc(
         per_user=per_user,
         metrics=metrics,
         baselines=baselines,
+        device=device,
+        width=vector_length(model.parameters_),
     )
 
 
@@ -159,8 +167,13 @@ def judge(
     per_user: PathLike | None = None,
     metrics: Sequence[str] = (),
     baselines: Sequence[str] = (),
+    device: str = "cpu",
+    width: int = 0,
 ) -> AucReport:
-    """Judge a scorer; see `auc`. `make_scorer` is called once the options are known to be right."""
+    """Judge a scorer, whose vectors have `width` numbers; see `auc`.
+
+    `make_scorer` is called once the options are known to be right.
+    """
     settings, metrics = expected.names("settings", settings), expected.names("metrics", metrics)
     baselines = expected.names("baselines", baselines)
     expected.whole("cold_below", cold_below, 0)
@@ -171,6 +184,7 @@ def judge(
     check_baselines(named, features)
     begun = computing_clock()
     protocol = Protocol.of(data, split, ties, cold_below)
+    protocol, computed = protocol.counted_by(device, width)
     masks = {name: mask for name, mask in protocol.masks.items() if name in settings}
     counts = protocol.count(make_scorer())
     report = AucReport(model=name, split=split, ties=ties)
@@ -185,6 +199,7 @@ def judge(
         if wanted:
             results["metrics"] = metric_results(wanted, found, masks)
     report["seconds"] = round(computing_clock() - begun, 3)
+    report |= computed
     report["warnings"] = list(warnings_of(report, settings, ties))
     if per_user is not None:
         write_bytes(per_user, _per_user(protocol, counts))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ivbpr_numba.backends import Kernels
+from ivbpr_numba import backends
 from ivbpr_numba.errors import UsageError, did_you_mean, parameter
 from ivbpr_numba.ranking import (
     COLD_BELOW,
@@ -62,7 +62,7 @@ class Protocol:
     asked: Questions
     bought: np.ndarray
     classes: np.ndarray
-    kernels: Kernels | None = None
+    kernels: backends.Kernels | None = None
 
     @classmethod
     def of(
@@ -92,6 +92,19 @@ class Protocol:
     def part(self, chosen: np.ndarray) -> Protocol:
         """Only the questions at the positions `chosen`."""
         return replace(self, asked=self.asked.part(chosen), bought=self.bought[chosen])
+
+    def counted_by(self, device: str, length: int) -> tuple[Protocol, dict[str, str]]:
+        """The same questions, counted by ``cpu``, ``cuda`` or ``auto`` for scorers by vectors of a length.
+
+        Returns
+        -------
+        Protocol
+        dict
+            ``device device_reason``; empty where the CPU was asked for.
+        """
+        chosen, why = backends.choose_device(device, len(self.asked.users) * len(self.classes) * length)
+        told = {} if device == "cpu" else {"device": chosen, "device_reason": why}
+        return replace(self, kernels=backends.kernels(chosen)), told
 
     def count(self, scorer: Scorer) -> Counts:
         """How the scorer places every held-out item among its candidates."""

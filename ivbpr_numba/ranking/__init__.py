@@ -30,6 +30,7 @@ from ivbpr_numba.ranking.scorers import (
     at_time,
     random_scorer,
     scorer_of,
+    vector_length,
 )
 
 __all__ = [
@@ -55,4 +56,5 @@ __all__ = [
     "summary",
     "top",
     "top_of_vectors",
+    "vector_length",
 ]

@@ -13,6 +13,7 @@ from ivbpr_numba.arrays import aligned
 from ivbpr_numba.kernels.arguments import TILE
 from ivbpr_numba.parameters import (
     FactorParameters,
+    Parameters,
     PopularityParameters,
     TemporalParameters,
     VisualParameters,
@@ -32,6 +33,7 @@ __all__ = [
     "scorer_of",
     "user_rows",
     "user_vectors",
+    "vector_length",
 ]
 
 CLASSES = 3  # training count 0, 1–4, 5 and more
@@ -186,6 +188,13 @@ def user_vectors(parameters: PopularityParameters, n_users: int) -> np.ndarray:
     if isinstance(parameters, FactorParameters):
         return parameters.user_factors
     return np.zeros((n_users, 0), np.float32)
+
+
+def vector_length(parameters: Parameters) -> int:
+    """L of the vectors that score; 0 where no user has one."""
+    if isinstance(parameters, VisualParameters):
+        return parameters.user_factors.shape[1] + parameters.user_visual.shape[1]
+    return parameters.user_factors.shape[1] if isinstance(parameters, FactorParameters) else 0
 
 
 def scorer_of(

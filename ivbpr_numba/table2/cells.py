@@ -23,6 +23,7 @@ from ivbpr_numba.questions.baselines import baseline_scorer
 from ivbpr_numba.questions.protocol import Protocol
 from ivbpr_numba.questions.response import epochs_of_events
 from ivbpr_numba.questions.trends import measure
+from ivbpr_numba.ranking import vector_length
 from ivbpr_numba.table2.choosing import Chosen, choose
 from ivbpr_numba.table2.columns import COSINE, learns
 from ivbpr_numba.table2.corpus import Corpus
@@ -121,12 +122,15 @@ def fill(shop: Workshop, cell: Cell, tell: Observer) -> Found:
         if cell.model == COSINE:
             begun = computing_clock()
             scorer: Scorer = baseline_scorer(COSINE, data, features)
+            length = features.shape[1] if features is not None else 0
             about = _nothing_learned()
         else:
             model, about = _fitted(shop, cell, data, features, seconds, tell)
             begun = computing_clock()
             scorer = model.scorer(features)
-        protocol = Protocol.of(data, ties=shop.ties)
+            length = vector_length(model.parameters_)
+        device = shop.options.get("device") or "cpu"
+        protocol, _ = Protocol.of(data, ties=shop.ties).counted_by(device, length)
         counts = protocol.count(scorer)
         seconds["judge"] = round(computing_clock() - begun, 3)
     return Found(*_values(counts, shop.ties), about | {"ties": _tied(counts)}, seconds)

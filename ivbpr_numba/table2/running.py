@@ -156,6 +156,11 @@ def table2(
     }
     told = [observers] if callable(observers) else list(observers)
     cells = in_order(corpus, columns, runs, options or {})
+    device = (options or {}).get("device") or "cpu"
+    backends.check_device(device)
+    if device == "cuda":  # told now, not by the first cell; one at a time has the device's memory
+        backends.choose_device(device)
+        processes = processes or 1
     count = process_count(processes, len(cells))
     with _place(out, asked, overwrite) as place:
         if place.finished is not None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ivbpr_numba import expected
+from ivbpr_numba import backends, expected
 from ivbpr_numba.errors import DataError, Interrupted, UsageError, parameter
 from ivbpr_numba.events import Observer
 from ivbpr_numba.features.alignment import learned_as, values_in_a_row
@@ -109,7 +109,11 @@ def tune(
     told: list[Observer] = [observers] if callable(observers) else list(observers)
     expected.whole("seed", seed, 0)
     n_trials = _count("trials", trials, TRIALS if minutes is None else None)
-    n_processes = _count("processes", processes, min(cores(), WAVE))
+    device = (options or {}).get("device") or "cpu"
+    backends.check_device(device)
+    if device == "cuda":  # told now, not by the first of many fits; one at a time has the device's memory
+        backends.choose_device(device)
+    n_processes = _count("processes", processes, 1 if device == "cuda" else min(cores(), WAVE))
     assert n_processes is not None
     if minutes is not None and not (isinstance(minutes, int | float) and minutes > 0):
         raise UsageError(f"{parameter('minutes', minutes)}: it must be a number above 0.", "Mend the value.")
@@ -137,6 +141,8 @@ def tune(
         "asked": [len(first) if len(rungs) > 1 else everybody, everybody],
         "digests": digests,
     }
+    if device != "cpu":  # rounds otherwise
+        facts["device"] = device
     identity = {"model": model, "space": searched.as_document(), **facts}
     with ExitStack() as stack:
         keep_lock = None

@@ -25,17 +25,22 @@ import ivbpr_numba
 from ivbpr_cli.failures import describe
 from ivbpr_numba import backends
 from ivbpr_numba.errors import CheckFailed, DataError, EnvironmentProblem, Interrupted, UsageError
+from ivbpr_numba.network import shipped
 from ivbpr_numba.worlds.truth import Truth
 
 Run = Callable[..., Any]
 
-FACTS = {"python": "3", "device": "cpu", "threads": 2, "packages": {"numpy": "2"}, "extras": {"plot": False}}
+FACTS: dict[str, Any] = {
+    **{"python": "3", "device": "cpu", "threads": 2, "packages": {"numpy": "2"}, "extras": {"plot": False}},
+    "networks": {"device": "cpu"},
+}
 
 
 @pytest.fixture
 def facts(monkeypatch: pytest.MonkeyPatch) -> None:
     """`ivbpr doctor` without compiling: these tests are about the frame, not about the doctor."""
-    monkeypatch.setattr(backends, "describe", lambda: FACTS)
+    monkeypatch.setattr(backends, "describe", lambda: {n: FACTS[n] for n in FACTS if n != "networks"})
+    monkeypatch.setattr(shipped, "network_facts", lambda: FACTS["networks"])
 
 
 @pytest.mark.usefixtures("facts")

@@ -228,7 +228,7 @@ def test_a_device_that_is_not_there_is_an_error(ours: Path, monkeypatch: pytest.
         network.session(device="cud")
     with pytest.raises(UsageError, match="threads"):
         network.session(threads=0)
-    monkeypatch.setattr(network_room, "_cuda_problem", lambda: "there is no card")
+    monkeypatch.setattr(network_room, "cuda_problem", lambda: "there is no card")
     with pytest.raises(EnvironmentProblem, match="there is no card"):
         network.session(device="cuda")
     session = network.session(device="auto")
@@ -239,7 +239,7 @@ def test_a_silent_fall_back_is_found(ours: Path, monkeypatch: pytest.MonkeyPatch
     """onnxruntime takes the CPU without a word when CUDA doesn't start: asked for, that is an error."""
     if Network.read(ours).session(device="auto").provider != "CPUExecutionProvider":
         pytest.skip("a CUDA card is at work here")
-    monkeypatch.setattr(network_room, "_cuda_problem", lambda: None)
+    monkeypatch.setattr(network_room, "cuda_problem", lambda: None)
     network = Network.read(ours)
     with pytest.raises(EnvironmentProblem, match="could not start"):
         network.session(device="cuda")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from ivbpr_cli.commands.options import argument, names, option
+from ivbpr_cli.commands.options import argument, names, option, say_device
 from ivbpr_cli.output import Answer, Screen
 from ivbpr_cli.paths import input_file, output_file, spare_features
 from ivbpr_numba.errors import CheckFailed, UsageError
@@ -47,6 +47,7 @@ def auc(
             metavar="N",
         ),
     ] = None,
+    device: Annotated[str, option("What counts: cpu, cuda or auto; the counts are the same.")] = "cpu",
     fail_under: Annotated[
         float | None, option("Exit code 5 if the AUC is below (All; cold if only that is asked).")
     ] = None,
@@ -65,6 +66,8 @@ def auc(
         raise UsageError("--repeat fits models again to the dataset.", "Name models and --data.")
     if repeat is not None and repeat < 1:
         raise UsageError(f"--repeat {repeat} is below 1.", "Give a positive number.")
+    if scores is not None and device != "cpu":
+        raise UsageError("Rows of --scores are counted by the CPU.", "Leave --device out.")
     if len(set(files)) < len(files):
         raise UsageError("A model is named twice.", "Name each once.")
     named = [*((file, "model") for file in files), (scores, "scores"), (data, "dataset")]
@@ -92,6 +95,7 @@ def auc(
         "ties": ties,
         "metrics": names(metrics),
         "baselines": tuple(baseline or ()),
+        "device": device,
     }
     dataset = Dataset.read(data) if data is not None else None
     given = [Features.read(path) for path in features or ()]
@@ -111,11 +115,13 @@ def auc(
     if scores is not None:
         assert dataset is not None
         options["features"] = next(iter(given), None)
+        del options["device"]
         reports[str(scores)] = evaluation.auc_of_scores(scores, dataset, **options, per_user=per_user)
     several = len(reports) > 1
     for name, report in reports.items():
         for text in report["warnings"]:
             screen.warn(f"{name}: {text}" if several else text)
+        say_device(screen, report)
     each = {name: documents.auc(report, repeats.get(name)) for name, report in reports.items()}
     document = documents.auc_of_several(each) if several else next(iter(each.values()))
     tables = auc_tables(reports, f"{split} items, ties {ties}")

@@ -8,8 +8,9 @@ __all__ = ["doctor"]
 
 
 def doctor(screen: Screen) -> None:
-    """Versions, threads, which device is used and why, where compiled code is kept."""
+    """Versions, threads, which device models and networks use and why, where compiled code is kept."""
     from ivbpr_numba import backends
     from ivbpr_numba.documents import installation as documents
+    from ivbpr_numba.network.shipped import network_facts
 
-    screen.show(Answer.of(documents.doctor(backends.describe())))
+    screen.show(Answer.of(documents.doctor({**backends.describe(), "networks": network_facts()})))

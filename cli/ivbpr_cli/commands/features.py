@@ -173,7 +173,9 @@ def extract(
     kind: Annotated[
         str | None, option("dense or attributes; attributes where the network names its values.")
     ] = None,
-    batch: Annotated[int, option("Images a batch.")] = 32,
+    batch: Annotated[
+        int | None, option("Images a batch; 32, or on a GPU what pays, where not given.", show_default=False)
+    ] = None,
     threads: Annotated[int | None, option("All cores where not given.")] = None,
     dtype: Annotated[str, option("float32 or float16.")] = "float32",
     overwrite: Annotated[

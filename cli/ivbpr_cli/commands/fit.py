@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from ivbpr_cli.commands.options import argument, option, out
+from ivbpr_cli.commands.options import argument, option, out, say_device
 from ivbpr_cli.compiling import takes
 from ivbpr_cli.output import Answer, Screen, facts
 from ivbpr_cli.paths import input_file, output_file, plot_file
@@ -139,6 +139,8 @@ def fit(
         elif event["event"] == "warning":
             screen.warn(event["message"])
         elif event["event"] == "start":
+            if event["config"]["device"] != "cpu":
+                say_device(screen, event)
             for told in _decided(event):
                 screen.note(told)
 

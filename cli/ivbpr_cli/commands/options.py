@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import typer
 
+if TYPE_CHECKING:
+    from ivbpr_cli.output import Screen
+
 # Paths are declared with ``readable=False``: typer would call a file without permission wrong usage, while
 # `paths.input_file` and the readers know it for a problem of the environment.
-__all__ = ["argument", "names", "option", "out"]
+__all__ = ["argument", "names", "option", "out", "say_device"]
 
 
 def option(help: str, panel: str | None = None, flags: tuple[str, ...] = (), **more: Any) -> Any:
@@ -24,6 +28,12 @@ def argument(help: str, **more: Any) -> Any:
 def out(help: str) -> Any:
     """The required ``--out FILE`` or ``-o FILE``."""
     return typer.Option("--out", "-o", metavar="FILE", help=help, show_default=False, readable=False)
+
+
+def say_device(screen: Screen, told: Mapping[str, Any]) -> None:
+    """Which device computed, and why, where `told` tells of one: another than the CPU was asked for."""
+    if "device" in told:
+        screen.note(f"Computed on {told['device']}: {told['device_reason']}.")
 
 
 def names(text: str | None) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from ivbpr_cli.commands.options import argument, names, option
+from ivbpr_cli.commands.options import argument, names, option, say_device
 from ivbpr_cli.commands.users import known_user
 from ivbpr_cli.output import Answer, Format, Screen, Table
 from ivbpr_cli.paths import input_file, output_file, spare_features
@@ -75,6 +75,9 @@ def recommend(
         ),
     ] = "model",
     features: Annotated[Path | None, option("Feature file, if it is not where the model says.")] = None,
+    device: Annotated[
+        str, option("What ranks for --all-users: cpu, cuda or auto; the items are the same.")
+    ] = "cpu",
 ) -> None:
     """The best items over the whole catalogue; what the user already has is left out.
 
@@ -91,6 +94,8 @@ def recommend(
         raise UsageError("--boost, --toward and --by are about one shopper.", "Name a user.")
     if all_users != (out is not None):
         raise UsageError("--all-users and --out belong together.", "Give both or neither.")
+    if device != "cpu" and not all_users:
+        raise UsageError("--device is about --all-users; one user is answered by the CPU.", "Leave it out.")
     conditions = parse_where(where)
     input_file(model, "model")
     if features is not None:
@@ -114,7 +119,10 @@ def recommend(
     if out is not None:
         spare_features(out, fitted)
         lines = screen.format == Format.jsonl
-        screen.show(Answer.of(many.recommend_all(fitted, out, n, reasons=explain, lines=lines, **asked)))
+        asked |= {"reasons": explain, "lines": lines, "device": device}
+        written = many.recommend_all(fitted, out, n, **asked)
+        say_device(screen, written.content)
+        screen.show(Answer.of(written))
         return
     if not (likes is not None or boost or toward) or user is not None:
         known_user(fitted, user, model, "or --all-users, or what a new shopper --likes")

@@ -74,6 +74,9 @@ def table2(
         option("Also write a page about it, as 'ivbpr report' does.", TEXTS, metavar="FILE"),
     ] = None,
     processes: Annotated[int | None, option("Cells at a time; one a core where not given.")] = None,
+    device: Annotated[
+        Text, option("What fits and counts: cpu, cuda or auto; cpu where not given.", show_default=False)
+    ] = None,
     again: Annotated[
         Path | None, option("Make this table once more, from what it says, and compare.", metavar="TABLE")
     ] = None,
@@ -127,7 +130,7 @@ def table2(
                 category=names(category),
                 runs=runs,
                 tune=tune,
-                options=_options(options or ()),
+                options=_options(options or ()) | ({} if device is None else {"device": device}),
                 min_users=min_users,
                 min_interactions=min_interactions,
                 cold_below=cold_below,

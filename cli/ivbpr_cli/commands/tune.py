@@ -52,6 +52,9 @@ def tune(
     processes: Annotated[
         int | None, option("Fits beside each other; one a core, four at most, where not given.")
     ] = None,
+    device: Annotated[
+        str | None, option("What fits: cpu, cuda or auto; cpu where not given.", show_default=False)
+    ] = None,
     seed: Annotated[int, option("Of the search.")] = 0,
     resume: Annotated[bool, option("Go on from OUT.partial.jsonl.")] = False,
     overwrite: Annotated[
@@ -74,7 +77,7 @@ def tune(
     output_file(out, dataset, *(features or ()), space, states=[journal_path(out)])
     if plot is not None:
         plot_file(plot, dataset, *(features or ()), space, *companions(out, journal_path(out)))
-    options = _fixed(set_ or ())
+    options = _fixed(set_ or ()) | ({} if device is None else {"device": device})
 
     from ivbpr_numba.datasets.dataset import Dataset
     from ivbpr_numba.documents import tuning as documents
