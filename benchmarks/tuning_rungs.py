@@ -83,9 +83,7 @@ def played(
         jobs = [(order[0], rung) for rung in range(last, 0, -1)] if not begun else []
         for rung in range(last - 1, -1, -1):
             ended = sorted((n for n in begun if (n, rung) in found), key=lambda n: -found[n, rung])
-            left = len(ended) // eta - sum((n, rung + 1) in found for n in begun)
-            waiting = [n for n in ended[: len(ended) // eta] if (n, rung + 1) not in found]
-            jobs += [(n, rung + 1) for n in waiting[: max(left, 0)]]
+            jobs += [(n, rung + 1) for n in ended[: len(ended) // eta] if (n, rung + 1) not in found]
         new = list(order[len(begun) : len(begun) + WAVE])
         begun += new
         jobs += [(n, 0) for n in new]

@@ -3,7 +3,7 @@
 An early rung ends after a sixth of the iterations, the last one after all (Jamieson and Talwalkar, 2016, with
 two rungs and η = 4). Earlier rungs choose by what learns fast, later ones leave time for fewer trials
 (benchmarks/TUNING.md). A wave is a fixed number of new trials on the first rung, beside whatever the waves
-before it promote: of all trials that ever ended a rung the best go on, up to a quarter, much as in ASHA (Li et
+before it promote: the trials in the better quarter of all that ever ended a rung go on, as in ASHA (Li et
 al., 2020), but what is promoted is decided between waves only. So the same trials are made and promoted
 whatever the number of processes, and however long each of them takes.
 
@@ -129,16 +129,11 @@ def rungs_of(iterations: int, every: int | None) -> list[Rung]:
 
 
 def promoted(trials: Sequence[Trial], rung: int) -> list[Trial]:
-    """The trials that go on from a rung: the best ones, as long as fewer than a quarter of all have.
-
-    Without that limit half of a search that gets better and better would go on: each new trial is among the
-    better quarter of those so far.
-    """
+    """The trials that go on from a rung: those in its better quarter that have not yet."""
     ended = [one for one in trials if rung in one.results and one.results[rung].valid_auc is not None]
     ended.sort(key=lambda one: (-(one.results[rung].valid_auc or 0.0), one.number))
     ways = sum(rung in one.results for one in trials) // ETA
-    left = ways - sum(rung + 1 in one.results for one in trials)
-    return [one for one in ended[:ways] if rung + 1 not in one.results][: max(left, 0)]
+    return [one for one in ended[:ways] if rung + 1 not in one.results]
 
 
 def estimates(trials: Sequence[Trial], rungs: int) -> dict[int, float]:
