@@ -33,10 +33,12 @@ import numpy as np
 
 from benchmarks.planted import attributes_of
 from ivbpr_numba import Dataset, create
+from ivbpr_numba.datasets.resplit import split_again
 from ivbpr_numba.questions.auc import dataset_of
 from ivbpr_numba.questions.baselines import cosine_scorer
+from ivbpr_numba.questions.protocol import Protocol
 from ivbpr_numba.ranking import VectorScorer, item_classes
-from ivbpr_numba.table2 import Table, table2
+from ivbpr_numba.table2 import Table
 from ivbpr_numba.table2.columns import SETTINGS
 from ivbpr_numba.table2.resampling import compared
 from ivbpr_numba.table2.spread import Spread, spread_of
@@ -45,6 +47,7 @@ from ivbpr_numba.worlds.world import World, generate
 PAIRS = (("pop", "bpr-mf"), ("bpr-mf", "i-vbpr"), ("cosine", "i-vbpr"))
 ASKED = 500  # customers of a test set
 RESAMPLES = 1000
+RUNS = 3
 GIVEN = ("figure", "sd of users", "of runs", "of both")  # columns that are no shares
 
 
@@ -107,7 +110,7 @@ def population(world: World, folder: Path) -> Population:
     utility = world.size.kappa * world.utility(rows)[:, columns]
     chance = np.where(owned, 0.0, np.exp(utility - utility.max(axis=1, keepdims=True)))
     chance /= chance.sum(axis=1, keepdims=True)
-    law = np.cumsum(chance, axis=1)
+    law = np.minimum(np.cumsum(chance, axis=1), 1.0)
     law[:, -1] = 1.0
     classes = item_classes(data.train_counts)
     everything = np.zeros(len(classes), np.int8)
@@ -133,8 +136,10 @@ def aucs(scorer: VectorScorer, owned: np.ndarray, classes: np.ndarray) -> np.nda
     return found
 
 
-def of_events(people: Population, sets: int, seed: int, fixed: bool) -> Iterator[dict[str, Any]]:
-    """Coverage over test sets, a row a figure or difference and setting."""
+def of_events(
+    people: Population, sets: int, resampled: int, seed: int, fixed: bool
+) -> Iterator[dict[str, Any]]:
+    """Coverage over test sets, a row a figure or difference; bootstraps of the first `resampled` sets."""
     rng = np.random.default_rng(seed)
     n_users = len(people.law)
     same = rng.choice(n_users, ASKED)
@@ -148,12 +153,15 @@ def of_events(people: Population, sets: int, seed: int, fixed: bool) -> Iterator
         values = {(s, c): people.values(c, s, users, items) for s in SETTINGS for c in names}
         for (setting, name), own in values.items():
             held.setdefault((name, setting), []).append(inside(spread_of(own), truth[setting, name]))
-        for row in compared(values, PAIRS, SETTINGS, number, RESAMPLES):
+        for setting in SETTINGS:
+            for a, b in PAIRS:
+                true, own = truth[setting, b] - truth[setting, a], values[setting, b] - values[setting, a]
+                held.setdefault((f"{b} − {a}", setting), []).append(inside(spread_of(own), true))
+        for row in compared(values, PAIRS, SETTINGS, number, RESAMPLES) if number < resampled else ():
             setting, a, b = row["setting"], row["a"], row["b"]
             true = truth[setting, b] - truth[setting, a]
-            what = f"{b} − {a}"
-            held.setdefault((what, setting), []).append(row["ci95_low"] <= true <= row["ci95_high"])
-            held.setdefault((f"{what}, resampled", setting), []).append(row["low"] <= true <= row["high"])
+            what = f"{b} − {a}, {resampled} sets resampled"
+            held.setdefault((what, setting), []).append(row["low"] <= true <= row["high"])
     for what in dict.fromkeys(name for name, _ in held):
         yield {"figure": what, **{s: share(held[what, s]) for s in SETTINGS}}
 
@@ -162,15 +170,21 @@ def of_tables(tables: int, seed: int) -> Iterator[dict[str, Any]]:
     """Coverage over whole tables of three runs, each of other customers; the truth is the mean of all."""
     world = generate("tiny", seed, users=400 * tables)
     rows = world.purchases
-    found: dict[str, list[Spread]] = {"bpr-mf": [], "difference to pop": []}
+    found: dict[str, list[Spread]] = {"bpr-mf": [], "bpr-mf − pop": []}
     for number in range(tables):
         own = (rows.users >= 400 * number) & (rows.users < 400 * (number + 1))
         users, items = world.users.values[rows.users[own]], world.items.values[rows.items[own]]
-        data = Dataset.from_pairs(users, items, rows.times[own], min_interactions=5, seed=1000 * number)
-        made = table2(data, models=["pop", "bpr-mf"], runs=3, seed=1000 * number, processes=1)
-        values = {c: made.values(0, "all", c) for c in made.columns}
+        data = Dataset.from_pairs(users, items, rows.times[own], min_interactions=5, seed=RUNS * number)
+        values = {name: np.full((RUNS, len(data.users)), np.nan) for name in ("pop", "bpr-mf")}
+        for run in range(RUNS):
+            split = split_again(data, RUNS * number + run)
+            protocol = Protocol.of(split)
+            for name, own in values.items():
+                options = {"seed": RUNS * number + run} if name == "bpr-mf" else {}
+                counts = protocol.count(create(name, **options).fit(split).scorer())
+                own[run, protocol.asked.users] = counts.auc()[0]
         found["bpr-mf"].append(spread_of(values["bpr-mf"]))
-        found["difference to pop"].append(spread_of(values["bpr-mf"] - values["pop"]))
+        found["bpr-mf − pop"].append(spread_of(values["bpr-mf"] - values["pop"]))
     for what, spreads in found.items():
         truth = float(np.mean([one.mean for one in spreads]))
         users_only = [abs(one.mean - truth) <= 1.96 * one.stderr_users for one in spreads]
@@ -191,11 +205,12 @@ def of_users(table: Table, sets: int, seed: int) -> Iterator[dict[str, Any]]:
         drawn = rng.choice(n_users, n_users)
         for (setting, column), own in values.items():
             spread, true = spread_of(own[:, drawn]), truth[setting, column]
-            assert true is not None and spread.mean is not None and spread.stderr_users is not None
+            if true is None or spread.mean is None or spread.stderr_users is None:
+                continue  # too few users count
             near = abs(spread.mean - true) <= 1.96 * spread.stderr_users
             held.setdefault((column, setting), []).append(bool(near))
     for column in table.columns:
-        yield {"figure": column, **{s: share(held[column, s]) for s in SETTINGS}}
+        yield {"figure": column, **{s: share(held.get((column, s), [])) for s in SETTINGS}}
 
 
 def of_noise(tables: int, seed: int) -> Iterator[dict[str, Any]]:
@@ -225,7 +240,7 @@ def inside(spread: Spread, truth: float) -> bool:
 
 
 def share(held: Sequence[bool]) -> float:
-    return float(np.mean(held))
+    return float(np.mean(held)) if held else float("nan")
 
 
 def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -247,6 +262,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--world", default="demo", help="of the events")
     parser.add_argument("--sets", type=int, default=1000, help="test sets, samples of users, tables of noise")
+    parser.add_argument("--resampled", type=int, default=200, help="of the test sets, by bootstrap too")
     parser.add_argument("--tables", type=int, default=200, help="whole tables of three runs; 0 for none")
     parser.add_argument("--table", type=Path, help="a finished table whose users are resampled")
     parser.add_argument("--seed", type=int, default=0)
@@ -254,7 +270,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as folder:
         people = population(generate(chosen.world, chosen.seed), Path(folder))
     for title, fixed in (("events of other customers", False), ("events of the same customers", True)):
-        print(f"\n## {title}\n\n{markdown(list(of_events(people, chosen.sets, chosen.seed + fixed, fixed)))}")
+        rows = of_events(people, chosen.sets, chosen.resampled, chosen.seed + fixed, fixed)
+        print(f"\n## {title}\n\n{markdown(list(rows))}")
         sys.stdout.flush()
     if chosen.table is not None:
         print(f"\n## users\n\n{markdown(list(of_users(Table.read(chosen.table), chosen.sets, chosen.seed)))}")

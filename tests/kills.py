@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -259,7 +260,8 @@ def interrupt_often(task: Task, number: int, times: int, seed: int, old: bytes =
         else:
             assert code and not old
         for name in left:
-            (folder / name).unlink()
+            place = folder / name
+            shutil.rmtree(place) if place.is_dir() else place.unlink()
     return ends
 
 

@@ -91,7 +91,7 @@ def _why_not(name: str, data: Dataset, attributes: Features | None, dense: Featu
         return "" if attributes is not None or dense is not None else "needs features"
     kind = SPECIFICATIONS[name].kind
     if (kind == "attributes" and attributes is None) or (kind == "dense" and dense is None):
-        return f"needs features of the kind '{kind}' ({parameter(kind)})"
+        return f"needs features of the kind '{kind}'"
     if "tvbpr" in name and not data.has_times:
         return "needs times, and the data have none"
     return ""

@@ -102,5 +102,7 @@ def _against(row: Mapping[str, Any]) -> str:
 def _figure(row: Mapping[str, Any]) -> str:
     if row["difference"] is None:
         return "nobody to judge"
-    error = "" if row["stderr"] is None else f" ±{row['stderr']:.3f}"
-    return f"{row['difference']:+.3f}{error}"
+    if row["stderr"] is None:
+        return f"{row['difference']:+.3f}"
+    digits = 3 if row["stderr"] >= 0.001 else 4
+    return f"{row['difference']:+.{digits}f} ±{row['stderr']:.{digits}f}"

@@ -251,11 +251,12 @@ def _notes(table: Table) -> Iterator[str]:
     else:
         yield "±: the standard error over users; what another split or start would change is unknown."
     counted = sum(row["p"] is not None for row in table.differences)
-    yield (
-        "A difference is called shown where the p of the paired bootstrap over users, by Holm's correction "
-        f"for the {counted} comparisons of this table, is below .05, and the 95 % interval over users and "
-        "runs leaves out 0."
-    )
+    if counted:
+        yield (
+            "A difference is called shown where the p of the paired bootstrap over users, by Holm's "
+            f"correction for the {counted} comparisons of this table, is below .05, and the 95 % interval "
+            "over users and runs leaves out 0."
+        )
     if asked["ties"] == "strict" and "pop" in table.columns:
         share = max(one.about["ties"] for cell, one in table.cells.items() if cell.model == "pop")
         yield f"Ties count nothing, as in the paper; of POP's pairs up to {share:.0%} are ties."
