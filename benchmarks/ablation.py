@@ -39,18 +39,19 @@ VARIANTS: dict[str, list[str]] = {
         *("average=0", "average=0.8", "average=0.95"),
         *("feature_scaling=idf", "feature_scaling=standard", "reg_scope=user_visual"),
         *("block=1", "block=64", "block=4096"),
-        *("factors=0", "visual_factors=5", "visual_factors=20", "visual_factors=40"),
+        *("factors=0", "visual_factors=5", "visual_factors=20", "visual_factors=40", "ensemble=4"),
+        *("visual_rate=0.1", "visual_rate=auto", "learning_rate=0.1 visual_rate=auto lambda_theta=0.1"),
     ],
     "vbpr": [
         *("feature_scaling=max", "feature_scaling=none learning_rate=0.0001", "init=uniform01"),
         *("learning_rate=0.005", "learning_rate=0.02", "lambda_theta=0.1", "lambda_theta=1"),
         *("lambda_visual=0.001", "lambda_bias=0.1", "negatives=uniform", "average=0"),
-        *("block=1", "block=64", "visual_factors=20", "visual_factors=40"),
+        *("block=1", "block=64", "visual_factors=20", "visual_factors=40", "visual_rate=auto", "ensemble=4"),
     ],
     "bpr-mf": [
         *("iterations=300", "init=uniform01", "learning_rate=0.02", "learning_rate=0.1"),
         *("lambda_theta=0.01", "lambda_theta=0.05", "lambda_bias=0.01", "lambda_bias=0.1"),
-        *("negatives=trained", "average=0.9", "factors=20"),
+        *("negatives=trained", "average=0.9", "factors=20", "ensemble=4"),
         "iterations=300 lambda_theta=0.05",
         "iterations=300 lambda_theta=0.05 average=0.9",
         "iterations=300 lambda_theta=0.05 lambda_bias=0.01 average=0.9",
@@ -62,6 +63,7 @@ VARIANTS["i-tvbpr"] = [
     *("lambda_bias=0.03", "lambda_bias=0.1", "lambda_visual=0.001", "lambda_visual=0.005"),
     *("lambda_theta=0.1", "epochs=3", "epochs=8", "segment_every=5", "segment_every=20"),
     *("segment_on=valid", "segment_negatives=100", "temporal_init=paper", "bin_type=quantile", "block=128"),
+    *("visual_rate=auto", "ensemble=4"),
 ]
 REAL["i-tvbpr"] = REAL["i-vbpr"]
 WORLDS["mm-mf"] = WORLDS["bpr-mf"]

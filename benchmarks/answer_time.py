@@ -78,7 +78,7 @@ def random_model(features: Features, mean: np.ndarray, rng: np.random.Generator)
         name="i-vbpr",
         data=Dataset(users, features.items, part(OWNED), part(1), part(1)),
         parameters=VisualParameters(*arrays),
-        config=resolve("i-vbpr", None, {}, "attributes"),
+        config=resolve("i-vbpr", None, {"factors": K, "visual_factors": D}, "attributes"),
         features=FeatureRecord.of(features, scaling),
         history=[],
         metrics={},

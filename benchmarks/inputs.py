@@ -185,6 +185,7 @@ class Work:
             options |= {
                 "visual_factors": size.visual_factors,
                 "block": size.block,
+                "visual_rate": 1.0,
                 "lambda_visual": 0.0,
                 "reg_scope": "all",
                 "feature_scaling": "none" if size.groups else "standard",

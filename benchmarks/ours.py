@@ -50,7 +50,7 @@ def fit(model: str, update: str = "ordered", **more: Any) -> Implementation:
         options = work.options() | {"update": update, "threads": threads} | more
         features = None
         if model.endswith("mf"):
-            for name in ("visual_factors", "block", "lambda_visual", "reg_scope", "feature_scaling"):
+            for name in VISUAL_OPTIONS:
                 options.pop(name, None)
         else:
             features = work.features("attributes" if model.startswith("i-") else "dense")
@@ -60,6 +60,9 @@ def fit(model: str, update: str = "ordered", **more: Any) -> Implementation:
         return _timed_by_its_log(work, create(model, **options), features)
 
     return run
+
+
+VISUAL_OPTIONS = ("visual_factors", "visual_rate", "block", "lambda_visual", "reg_scope", "feature_scaling")
 
 
 def _timed_by_its_log(work: Work, model: Any, features: Any) -> Run:

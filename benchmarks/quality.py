@@ -29,7 +29,7 @@ HM_COLUMNS = (
 BESIDE: dict[str, list[tuple[str, list[str], dict[str, Any]]]] = {
     "hm": [
         ("paper", ["vbpr", "i-vbpr"], {"preset": "paper"}),
-        ("40-visual-factors", ["vbpr", "i-vbpr", "i-tvbpr"], {"visual_factors": 40}),
+        ("10-visual-factors", ["vbpr", "i-vbpr", "i-tvbpr"], {"visual_factors": 10}),
     ],
     "rtr": [("paper", ["i-vbpr"], {"preset": "paper"})],
     "ml100k": [("mymedialite", ["mm-mf", "bpr-mf"], {"preset": "mymedialite"})],

@@ -11,6 +11,8 @@ from importlib import metadata
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from ivbpr_numba.errors import EnvironmentProblem, UsageError, did_you_mean, parameter
 
 __all__ = ["KERNELS", "Kernels", "choose_device", "describe", "kernels", "thread_count", "threads"]
@@ -39,18 +41,51 @@ _FILES = {name: file for file, names in KERNELS.items() for name in names}
 
 
 class Kernels:
-    """The kernels of one device as attributes, each loaded when it is first asked for.
+    """The kernels of one device as attributes, each loaded when it is first asked for, and its arrays.
 
     What they take and give is in the docstrings of `kernels/cpu/`; the tuples are those of
-    `kernels/arguments.py`.
+    `kernels/arguments.py`, their arrays those of the device. On the CPU these are NumPy's own: `put`,
+    `resident` and `get` give back what they were given.
 
     Attributes
     ----------
     device : str
+    rehearsed : int
+        Triples that are applied, to copies, to compile what an iteration needs: the CPU needs none for it.
     """
+
+    rehearsed = 0
 
     def __init__(self, device: str) -> None:
         self.device = device
+
+    def put(self, value: Any) -> Any:
+        """An array, or a tuple of arrays and numbers, where the kernels read it."""
+        return value
+
+    def resident(self, value: Any) -> Any:
+        """As `put`, of what never changes: put there once, and left there while it lives."""
+        return value
+
+    def get(self, value: Any) -> Any:
+        """An array where Python reads it."""
+        return value
+
+    def copy(self, array: Any) -> Any:
+        """A copy where the array is."""
+        return array.copy()
+
+    def empty(self, shape: Any, dtype: Any) -> Any:
+        """Room for kernels to fill."""
+        return np.empty(shape, dtype)
+
+    def zeros(self, shape: Any, dtype: Any) -> Any:
+        """Zeros for kernels to add to."""
+        return np.zeros(shape, dtype)
+
+    def take(self, values: Any, places: Any) -> Any:
+        """values[places] of (n,) int16 and (m,) int32."""
+        return values[places]
 
     def __getattr__(self, name: str) -> Any:
         if name not in _FILES:
@@ -148,7 +183,6 @@ def describe() -> dict[str, Any]:
     """Versions, threads, device and why, cache folder: what ``ivbpr doctor`` prints."""
     import llvmlite.binding as llvm
     import numba
-    import numpy as np
 
     from ivbpr_numba.kernels.compiling import cache_directory
 

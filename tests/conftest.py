@@ -33,6 +33,12 @@ COMPILING = (
 MOST_WORKERS = 4  # each compiles what it needs first; more of them mostly compile the same
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """The ring `cuda` runs in numba-cuda's simulator, for which numba looks when it is first imported."""
+    if config.option.markexpr == "cuda":
+        os.environ["NUMBA_ENABLE_CUDASIM"] = "1"
+
+
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Spread the fast ring over the cores; the others fill the machine themselves or measure it."""
     asked = os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS")

@@ -262,6 +262,18 @@ def make_tuning(folder: Path) -> Path:
     return path
 
 
+def make_table(folder: Path) -> Path:
+    """A table of models."""
+    from ivbpr_numba.datasets.prepare import prepare
+    from ivbpr_numba.table2 import table2
+
+    with_purchases(folder)
+    prepare(folder / "purchases.csv", out=folder / "d.h5")
+    path = folder / "intact.h5"
+    table2(folder / "d.h5", models=["rand", "pop"], runs=2, processes=1, out=path)
+    return path
+
+
 # Files of our own: what writes an intact one into a folder.
 HDF5_FILES: dict[str, Callable[[Path], Path]] = {
     "features": make_features,
@@ -269,6 +281,7 @@ HDF5_FILES: dict[str, Callable[[Path], Path]] = {
     "dataset": make_dataset,
     "model": make_model,
     "tuning": make_tuning,
+    "table": make_table,
 }
 # What reads them besides `verify` and `inspect`; each mutation runs `verify` and one of the others.
 _FEATURES = [
@@ -287,6 +300,7 @@ HDF5_COMMANDS: dict[str, list[list[str]]] = {
         ["similar", "FILE", ITEMS[0]],
     ],
     "tuning": [["fit", "d.h5", "--from", "FILE", "-o", "OUT"]],
+    "table": [["table2", "--again", "FILE", "-o", "OUT", "--processes", "1"]],
 }
 VERIFY = ["verify", "FILE", "--format", "json"]
 

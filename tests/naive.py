@@ -564,6 +564,24 @@ def temporal_load(params, f):
     return max(loads)
 
 
+def steepest_column(params, f):
+    """The largest 2 Var_c (1 + b_tc^2 + beta_c^2) of an epoch t and a column c."""
+    spread = np.var(np.asarray(f, dtype=np.float64), axis=0)
+    return max(
+        2 * variance * (1 + b[c] ** 2 + params["visual_bias"][c] ** 2)
+        for b in params["bias_weight"]
+        for c, variance in enumerate(spread)
+    )
+
+
+def temporal_block_size(learning_rate, params, f):
+    """Largest power of two B <= 1024 that `block_size` allows and with eta B steepest_column <= 8, or 1."""
+    block, _ = block_size(learning_rate, temporal_load(params, f), 0.0)
+    while block > 1 and learning_rate * block * steepest_column(params, f) > 8:
+        block //= 2
+    return block
+
+
 def average(mean, params, a):
     """Averaged copy after an iteration: mean None (after the first) is a copy, then mean + (1-a)(P - mean)."""
     if mean is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from html.parser import HTMLParser
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
@@ -64,3 +66,27 @@ class Tree(HTMLParser):
 
 def tree(page: str) -> Node:
     return Tree(page).root
+
+
+def check_page(text: str, sections: list[str]) -> Node:
+    """What every page keeps: sections and links in order, no request, whole tables, pictures with words."""
+    found = tree(text)
+    ids = [node.attributes["id"] for node in found.all() if "id" in node.attributes]
+    assert len(ids) == len(set(ids))
+    assert [h2.attributes["id"] for h2 in found.all("h2")] == sections
+    links = [link.attributes["href"] for link in found.all("nav")[0].all("a")]
+    assert links == [f"#{name}" for name in sections]
+    levels = [int(node.name[1]) for node in found.all() if re.fullmatch("h[1-6]", node.name)]
+    assert levels[0] == 1 and all(after <= before + 1 for before, after in itertools.pairwise(levels))
+    assert not re.search(r"[−-]0\.0*(?![0-9])", found.text())  # no negative nothing
+    assert "None" not in found.text() and "nan" not in found.text().split()
+    assert not re.search(r"https?:|url\(|<script", text)
+    for table in found.all("table"):
+        columns = len(table.all("thead")[0].all("th"))
+        assert table.all("caption")
+        for row in table.all("tr"):
+            assert len([cell for cell in row.children if isinstance(cell, Node)]) == columns
+    for svg in found.all("svg"):
+        assert svg.attributes["role"] == "img"
+        assert svg.all("title")[0].words() and svg.all("desc")[0].words()
+    return found

@@ -65,5 +65,5 @@ def test_a_crash_and_a_hang_are_reported() -> None:
 
 
 def test_every_kind_of_hdf5_file_is_there() -> None:
-    assert {"features", "sparse features", "dataset", "model", "tuning"} == set(HDF5_FILES)
+    assert {"features", "sparse features", "dataset", "model", "tuning", "table"} == set(HDF5_FILES)
     assert len(OURS) == len(HDF5_FILES) and all(isinstance(KINDS[name], Kind) for name in OURS)

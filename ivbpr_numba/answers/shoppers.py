@@ -67,7 +67,7 @@ class Shoppers:
         """At most `n` best items each, and their scores; see `ranking.top`."""
         if isinstance(view.scorer, RowScorer):
             return top_of_rows(view.scorer, self._known_rows(view), n, self.owned, allowed)
-        return top_of_vectors(view.scorer.items, self.vectors, n, self.owned, allowed)
+        return top_of_vectors(view.scorer.items, self.vectors, n, self.owned, allowed, view.kernels)
 
     def best_among(self, view: View, which: np.ndarray, run: np.ndarray, n: int) -> Best:
         """At most `n` best of the items `run` (ascending) for some of the shoppers, and their scores."""
@@ -76,7 +76,7 @@ class Shoppers:
         few = ItemSide(side.vectors[run], side.bias[run])
         every = np.ones(len(run), dtype=bool)
         found, scores = top_of_vectors(
-            few, self.vectors[which], n, self._owned_among(view, which, run), every
+            few, self.vectors[which], n, self._owned_among(view, which, run), every, view.kernels
         )
         return [run[own] for own in found], scores
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from ivbpr_numba.answers.epochs import epoch_dates
 from ivbpr_numba.answers.space import Space
+from ivbpr_numba.backends import Kernels
 from ivbpr_numba.errors import UsageError, parameter
 from ivbpr_numba.features.alignment import align, project_style
 from ivbpr_numba.features.inputs import FeatureInput
@@ -184,6 +185,8 @@ class View:
     epoch : int or None
     remarks : list of str
         What a reader of the answers must know, as sentences; each was also a `UserWarning`.
+    kernels : Kernels or None
+        Of the device that ranks; None: the CPU's.
     """
 
     views: Views
@@ -191,6 +194,7 @@ class View:
     parameters: Parameters
     epoch: int | None = None
     remarks: list[str] = field(default_factory=list)
+    kernels: Kernels | None = None
 
     def remark(self, text: str) -> None:
         """Say something beside the answers."""

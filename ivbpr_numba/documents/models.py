@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ivbpr_numba.models.base import Model
     from ivbpr_numba.questions.trends import Trends
 
-__all__ = ["auc", "auc_of_several", "compare", "fit", "report", "trends", "update"]
+__all__ = ["auc", "auc_of_several", "compare", "fit", "report", "table_report", "trends", "update"]
 
 REACHED = ("iterations", "best_iteration", "valid_auc", "seconds", "compile_seconds", "payload_sha256")
 
@@ -154,4 +154,10 @@ def report(found: Mapping[str, Any]) -> Document:
     """What `report.write_report` wrote."""
     row = {**found, **{name: "; ".join(found[name]) for name in ("models", "sections", "notes")}}
     row["users"] = "; ".join(one["user"] for one in found["users"])
+    return Document("report", dict(found), [row])
+
+
+def table_report(found: Mapping[str, Any]) -> Document:
+    """What `report.write_table_report` wrote."""
+    row = {**found, **{name: "; ".join(found[name]) for name in ("models", "sections", "subsets")}}
     return Document("report", dict(found), [row])

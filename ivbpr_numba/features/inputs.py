@@ -67,10 +67,10 @@ class DenseInput:
 
     def statistics(self, kernels: backends.Kernels) -> Statistics:
         """Per column over the items Σv, Σv² (float64), max |v| and the number of v > 0, in stored units."""
-        sums, squares = np.zeros(self.columns), np.zeros(self.columns)
-        largest, positive = np.zeros(self.columns, np.float32), np.zeros(self.columns, np.int64)
-        kernels.column_statistics(self.matrix, self.rows, sums, squares, largest, positive)
-        return sums, squares, largest, positive
+        kinds = (np.float64, np.float64, np.float32, np.int64)
+        sums, squares, largest, positive = found = [kernels.zeros(self.columns, kind) for kind in kinds]
+        kernels.column_statistics(*kernels.resident(self.stored), *found)
+        return kernels.get(sums), kernels.get(squares), kernels.get(largest), kernels.get(positive)
 
     def projected(self, weights: np.ndarray, offsets: np.ndarray, kernels: backends.Kernels) -> np.ndarray:
         """Weights · stored + offsets of every item: weights (R, F), offsets (R,), to (I, R) float32."""
@@ -79,9 +79,9 @@ class DenseInput:
         table[:height, :columns] = weights
         shifted = np.zeros(len(table), np.float32)
         shifted[:height] = offsets
-        out = np.empty((self.n_items, len(table)), np.float32)
-        kernels.project_items(self.matrix, self.rows, table, shifted, out)
-        return out[:, :height]
+        out = kernels.empty((self.n_items, len(table)), np.float32)
+        kernels.project_items(*kernels.resident(self.stored), kernels.put(table), kernels.put(shifted), out)
+        return kernels.get(out)[:, :height]
 
     def weighted(self, weights: np.ndarray) -> np.ndarray:
         """Σ_k weights_k · v_ik of every item: (F,) to (I,) float64, summed in float32."""
@@ -149,9 +149,11 @@ class SparseInput:
         table[1:, :height] = weights.T
         shifted = np.zeros(table.shape[1], np.float32)
         shifted[:height] = offsets
-        out = np.empty((self.n_items, table.shape[1]), np.float32)
-        kernels.project_sparse_items(self.stored, table, shifted, out)
-        return out[:, :height]
+        out = kernels.empty((self.n_items, table.shape[1]), np.float32)
+        kernels.project_sparse_items(
+            kernels.resident(self.stored), kernels.put(table), kernels.put(shifted), out
+        )
+        return kernels.get(out)[:, :height]
 
     def weighted(self, weights: np.ndarray) -> np.ndarray:
         """As `DenseInput.weighted`, summed in float64."""

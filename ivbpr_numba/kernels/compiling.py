@@ -34,8 +34,10 @@ def cache_directory() -> Path:
     does; a key over all kernel sources closes that hole.
     """
     digest = hashlib.sha256()
-    for source in sorted(Path(__file__).parent.rglob("*.py")):
-        digest.update(source.read_bytes())
+    kernels = Path(__file__).parent
+    for source in sorted(kernels.rglob("*.py")):
+        if kernels / "cuda" not in source.parents:  # no CPU kernel is made of them
+            digest.update(source.read_bytes())
     digest.update(os.environ.get("IVBPR_PLAIN", "").encode())  # see kernels/cpu/vectors.py
     digest.update(
         f"{numba.__version__} {sys.version_info} {platform.machine()} {llvm.get_host_cpu_name()}".encode()
@@ -87,18 +89,19 @@ def kernel(function: Callable | None = None, **options: object) -> Callable:
 
 
 def compile_scalars(
-    modules: list[ModuleType], decorate: Callable[[Callable], Callable]
+    modules: list[ModuleType], decorate: Callable[[Callable], Callable], **constants: object
 ) -> dict[str, Callable]:
     """Compile every public function of the scalar modules for one target.
 
     Each body is bound to the compiled versions of the functions defined before it, in this module or an
-    earlier one, so that one plain Python source serves CPU and CUDA alike.
+    earlier one, so that one plain Python source serves CPU and CUDA alike; and to the target's `constants`.
     """
     compiled: dict[str, Callable] = {}
     for module in modules:
         ours = {n: f for n, f in vars(module).items() if isinstance(f, FunctionType) and n in module.__all__}
         for name, function in ours.items():  # in the order of their definition
-            bound = FunctionType(function.__code__, {**vars(module), **compiled}, name, function.__defaults__)
+            known = {**vars(module), **compiled, **constants}
+            bound = FunctionType(function.__code__, known, name, function.__defaults__)
             bound.__module__, bound.__qualname__ = module.__name__, name
             compiled[name] = decorate(bound)
     return compiled

@@ -17,6 +17,7 @@ from ivbpr_numba.fitted.fitted import Fitted, learning_options
 from ivbpr_numba.kernels.compilation import compile_seconds, computing_clock
 from ivbpr_numba.models.answering import Answering
 from ivbpr_numba.models.checkpoint import partial_path
+from ivbpr_numba.models.choosing import choose
 from ivbpr_numba.models.fitting import Run, Target, begin, check_run
 from ivbpr_numba.models.learned import Learned, metrics_of
 from ivbpr_numba.models.presets import refuse_option, resolve
@@ -202,7 +203,7 @@ class Model(Answering):
         target = Target(out, resume, overwrite, checkpoint_every, log)
         check_run(told, target)
         name, used = self._specified(features).name, features if self.uses_features else None
-        options = resolve_users(self._resolve(features), data, used)
+        options, chosen = choose(resolve_users(self._resolve(features), data, used), data)
         inputs = {"dataset": data.payload_sha256, "features": used.payload_sha256 if used else None}
         wanted = {"model": name, **learning_options(options), **inputs}
         if start is not None:
@@ -214,6 +215,8 @@ class Model(Answering):
         with begin(options, wanted, told, target) as run:
             run.start = start
             facts = {**run.facts, **{f"{key}_sha256": digest for key, digest in inputs.items()}}
+            if chosen:
+                facts["chosen"] = chosen
             heading = {"model": name, "config": options, **asked_in(options, data), **facts}
             run.heading.append(heading)
             run.tell({"event": "start", **heading})
@@ -224,7 +227,7 @@ class Model(Answering):
             learned = self._learn(data, used, options, run)
             if start is not None:
                 facts |= start.facts
-            self.adopt(*_finished(name, data, {**options, **learned.config}, facts, learned))
+            self.adopt(*_finished(name, data, {**options, **learned.config}, facts, learned, run.kernels))
             if out is not None:
                 self.save(out, overwrite=True, keep_lock=run.keep_lock)
                 assert run.checkpoint is not None
@@ -320,7 +323,7 @@ class Model(Answering):
             refuse_finished(out, wanted)
         with begin(config, wanted, told, target) as run:
             facts |= {**run.facts, **{f"{key}_sha256": digest for key, digest in inputs.items()}}
-            self.adopt(*_finished(before.name, data, config, facts, learned))
+            self.adopt(*_finished(before.name, data, config, facts, learned, run.kernels))
             if out is not None:
                 self.save(out, overwrite=True, keep_lock=run.keep_lock)
         return self
@@ -390,7 +393,12 @@ def _learned_names(estimator: type[Model]) -> set[str]:
 
 
 def _finished(
-    name: str, data: Dataset, config: dict[str, Any], facts: dict[str, Any], learned: Learned
+    name: str,
+    data: Dataset,
+    config: dict[str, Any],
+    facts: dict[str, Any],
+    learned: Learned,
+    kernels: backends.Kernels,
 ) -> tuple[Fitted, Views]:
     """Judge what was learned, and put it together."""
     parts: dict[str, Any] = {
@@ -403,5 +411,5 @@ def _finished(
         "provenance": {**facts, **learned.facts},
     }
     views = Views(Fitted(**parts, metrics={}, payload_sha256=""), learned.features, learned.source)
-    fitted = Fitted.sealed(**parts, metrics=metrics_of(views.scorer(), data))
+    fitted = Fitted.sealed(**parts, metrics=metrics_of(views.scorer(), data, kernels))
     return fitted, dataclasses.replace(views, fitted=fitted)

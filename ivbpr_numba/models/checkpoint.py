@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from ivbpr_numba import backends
 from ivbpr_numba.errors import DataError, UsageError, parameter
-from ivbpr_numba.models.learners import Tables
+from ivbpr_numba.models.learners import Tables, fetched
 from ivbpr_numba.models.training import TrainingState
 from ivbpr_numba.store.atomic import Lock, PathLike, os_problem
 from ivbpr_numba.store.digest import canonical_json
@@ -46,10 +47,20 @@ class Checkpoint:
         Iterations between two writings.
     keep_lock : Lock
         Held on `out` for the whole fit.
+    kernels : Kernels, optional
+        Of the device whose arrays a state holds; those of the CPU by default.
     """
 
-    def __init__(self, out: PathLike, identity: Mapping[str, Any], every: int, keep_lock: Lock) -> None:
+    def __init__(
+        self,
+        out: PathLike,
+        identity: Mapping[str, Any],
+        every: int,
+        keep_lock: Lock,
+        kernels: backends.Kernels | None = None,
+    ) -> None:
         self.path = partial_path(out)
+        self._kernels = kernels or backends.kernels()
         self.identity = dict(identity)
         self.every = every
         self._keep_lock = keep_lock
@@ -98,7 +109,8 @@ class Checkpoint:
             "/state": canonical_json(scalars),
         }
         for group in TABLES:
-            objects |= {f"/{group}/{name}": table for name, table in getattr(state, group).items()}
+            tables = fetched(getattr(state, group), self._kernels)
+            objects |= {f"/{group}/{name}": table for name, table in tables.items()}
         write_tree(self.path, Tree(FORMAT, objects), payload=sorted(objects), keep_lock=self._keep_lock)
         self._written = state.iteration
 

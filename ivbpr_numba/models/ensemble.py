@@ -102,8 +102,11 @@ class Ensemble:
     def __init__(self, members: Sequence[Member]) -> None:
         self.members = list(members)
         self.kernels = members[0].kernels
-        self.tables: Tables = {
-            f"{name}.{m}": table for m, one in enumerate(members) for name, table in one.tables.items()
+        self.tables: Tables = self._tables()
+
+    def _tables(self) -> Tables:
+        return {
+            f"{name}.{m}": table for m, one in enumerate(self.members) for name, table in one.tables.items()
         }
 
     def begin(self, start: Start) -> None:
@@ -112,6 +115,12 @@ class Ensemble:
         for m, member in enumerate(self.members):
             own = share(known, m, len(self.members)) if isinstance(known, FactorParameters) else known
             member.begin(replace(start, parameters=own))
+
+    def place(self) -> None:
+        """Move the tables to where the kernels read them."""
+        for member in self.members:
+            member.place()
+        self.tables = self._tables()
 
     def compile(self) -> None:
         """Compile what `iterate` needs."""

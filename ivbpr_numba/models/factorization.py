@@ -42,8 +42,9 @@ class BPRMF(LearningOptions, Trained):
         Law of the starting factors: ``normal`` N(0, 0.1²) or ``uniform01`` U[0, 1].
     learning_rate : float, optional
         η, above 0.
-    lambda_theta : float, optional
-        λ of γ_u and the positive's γ_i, a tenth of it for the negative's; applied once a triple.
+    lambda_theta : float or "auto", optional
+        λ of γ_u and the positive's γ_i, a tenth of it for the negative's; applied once a triple. ``auto``: by
+        the training pairs of a vector, see `choosing`.
     lambda_bias : float, optional
         λ of β_i.
     negatives : str, optional
@@ -100,8 +101,9 @@ class MMMF(BPRMF):
         Law of the starting factors: ``normal`` N(0, 0.1²) or ``uniform01`` U[0, 1].
     learning_rate : float, optional
         η, above 0.
-    lambda_theta : float, optional
-        λ of γ_u and the positive's γ_i, a tenth of it for the negative's; applied once a triple.
+    lambda_theta : float or "auto", optional
+        λ of γ_u and the positive's γ_i, a tenth of it for the negative's; applied once a triple. ``auto``: by
+        the training pairs of a vector, see `choosing`.
     lambda_bias : float, optional
         λ of β_i.
     negatives : str, optional

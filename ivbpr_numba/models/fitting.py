@@ -176,7 +176,7 @@ def begin(
         )
         if target.out is not None and keep_lock is not None:
             every = every or options.get("eval_every") or CHECKPOINT_EVERY
-            run.checkpoint = Checkpoint(target.out, identity, every, keep_lock)
+            run.checkpoint = Checkpoint(target.out, identity, every, keep_lock, run.kernels)
             _refuse_unclear_state(run.checkpoint, target)
         yield run
 

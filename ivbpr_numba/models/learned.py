@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ivbpr_numba.backends import Kernels
 from ivbpr_numba.parameters import Parameters
 from ivbpr_numba.ranking import COLD_BELOW, Scorer, all_and_cold, count, item_classes, questions
 
@@ -54,12 +55,13 @@ class Learned:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-def metrics_of(scorer: Scorer, data: Dataset) -> dict[str, dict[str, Any]]:
-    """AUC of a finished model on both held-out parts, All Items and Cold Start."""
+def metrics_of(scorer: Scorer, data: Dataset, kernels: Kernels) -> dict[str, dict[str, Any]]:
+    """AUC of a finished model on both held-out parts, All Items and Cold Start, counted by these kernels."""
     classes = item_classes(data.train_counts)
     metrics: dict[str, dict[str, Any]] = {}
     for split in ("valid", "test"):
         asked = questions(data, split)
         cold = data.train_counts[asked.targets] < COLD_BELOW
-        metrics[split] = all_and_cold(count(scorer, asked, classes), cold, cold_below=COLD_BELOW)
+        counts = count(scorer, asked, classes, kernels)
+        metrics[split] = all_and_cold(counts, cold, cold_below=COLD_BELOW)
     return metrics

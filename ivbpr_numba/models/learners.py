@@ -2,7 +2,8 @@
 
 A learner owns `tables`, a dict of float32 arrays packed for the kernels. Everything the fit loop
 keeps (averages, best values, checkpoints) is a copy of that dict; `parameters(tables)` and
-`scorer(tables)` turn such a dict into the model's named arrays or into rankings.
+`scorer(tables)` turn such a dict into the model's named arrays or into rankings. From `place` on the
+arrays are those of the device; whole numbers (where epochs end), which Python decides about, stay with it.
 """
 
 from __future__ import annotations
@@ -41,10 +42,12 @@ __all__ = [
     "Tables",
     "VisualLearner",
     "block_size",
+    "fetched",
+    "placed",
     "visual_rate",
 ]
 
-Tables = dict[str, np.ndarray]
+Tables = dict[str, Any]  # of arrays: NumPy's, or those of another device
 
 NORMAL_SD = 0.1
 # Initial values of each group come from a stream of their own, so no group shifts another.
@@ -79,6 +82,8 @@ class Learner(Protocol):
 
     def begin(self, start: Start) -> None: ...
 
+    def place(self) -> None: ...
+
     def compile(self) -> None: ...
 
     def iterate(self, iteration: int) -> Iteration: ...
@@ -109,6 +114,16 @@ def draw_initial(options: dict[str, Any], group: str, shape: tuple[int, ...]) ->
 def copied(named: Tables) -> Tables:
     """Arrays of their own, for a model to keep."""
     return {name: np.array(array, order="C") for name, array in named.items()}
+
+
+def placed(tables: Tables, kernels: backends.Kernels) -> Tables:
+    """Tables where the kernels read them; whole numbers stay where Python does."""
+    return {name: table if table.dtype.kind == "i" else kernels.put(table) for name, table in tables.items()}
+
+
+def fetched(tables: Tables, kernels: backends.Kernels) -> Tables:
+    """Tables where Python reads them."""
+    return {name: kernels.get(table) for name, table in tables.items()}
 
 
 def block_size(rate: float, load: float) -> int:
@@ -180,16 +195,27 @@ class _Sampled:
     on_one_thread: bool  # whether applying triples in their order leaves the other threads idle
 
     def named(self, tables: Tables) -> Tables:
-        """The learned arrays by name, as views of `tables`."""
+        """The learned arrays by name, as views of `tables`, which Python can read."""
         raise NotImplementedError
 
     def begin(self, start: Start) -> None:
         """Take over what `start` knows, before the first iteration."""
         start.take_over(self.named(self.tables))
 
+    def place(self) -> None:
+        """Move the tables to where the kernels read them, once `begin` and a checkpoint wrote to them."""
+        self.tables = placed(self.tables, self.kernels)
+
     def compile(self) -> None:
         """Compile what `iterate` needs, so that it is not counted as computing."""
-        self._apply(self.sampler.draw(1).first(0))
+        rehearsed, own = self.kernels.rehearsed, self.tables
+        if rehearsed:
+            self.tables = {name: self.kernels.copy(table) for name, table in own.items()}
+        self._rehearse(rehearsed)
+        self.tables = own
+
+    def _rehearse(self, n: int) -> None:
+        self._apply(self.sampler.draw(1).first(n))
 
     def iterate(self, iteration: int) -> Iteration:
         """Apply the triples of one iteration, from 1, to `tables`, then settle what it may have changed."""
@@ -249,12 +275,11 @@ class FactorLearner(_Sampled):
         items[:, :k] = draw_initial(options, "item_factors", (n_items, k))
         self.tables: Tables = {"users": users, "items": items}
 
-    def compile(self) -> None:
-        """Compile what `iterate` needs, so that it is not counted as computing."""
+    def _rehearse(self, n: int) -> None:
         if self.in_rounds:
-            self._apply_rounds(self.sampler.draw_rounds(1).first(0))
+            self._apply_rounds(self.sampler.draw_rounds(1).first(n))
         else:
-            super().compile()
+            super()._rehearse(n)
 
     def step(self, iteration: int) -> Iteration:
         """Apply the triples of one iteration, from 1, to `tables`."""
@@ -289,11 +314,11 @@ class FactorLearner(_Sampled):
 
     def parameters(self, tables: Tables) -> FactorParameters:
         """Unpack."""
-        return FactorParameters(**copied(self.named(tables)))
+        return FactorParameters(**copied(self.named(fetched(tables, self.kernels))))
 
     def scorer(self, tables: Tables) -> VectorScorer:
         """Rank by β_i + γ_u · γ_i."""
-        k = self.size
+        k, tables = self.size, fetched(tables, self.kernels)
         return VectorScorer(tables["users"][:, :k], ItemSide(tables["items"][:, :k], tables["items"][:, k]))
 
     def scorer_of(self, parameters: FactorParameters) -> Scorer:
@@ -348,7 +373,8 @@ class VisualLearner(_Sampled):
         """Set `block` for this iteration; returns a warning where the rate is too high for any."""
         rate, load = self.visual_step, self._load()
         automatic = self.options["block"] == "auto"
-        self.block = block_size(rate, load) if automatic else self.options["block"]
+        held = max(load, self._steepest() * BLOCK_LIMIT / RATE_LIMIT)
+        self.block = block_size(rate, held) if automatic else self.options["block"]
         strength = rate * load
         if strength <= RATE_LIMIT:
             return ""
@@ -360,9 +386,13 @@ class VisualLearner(_Sampled):
 
     def _load(self) -> float:
         """M (1 + Θ), see `block_size`; Θ of the raw parameters as they are now."""
-        visual = self.tables["visual"]
+        visual = self.kernels.get(self.tables["visual"])
         theta = float(np.square(visual, dtype=np.float64).sum() / len(visual))
         return 2.0 * self.scaling.variance * (1.0 + theta)
+
+    def _steepest(self) -> float:
+        """The load of one column alone, where a block must stay stable in every column; 0: it need not."""
+        return 0.0
 
     def _rates(self) -> Rates:
         o = self.options
@@ -379,20 +409,21 @@ class VisualLearner(_Sampled):
         return VisualTables(self.tables["users"], self.tables["items"], self.tables["visual"])
 
     def _apply(self, drawn: Triples) -> Iteration:
-        warning, values = self._choose_block(), self.tables["embedding"]
+        warning, values, kernels = self._choose_block(), self.tables["embedding"], self.kernels
+        scaled = kernels.put(self.layout.scaled(kernels.get(values), self.multiplier))
         given = (
             drawn.rows,
             self.block,
-            self.source.stored,
+            kernels.resident(self.source.stored),
             self._visual_tables(),
-            EmbeddingTable(values, self.layout.scaled(values, self.multiplier), self.multiplier),
+            EmbeddingTable(values, scaled, kernels.resident(self.multiplier)),
             Sizes(self.latent, self.visual),
             self._rates(),
         )
         if self.options["update"] == "hogwild":
-            loss = self.layout.racing_epoch(self.kernels)(*given, self.kernels.racers())
+            loss = self.layout.racing_epoch(kernels)(*given, kernels.racers())
         else:
-            loss = self.layout.epoch(self.kernels)(*given)
+            loss = self.layout.epoch(kernels)(*given)
         return Iteration(len(drawn.users), loss, drawn.fallbacks, warning)
 
     def named(self, tables: Tables) -> Tables:
@@ -409,7 +440,7 @@ class VisualLearner(_Sampled):
 
     def parameters(self, tables: Tables) -> VisualParameters:
         """Unpack."""
-        return VisualParameters(**copied(self.named(tables)))
+        return VisualParameters(**copied(self.named(fetched(tables, self.kernels))))
 
     def scorer(self, tables: Tables) -> Scorer:
         """Rank by equation (1); in time by equation (2), every event at its own epoch."""

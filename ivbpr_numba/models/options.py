@@ -28,7 +28,7 @@ class LearningOptions(RunOptions):
     factors: int | None = None
     init: str | None = None
     learning_rate: float | None = None
-    lambda_theta: float | None = None
+    lambda_theta: float | str | None = None
     lambda_bias: float | None = None
     negatives: str | None = None
     sampling: str | None = None

@@ -33,7 +33,8 @@ _CHOICES = {
     "bin_type": ("width", "quantile"),
     "segment_on": ("train", "valid"),
 }
-_WORDS = {"epochs": (AUTO,), "block": (AUTO,), "valid_users": (AUTO, ALL)}  # beside a number
+_WORDS = {"epochs": (AUTO,), "block": (AUTO,), "valid_users": (AUTO, ALL)}  # beside a whole number
+_NUMBER_WORDS = {"lambda_theta": (AUTO,), "visual_rate": (AUTO,)}  # beside a number
 _POSITIVE_INTEGERS = (
     *("iterations", "eval_every", "patience", "threads", "visual_factors"),
     *("bins", "segment_negatives", "segment_every"),
@@ -97,12 +98,14 @@ def _checked(option: str, value: Any) -> Any:
         if not isinstance(value, bool | np.bool_):
             raise UsageError(f"{shown}: it is True or False.", "Mend the value.")
         return bool(value)
-    if option == "visual_rate" and value == AUTO:
-        return AUTO
+    words = _NUMBER_WORDS.get(option, ())
+    if isinstance(value, str) and value in words:
+        return value
     try:
         number = float(value)
     except (TypeError, ValueError):
-        raise UsageError(f"{shown} is not a number.", "Give a number.") from None
+        hint = f"Give a number, or {' or '.join(words)}." if words else "Give a number."
+        raise UsageError(f"{shown} is not a number.", hint) from None
     if not math.isfinite(number):
         raise UsageError(f"{shown} is not a finite number.", "Give a finite number.")
     if option in ("learning_rate", "visual_rate") and number <= 0:

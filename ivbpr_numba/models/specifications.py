@@ -68,37 +68,42 @@ _MYMEDIALITE = {
 }
 _MF = {
     **_MYMEDIALITE,
-    "lambda_theta": 0.03,
-    "lambda_bias": 0.05,
+    "sampling": "interactions",
+    "learning_rate": 0.2,
+    "lambda_theta": "auto",
+    "lambda_bias": 0.1,
     "negatives": "trained",
     "average": 0.9,
-    "iterations": 300,
+    "iterations": 600,
     "eval_every": 5,
-    "patience": 30,
+    "patience": 200,
 }
 # The scaling depends on the kind of features. λ_visual does not: it acts by squared differences.
 _VISUAL = {
     **_COMMON,
+    "sampling": "interactions",
     "block": "auto",
     "reg_scope": "all",
     "factors": 10,
-    "visual_factors": 10,
+    "visual_factors": 40,
     "init": "normal",
-    "learning_rate": 0.01,
-    "visual_rate": 1.0,
-    "lambda_theta": 0.3,
-    "lambda_visual": 0.003,
+    "learning_rate": 0.1,
+    "visual_rate": "auto",
+    "lambda_theta": 0.1,
+    "lambda_visual": 0.01,
     "lambda_bias": 0.1,
     "negatives": "trained",
     "average": 0.9,
     "feature_scaling": {"attributes": "none", "probabilities": "standard", "dense": "standard"},
-    "iterations": 300,
+    "iterations": 400,
     "eval_every": 5,
-    "patience": 40,
+    "patience": 100,
     "valid_users": "auto",
 }
 _VISUAL_PAPER = {
     **_VISUAL,
+    **_COMMON,
+    "visual_factors": 10,
     "init": "uniform01",
     "learning_rate": 0.005,
     "visual_rate": 1.0,
@@ -114,8 +119,6 @@ _VISUAL_PAPER = {
 }
 _TEMPORAL = {
     **_VISUAL,
-    "lambda_visual": 0.005,
-    "lambda_bias": 0.0,
     "temporal_init": "shared",
     "epochs": 5,
     "bins": 80,
@@ -137,7 +140,7 @@ _TEMPORAL_PAPER = {
     "eval_every": 100,
     "patience": 100,
 }
-_MM = {"margin": 1.0}
+_MM = {"margin": 1.0, "learning_rate": 0.1}
 _MM_MYMEDIALITE = {"margin": 0.0, "learning_rate": 0.1}
 
 

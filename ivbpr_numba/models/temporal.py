@@ -48,7 +48,7 @@ class TVBPR(TimeOptions, VBPR):
         Law of the starting factors: ``normal`` N(0, 0.1²) or ``uniform01`` U[0, 1].
     learning_rate : float, optional
         η, above 0.
-    lambda_theta : float, optional
+    lambda_theta : float or "auto", optional
         λ_Θ of γ_u, θ_u and the positive's γ_i, a tenth of it for the negative's; applied once a triple.
     lambda_bias : float, optional
         λ of β_i.

@@ -26,7 +26,7 @@ from ivbpr_numba.kernels.arguments import (
 )
 from ivbpr_numba.kernels.scalar.random import SAMPLE, mix64
 from ivbpr_numba.models.epochs import bin_edges, bins_of, epoch_edges, epoch_of, segment, start_ends
-from ivbpr_numba.models.learners import Iteration, Tables, VisualLearner, copied, draw_initial
+from ivbpr_numba.models.learners import Iteration, Tables, VisualLearner, copied, draw_initial, fetched
 from ivbpr_numba.models.start import Start
 from ivbpr_numba.models.triples import Triples
 from ivbpr_numba.parameters import TemporalParameters
@@ -70,7 +70,7 @@ class TemporalLearner(VisualLearner):
         known = np.concatenate([data.train.times, data.valid.times])
         self.edges = bin_edges(known, options["bins"], options["bin_type"])
         self.segmenting = True
-        self._known: tuple[np.ndarray, np.ndarray] | None = None
+        self._known: tuple[np.ndarray, Any] | None = None
         self.times = data.train.times
         self.events = _events(options, data)
         e_table = self.tables["embedding"]
@@ -119,7 +119,8 @@ class TemporalLearner(VisualLearner):
         rule of VBPR with every variance multiplied so, which it is where w, b, E and β are 0. Without the
         factor, blocks that VBPR bears let w and b of frequent attributes oscillate and diverge.
         """
-        t, layout = self.tables, self.layout
+        layout, named = self.layout, ("visual", "embedding", "weight", "bias_weight")
+        t = fetched({name: self.tables[name] for name in named}, self.kernels)
         assert self.scaling.variances is not None
         spread = self.scaling.variances
         theta = np.square(t["visual"][:, : self.visual], dtype=np.float64).mean(axis=0)
@@ -133,52 +134,64 @@ class TemporalLearner(VisualLearner):
             loads.append(2.0 * (by_taste.sum() + by_bias.sum()))
         return float(max(loads))
 
+    def _steepest(self) -> float:
+        """Largest 2 Var_k (1 + b_k² + β_k²) of a column and epoch.
+
+        Steps too long for β alone overshoot and come back, as the loss is convex in it. In b ⊙ β they
+        drive each other up: a frequent column diverges within an iteration, however small all others are.
+        """
+        t, layout = self.tables, self.layout
+        assert self.scaling.variances is not None
+        beta = np.square(layout.bias(t["embedding"]), dtype=np.float64)
+        b = np.square(layout.by_column(t["bias_weight"]), dtype=np.float64)
+        return float((2.0 * self.scaling.variances * (1.0 + b + beta)).max())
+
     def _apply(self, drawn: Triples) -> Iteration:
-        warning, t = self._choose_block(), self.tables
+        warning, t, kernels = self._choose_block(), self.tables, self.kernels
         n, n_epochs = len(drawn.users), len(t["ends"])
-        epochs = self._epochs_of_pairs()[drawn.pairs]
-        planned = arguments.Triples(*np.empty((3, n), np.int32))
+        epochs = kernels.take(self._epochs_of_pairs(), drawn.pairs)
+        planned = arguments.Triples(*(kernels.empty(n, np.int32) for _ in arguments.Triples._fields))
         most = n // self.block + (n // (RUN_BLOCKS * self.block) + 1) * n_epochs + 1
-        starts, block_epochs = np.zeros(most + 1, np.int64), np.zeros(most, np.int64)
-        count = self.kernels.plan_blocks(
-            epochs, n_epochs, self.block, drawn.rows, planned, starts, block_epochs
-        )
-        loss = self.layout.temporal_epoch(self.kernels)(
+        starts, block_epochs = kernels.zeros(most + 1, np.int64), kernels.zeros(most, np.int64)
+        count = kernels.plan_blocks(epochs, n_epochs, self.block, drawn.rows, planned, starts, block_epochs)
+        scaled = kernels.put(zeros(t["embedding"].shape))
+        loss = self.layout.temporal_epoch(kernels)(
             planned,
             BlockPlan(starts[: count + 1], block_epochs[:count]),
             min(self.block, max(n, 1)),
-            self.source.stored,
+            kernels.resident(self.source.stored),
             self._visual_tables(),
-            EmbeddingTable(t["embedding"], zeros(t["embedding"].shape), self.multiplier),
+            EmbeddingTable(t["embedding"], scaled, kernels.resident(self.multiplier)),
             EpochTables(t["weight"], t["drift"], t["bias_weight"]),
             Sizes(self.latent, self.visual),
             self._rates(),
-            Drift(t["item_drift"], t["category_drift"], self.category),
+            Drift(t["item_drift"], t["category_drift"], kernels.resident(self.category)),
         )
         return Iteration(n, loss, drawn.fallbacks, warning)
 
-    def _epochs_of_pairs(self) -> np.ndarray:
+    def _epochs_of_pairs(self) -> Any:
         """Epoch of every training pair, (n,) int16; kept until the epochs end elsewhere."""
         ends = self.tables["ends"]
         if self._known is None or not np.array_equal(self._known[0], ends):
-            self._known = ends.copy(), epoch_of(self.times, epoch_edges(ends, self.edges)).astype(np.int16)
+            epochs = epoch_of(self.times, epoch_edges(ends, self.edges)).astype(np.int16)
+            self._known = ends.copy(), self.kernels.put(epochs)
         return self._known[1]
 
     def likelihoods(self, iteration: int, parameters: TemporalParameters | None = None) -> np.ndarray:
         """V (B, N): how well each epoch's parameters, by default its own, explain the events of each bin."""
-        users, items, times = self.events
-        values = np.empty((len(users), len(self.tables["ends"])))
-        self.kernels.event_likelihoods(
+        (users, items, times), kernels = self.events, self.kernels
+        values = kernels.empty((len(users), len(self.tables["ends"])), np.float64)
+        kernels.event_likelihoods(
             self.sampler.seed,
             iteration,
-            Events(users, items),
+            kernels.resident(Events(users, items)),
             self.options["segment_negatives"],
-            self.sampler.pairs,
-            self._epoch_vectors(parameters or self.parameters(self.tables)),
+            kernels.resident(self.sampler.pairs),
+            kernels.put(self._epoch_vectors(parameters or self.parameters(self.tables))),
             values,
         )
         table = np.zeros((self.options["bins"], values.shape[1]))
-        np.add.at(table, bins_of(times, self.edges), values)  # in the order of the events
+        np.add.at(table, bins_of(times, self.edges), kernels.get(values))  # in the order of the events
         return table
 
     def _epoch_vectors(self, parameters: TemporalParameters) -> EpochVectors:
@@ -214,6 +227,7 @@ class TemporalLearner(VisualLearner):
 
     def parameters(self, tables: Tables) -> TemporalParameters:
         """Unpack."""
+        tables = fetched(tables, self.kernels)
         own = copied(self.named(tables))
         if self.options["item_drift"]:
             own["item_bias"][:] = 0  # scratch space of the kernel

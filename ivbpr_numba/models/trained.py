@@ -10,7 +10,7 @@ import numpy as np
 from ivbpr_numba.models.base import Model
 from ivbpr_numba.models.fitting import Run
 from ivbpr_numba.models.learned import Learned
-from ivbpr_numba.models.learners import Learner
+from ivbpr_numba.models.learners import Learner, placed
 from ivbpr_numba.models.training import TrainingState, diverged, run_iterations
 from ivbpr_numba.models.validation import sampled
 from ivbpr_numba.signals import stop_signals
@@ -39,6 +39,9 @@ class Trained(Model):
         state = TrainingState(raw=learner.tables)
         if run.checkpoint is not None and run.checkpoint.there():
             state = run.checkpoint.read(learner.tables)
+        learner.place()
+        state.raw = learner.tables
+        state.averaged, state.best = placed(state.averaged, run.kernels), placed(state.best, run.kernels)
         with stop_signals() as stopped:
             state = run_iterations(
                 learner,

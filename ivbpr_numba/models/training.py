@@ -71,11 +71,11 @@ def _average(state: TrainingState, raw: Tables, decay: float, kernels: Kernels) 
     Where the average is what was kept as the best, it stays as it is and the next one goes elsewhere.
     """
     if state.iteration == 1:
-        state.averaged = _copied(raw)
+        state.averaged = _copied(raw, kernels)
         return
     into = state.averaged
     if state.best is state.averaged:
-        into = state.spare or {name: np.empty(table.shape, table.dtype) for name, table in raw.items()}
+        into = state.spare or _copied(raw, kernels)
         state.spare = {}
     for name, table in raw.items():
         average = state.averaged[name]
@@ -87,16 +87,16 @@ def _average(state: TrainingState, raw: Tables, decay: float, kernels: Kernels) 
     state.averaged = into
 
 
-def _keep(state: TrainingState) -> None:
+def _keep(state: TrainingState, kernels: Kernels) -> None:
     """Keep the current tables as the best ones: averages by name, as `_average` leaves them alone then."""
     if not state.averaged:
-        state.best = _copied(state.raw)
+        state.best = _copied(state.raw, kernels)
     elif state.best is not state.averaged:
         state.best, state.spare = state.averaged, state.best
 
 
-def _copied(tables: Tables) -> Tables:
-    return {name: table.copy() for name, table in tables.items()}
+def _copied(tables: Tables, kernels: Kernels) -> Tables:
+    return {name: kernels.copy(table) for name, table in tables.items()}
 
 
 class Diverged(UsageError):
@@ -199,7 +199,7 @@ def run_iterations(
                 auc = float(known.mean()) if len(known) else math.nan
                 if math.isfinite(auc) and (state.best_iteration == 0 or auc > state.best_auc):
                     state.best_auc, state.best_iteration = auc, state.iteration
-                    _keep(state)
+                    _keep(state, learner.kernels)
             state.seconds += spent + computing_clock() - begun
             row = {
                 "iteration": state.iteration,

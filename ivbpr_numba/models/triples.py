@@ -114,40 +114,40 @@ class TripleSampler:
                 f"{self.n_draws:,} training pairs exceed the sampler's 2,147,483,647.", "Split the data."
             )
         self.pairs = arguments.Pairs(indptr.astype(np.int64), indices.astype(np.int32))
+        self.sizes = sizes.astype(np.int64)
         self.seed = np.uint64(seed)
         self.by_users = sampling == "users"
         counts = np.bincount(indices, minlength=n_items).astype(np.int64)
         self.law = arguments.NegativeLaw.of(negatives, counts)
         self._kept = self.n_draws if keep_pairs else 0
-        self._rooms: list[tuple[np.ndarray, np.ndarray] | None] = [None, None]
+        self._rooms: list[tuple[arguments.Triples, np.ndarray] | None] = [None, None]
 
-    def _room(self, iteration: int) -> tuple[np.ndarray, np.ndarray]:
+    def _room(self, iteration: int) -> tuple[arguments.Triples, np.ndarray]:
         """Arrays for the triples and pairs of an iteration, in turn with those of the one before it."""
         found = self._rooms[iteration % 2]
         if found is None:
-            found = np.empty((3, self.n_draws), np.int32), np.empty(self._kept, np.int32)
+            rows = [self.kernels.empty(self.n_draws, np.int32) for _ in arguments.Triples._fields]
+            found = arguments.Triples(*rows), self.kernels.empty(self._kept, np.int32)
             self._rooms[iteration % 2] = found
         return found
 
     def draw(self, iteration: int) -> Triples:
         """Triples of one iteration (from 1); the arrays are reused by the iteration after the next one."""
-        visits = self._visits(iteration)
-        triples, pairs = self._room(iteration)
-        drawn = arguments.Triples(*triples)
-        fallbacks = self.kernels.draw_triples(
-            self.seed, iteration, visits, self.pairs, self.law, drawn, pairs
-        )
+        visits, kernels = self._visits(iteration), self.kernels
+        drawn, pairs = self._room(iteration)
+        given = kernels.resident(self.pairs), kernels.resident(self.law)
+        fallbacks = kernels.draw_triples(self.seed, iteration, visits, *given, drawn, pairs)
         return Triples(*drawn, int(fallbacks), pairs)
 
     def draw_rounds(self, iteration: int) -> Rounds:
         """Triples of one iteration in rounds; the arrays are reused by the next call."""
-        visits, classes = self._visits(iteration), self._classes(iteration)
+        visits, classes, kernels = self._visits(iteration), self._classes(iteration), self.kernels
         chunks = np.diff(np.arange(CLASSES + 1) * len(visits.order) // CLASSES)
         groups = np.concatenate([[0], np.cumsum(-(-chunks // GROUP))])
-        segments = arguments.Segments(groups, np.zeros((groups[-1], CLASSES + 1), np.int64))
-        drawn = arguments.Triples(*self._room(0)[0])
-        self.kernels.draw_rounds(self.seed, iteration, visits, self.pairs, classes, segments, drawn)
-        return Rounds(drawn, segments)
+        bounds, (drawn, _) = kernels.zeros((int(groups[-1]), CLASSES + 1), np.int64), self._room(0)
+        pairs, segments = kernels.resident(self.pairs), arguments.Segments(groups, bounds)
+        kernels.draw_rounds(self.seed, iteration, visits, pairs, classes, segments, drawn)
+        return Rounds(drawn, arguments.Segments(groups, kernels.get(bounds)))
 
     def suits_rounds(self) -> bool:
         """Whether the data are so large that rounds pay, and no class is likely to be one user's own."""
@@ -164,25 +164,27 @@ class TripleSampler:
 
     def _classes(self, iteration: int) -> arguments.Classes:
         """The items of one iteration dealt out."""
-        pool = self._pool
+        pool, kernels = self._pool, self.kernels
         classes = arguments.Classes(
-            np.zeros(len(self.law.counts), np.uint8),
-            np.empty(len(pool), np.int32),
-            np.empty(CLASSES + 1, np.int64),
+            kernels.zeros(len(self.law.counts), np.uint8),
+            kernels.empty(len(pool), np.int32),
+            kernels.empty(CLASSES + 1, np.int64),
         )
-        self.kernels.deal_items(self.seed, iteration, pool, classes)
+        kernels.deal_items(self.seed, iteration, kernels.resident(pool), classes)
         if self.law.code == arguments.NEGATIVES["popularity"]:
-            classes = classes._replace(members=np.empty_like(self.pairs.indices))
-            self.kernels.deal_pairs(self.pairs.indices, classes)
+            classes = classes._replace(members=kernels.empty(len(self.pairs.indices), np.int32))
+            kernels.deal_pairs(kernels.resident(self.pairs).indices, classes)
         return classes
 
     def _visits(self, iteration: int) -> arguments.Visits:
         """Users in the order of an iteration, and how many triples each of them gets."""
-        order = np.empty(len(self.eligible), np.int64)
-        self.kernels.user_order(self.seed, iteration, self.eligible, order)
-        draws = np.diff(self.pairs.indptr)
+        kernels, eligible = self.kernels, self.kernels.resident(self.eligible)
+        order = kernels.empty(len(self.eligible), np.int64)
+        kernels.user_order(self.seed, iteration, eligible, order)
+        draws = kernels.resident(self.sizes)
         if self.by_users:
-            self.kernels.count_draws(self.seed, iteration, self.eligible, self.n_draws, draws)
-        offsets = np.empty(len(order) + 1, np.int64)
-        self.kernels.place_draws(order, draws, offsets)
+            draws = kernels.empty(len(self.sizes), np.int64)
+            kernels.count_draws(self.seed, iteration, eligible, self.n_draws, draws)
+        offsets = kernels.empty(len(self.eligible) + 1, np.int64)
+        kernels.place_draws(order, draws, offsets)
         return arguments.Visits(order, offsets)

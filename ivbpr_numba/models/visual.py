@@ -52,7 +52,7 @@ class VBPR(VisualOptions, Trained):
         Law of the starting factors: ``normal`` N(0, 0.1²) or ``uniform01`` U[0, 1].
     learning_rate : float, optional
         η, above 0.
-    lambda_theta : float, optional
+    lambda_theta : float or "auto", optional
         λ_Θ of γ_u, θ_u and the positive's γ_i, a tenth of it for the negative's; applied once a triple.
     lambda_bias : float, optional
         λ of β_i.
@@ -125,9 +125,9 @@ class VBPR(VisualOptions, Trained):
         assert features is not None
         source = align(features, data.items)
         if run.start is not None and run.start.scaling is not None:
-            scaling = kept_scaling(source, run.start.scaling, run.kernels)
-        else:
-            scaling = fit_scaling(source, options["feature_scaling"], run.kernels)
+            scaling = kept_scaling(source, run.start.scaling)
+        else:  # once a fit, by the CPU: to the same bits whatever learns
+            scaling = fit_scaling(source, options["feature_scaling"])
         _refuse_silence(scaling, features, options["feature_scaling"])
         learner = learner_of(options, lambda own: self._learner(data, source, scaling, own, run))
         record = FeatureRecord.of(features, scaling)

@@ -18,6 +18,7 @@ from ivbpr_numba.datasets.dataset import Dataset
 from ivbpr_numba.events import Observer
 from ivbpr_numba.features.features import Features
 from ivbpr_numba.kernels.compiling import cache_directory
+from ivbpr_numba.models.choosing import choose
 from ivbpr_numba.models.learners import FactorLearner
 from ivbpr_numba.models.presets import resolve
 from ivbpr_numba.models.registry import create
@@ -78,8 +79,10 @@ def _fits() -> Iterator[Callable[[], None]]:
     yield partial(_use, data, "rand")
     for update in ("ordered", "hogwild"):
         yield partial(_use, data, "bpr-mf", iterations=2, factors=1, update=update)  # the second averages
+    yield partial(_use, data, "bpr-mf", **quick, sampling="users")
     for negatives in ("trained", "popularity"):
-        yield partial(_in_rounds, data, resolve("bpr-mf", None, {**quick, "negatives": negatives}))
+        options, _ = choose(resolve("bpr-mf", None, {**quick, "negatives": negatives}), data)
+        yield partial(_in_rounds, data, options)
     for dtype in STORED:
         features = Features.from_arrays(data.items, matrix.astype(dtype), kind="dense")
         for update in ("ordered", "hogwild"):

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     Comparable = Model | PathLike
 
-__all__ = ["compare", "listed_features", "named_models"]
+__all__ = ["bins_by", "compare", "listed_features", "named_models"]
 
 STARTS = (0, 1, 5, 10, 30, 100, 300, 1000, 3000, 10_000)  # of the bins of training purchases
 FEWEST = 10  # users in a bin of its own
@@ -240,25 +240,32 @@ def distinct_names(names: Sequence[str], files: Sequence[str | None]) -> list[st
 
 
 def bins_of(protocol: Protocol) -> dict[str, np.ndarray]:
-    """Which held-out items belong to each bin of training purchases, (n,) bool, by the bin's name.
-
-    A bin of fewer than `FEWEST` users is joined to the one below it; the lowest to the one above.
-    """
+    """Which held-out items belong to each bin of training purchases, (n,) bool, by the bin's name."""
     bought = protocol.bought
-    starts = [start for start in STARTS if start == 0 or start <= bought.max(initial=0)]
+    return {f"bought {name}": (bought >= start) & (bought < end) for name, start, end in bins_by(bought)}
+
+
+def bins_by(counts: np.ndarray) -> list[tuple[str, int, float]]:
+    """Bins of numbers of purchases, as name, first number and first one beyond (the last bin has no end).
+
+    A bin of fewer than `FEWEST` of them is joined to the one below it; the lowest to the one above.
+
+    Parameters
+    ----------
+    counts : (n,) int
+    """
+    starts = [start for start in STARTS if start == 0 or start <= counts.max(initial=0)]
     kept = list(starts)
     for start in reversed(starts[1:]):
         end = np.inf if start == kept[-1] else kept[kept.index(start) + 1]
-        if np.count_nonzero((bought >= start) & (bought < end)) < FEWEST:
+        if np.count_nonzero((counts >= start) & (counts < end)) < FEWEST:
             kept.remove(start)
-    if len(kept) > 1 and np.count_nonzero(bought < kept[1]) < FEWEST:
+    if len(kept) > 1 and np.count_nonzero(counts < kept[1]) < FEWEST:
         del kept[1]
-    found = {}
+    found: list[tuple[str, int, float]] = []
     for start, end in pairwise(kept):
-        name = f"{start}" if end == start + 1 else f"{start}-{end - 1}"
-        found[f"bought {name}"] = (bought >= start) & (bought < end)
-    found[f"bought {kept[-1]}+"] = bought >= kept[-1]
-    return found
+        found.append((f"{start}" if end == start + 1 else f"{start}-{end - 1}", start, end))
+    return [*found, (f"{kept[-1]}+", kept[-1], np.inf)]
 
 
 def _same_data(contenders: Sequence[_Contender], data: Dataset | None) -> Dataset:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ivbpr_numba.backends import Kernels
 from ivbpr_numba.errors import UsageError, did_you_mean, parameter
 from ivbpr_numba.ranking import (
     COLD_BELOW,
@@ -50,6 +51,8 @@ class Protocol:
         Training pairs of each held-out item.
     classes : (I,) int8
         See `ranking.item_classes`.
+    kernels : Kernels or None
+        Of the device that counts; None: the CPU's.
     """
 
     data: Dataset
@@ -59,6 +62,7 @@ class Protocol:
     asked: Questions
     bought: np.ndarray
     classes: np.ndarray
+    kernels: Kernels | None = None
 
     @classmethod
     def of(
@@ -91,7 +95,7 @@ class Protocol:
 
     def count(self, scorer: Scorer) -> Counts:
         """How the scorer places every held-out item among its candidates."""
-        return count(scorer, self.asked, self.classes)
+        return count(scorer, self.asked, self.classes, self.kernels)
 
     def results(
         self, counts: Counts, settings: Sequence[str] = SETTINGS, ties: str | None = None, own: bool = True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ivbpr_numba import backends
@@ -51,16 +53,20 @@ def scores_of_pairs(scorer: Scorer, users: np.ndarray, items: np.ndarray) -> np.
 
 
 def top_of_vectors(
-    items: ItemSide, vectors: np.ndarray, n: int, owned: tuple[np.ndarray, np.ndarray], allowed: np.ndarray
+    items: ItemSide,
+    vectors: np.ndarray,
+    n: int,
+    owned: tuple[np.ndarray, np.ndarray],
+    allowed: np.ndarray,
+    kernels: backends.Kernels | None = None,
 ) -> Best:
-    """As `top`, for user vectors (m, L): stored, folded in or steered."""
-    n = min(n, int(np.count_nonzero(allowed)))
-    found, rows, sizes = _room(len(vectors), n)
+    """As `top`, for user vectors (m, L): stored, folded in or steered; by the CPU unless others are given."""
+    n, kernels = min(n, int(np.count_nonzero(allowed))), kernels or backends.kernels()
+    room = _room(len(vectors), n, kernels)
     if n:
-        backends.kernels().top_items(
-            user_rows(vectors), items.tiles.values, owned[0], owned[1], allowed, found, rows, sizes
-        )
-    return _cut(found, rows, sizes)
+        tiles = kernels.resident(items.tiles.values)
+        kernels.top_items(kernels.put(user_rows(vectors)), tiles, *kernels.put((*owned, allowed)), *room)
+    return _cut(*map(kernels.get, room))
 
 
 def top(
@@ -93,15 +99,18 @@ def top(
     if not isinstance(scorer, RowScorer):
         return top_of_vectors(scorer.items, scorer.user_vectors[users], n, owned, allowed)
     n = min(n, int(np.count_nonzero(allowed)))
-    found, items, sizes = _room(len(users), n)
+    kernels = backends.kernels()
+    room = _room(len(users), n, kernels)
     if n:
         rows = np.ascontiguousarray(scorer.rows(users), dtype=np.float32)
-        backends.kernels().best_of_rows(rows, owned[0], owned[1], allowed, found, items, sizes)
-    return _cut(found, items, sizes)
+        kernels.best_of_rows(rows, owned[0], owned[1], allowed, *room)
+    return _cut(*room)
 
 
-def _room(users: int, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return np.empty((users, n), np.float32), np.empty((users, n), np.int32), np.zeros(users, np.int64)
+def _room(users: int, n: int, kernels: backends.Kernels) -> tuple[Any, Any, Any]:
+    """Scores and items (m, n), and how many there are of each user (m,)."""
+    scores, items = kernels.empty((users, n), np.float32), kernels.empty((users, n), np.int32)
+    return scores, items, kernels.zeros(users, np.int64)
 
 
 def _cut(found: np.ndarray, items: np.ndarray, sizes: np.ndarray) -> Best:

@@ -188,29 +188,25 @@ def count(
         return count_by_epoch(scorer.at, scorer.epochs(asked.times), asked, classes, kernels)
     kernels = kernels or backends.kernels()
     n = len(asked.users)
-    less, equal = np.zeros((n, CLASSES), np.int64), np.zeros((n, CLASSES), np.int64)
-    if isinstance(scorer, VectorScorer) and not scorer.user_vectors.shape[1]:
-        _count_alike(scorer.items.rows[1], asked, classes, less, equal)
-    elif isinstance(scorer, VectorScorer):
+    if isinstance(scorer, VectorScorer) and scorer.user_vectors.shape[1]:
+        less, equal = kernels.zeros((n, CLASSES), np.int64), kernels.zeros((n, CLASSES), np.int64)
         tiles = scorer.items.tiled(classes)
-        kernels.count_ranks(
-            user_rows(scorer.user_vectors[asked.users]),
-            *scorer.items.rows,
-            classes,
-            tiles.values,
-            tiles.class_begin,
-            asked.indptr,
-            asked.items,
-            less,
-            equal,
-        )
+        users = user_rows(scorer.user_vectors[asked.users])
+        given = (users, *scorer.items.rows, classes, tiles.values, tiles.class_begin)
+        kernels.count_ranks(*kernels.put((*given, asked.indptr, asked.items)), less, equal)
+        less, equal = kernels.get(less), kernels.get(equal)
+    elif isinstance(scorer, VectorScorer):
+        less, equal = np.zeros((n, CLASSES), np.int64), np.zeros((n, CLASSES), np.int64)
+        _count_alike(scorer.items.rows[1], asked, classes, less, equal)
     else:
-        step = max(1, ROW_BYTES // (8 * scorer.n_items))
+        # Rows are made where Python is, and counted there.
+        less, equal = np.zeros((n, CLASSES), np.int64), np.zeros((n, CLASSES), np.int64)
+        step, on_host = max(1, ROW_BYTES // (8 * scorer.n_items)), backends.kernels()
         for start in range(0, n, step):
             part = asked.part(np.arange(start, min(start + step, n)))
             where = slice(start, start + step)
             rows = np.ascontiguousarray(scorer.rows(part.users))
-            kernels.count_row(rows, classes, part.indptr, part.items, less[where], equal[where])
+            on_host.count_row(rows, classes, part.indptr, part.items, less[where], equal[where])
     pairs = np.bincount(classes, minlength=CLASSES) - _by_class(asked, classes)
     return Counts(less, equal, pairs, classes[asked.targets])
 

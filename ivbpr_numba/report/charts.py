@@ -97,13 +97,16 @@ def curves(lines: Sequence[Row], truth: float | None, name: str, title: str) -> 
     Parameters
     ----------
     lines : sequence of mappings
-        ``name key strong label points best``, the points being pairs of iteration and AUC.
+        ``name key strong label points best``, the points being pairs of iteration and AUC; ``again``, if
+        there are some, the points of repeated fits, drawn faintly.
     truth : float or None
         Validation AUC of the truth: a dashed line.
     name, title : str
     """
-    every = [value for line in lines for _, value in line["points"]] or [0.5, 1.0]
-    last = max((x for line in lines for x, _ in line["points"]), default=1)
+    repeated = [points for line in lines for points in line.get("again", ())]
+    shown = [*(line["points"] for line in lines), *repeated]
+    every = [value for points in shown for _, value in points] or [0.5, 1.0]
+    last = max((x for points in shown for x, _ in points), default=1)
     ticks = round_ticks(min(every), max([*every, truth or 0.0]), 5)
     if len(ticks) == 1:  # nothing ever changed
         ticks = [ticks[0], ticks[0] + 0.1]
@@ -126,6 +129,8 @@ def curves(lines: Sequence[Row], truth: float | None, name: str, title: str) -> 
     for line, text in zip(lines, texts):
         points = [(across(x), up(value)) for x, value in line["points"]]
         kind = f"{line['name']} {'strong' if line['strong'] else 'line' + str(line['key'] % 6)}"
+        for again in line.get("again", ()):
+            parts.append(path([(across(x), up(value)) for x, value in again], f"curve again {kind}"))
         drawn.append(path(points, f"curve {kind}"))
         x, value = line["best"]
         drawn.append(tag("circle", cx=across(x), cy=up(value), r=4, class_=f"best {kind}"))
@@ -138,14 +143,16 @@ def curves(lines: Sequence[Row], truth: float | None, name: str, title: str) -> 
     return figure(name, WIDTH, bottom + 42, title, f"Best validation AUC: {said}.", *parts, *drawn)
 
 
-def warm(warmth: Row, name: str, title: str) -> Markup:
-    """AUC by training purchases of the held-out product: a line a model over bins of equal width.
+def warm(warmth: Row, name: str, title: str, of: str = "training purchases") -> Markup:
+    """AUC by training purchases, of the held-out product for one: a line a model over bins of equal width.
 
     Parameters
     ----------
     warmth : mapping
         ``bins`` and ``lines``, see `standing.warmth`.
     name, title : str
+    of : str
+        What the bins count, below the axis.
     """
     bins, lines = warmth["bins"], warmth["lines"]
     values = [point for line in lines for point in line["points"] if point["auc"] is not None]
@@ -165,7 +172,7 @@ def warm(warmth: Row, name: str, title: str) -> Markup:
         level = 0 if longest <= room else n % 2
         parts.append(words(x, bottom + 17 + 15 * level, one["label"], "tick", "middle"))
     down = bottom + (35 if longest <= room else 50)
-    parts.append(words((left + right) / 2, down, "training purchases", "tick", "middle"))
+    parts.append(words((left + right) / 2, down, of, "tick", "middle"))
     ends, said = [(right, up(0.5), "chance", "tick")], []
     rank = ("beside", "model", "best")  # the page's model is painted last, over the others
     for n in sorted(range(len(lines)), key=lambda n: rank.index(lines[n]["kind"])):

@@ -9,6 +9,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from ivbpr_numba.report import bars, charts, numbers
+from ivbpr_numba.report.tables import charts as of_tables
 from ivbpr_numba.store.atomic import PathLike, write_bytes
 
 if TYPE_CHECKING:
@@ -22,8 +23,13 @@ DRAW = {
     "limits": bars.limits,
     "shares": bars.shares,
     "curves": charts.curves,
+    "distances": of_tables.distances,
     "dots": charts.dots,
+    "gaps": of_tables.gaps,
+    "importance": of_tables.importance,
+    "ridges": of_tables.ridges,
     "scatter": charts.scatter,
+    "scatters": of_tables.scatters,
     "steps": charts.steps,
     "warm": charts.warm,
 }

@@ -12,7 +12,7 @@ from ivbpr_numba.report.cards import cards
 from ivbpr_numba.report.fits import fits
 from ivbpr_numba.report.liking import liking
 from ivbpr_numba.report.shoppers import chosen, shopper
-from ivbpr_numba.report.trend_figure import trend_figure
+from ivbpr_numba.report.trend_figure import embedded
 
 if TYPE_CHECKING:
     from ivbpr_numba.report.item_pictures import ItemPicture
@@ -136,11 +136,6 @@ def _trends(subject: Subject) -> dict[str, Any] | None:
     found = measure(first.model, top=TRENDS, fits=0, overlaps=overlaps)
     if not found.features or len(found.events) < 2:
         return None
-    drawn = {
-        name: trend_figure(found, source=first.file, narrow=narrow).svg()
-        for name, narrow in (("wide", False), ("narrow", True))
-    }
-    # Parts of a page need no namespace of their own.
-    parts = {name: svg.replace(' xmlns="http://www.w3.org/2000/svg"', "", 1) for name, svg in drawn.items()}
+    parts = embedded(found, first.file)
     file = first.file or "FILE"
     return {"features": found.features, "epochs": len(found.events), "file": file, **parts}

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from ivbpr_numba.questions.trends import Trends
     from ivbpr_numba.report.item_pictures import ItemPicture
 
-__all__ = ["NARROW", "WIDE", "trend_figure"]
+__all__ = ["NARROW", "WIDE", "embedded", "trend_figure"]
 
 WIDE, NARROW = 960.0, 390.0  # units; texts are readable where a unit is a pixel
 LINE = 16.0  # between lines of notes
@@ -109,6 +109,16 @@ def trend_figure(
             bottom += LINE
     drawing.height = bottom + 4
     return drawing
+
+
+def embedded(found: Trends, source: str = "") -> dict[str, str]:
+    """The figure as parts of a page: ``wide`` for screens and paper, ``narrow`` for phones."""
+    drawn = {
+        name: trend_figure(found, source=source, narrow=narrow).svg()
+        for name, narrow in (("wide", False), ("narrow", True))
+    }
+    # Parts of a page need no namespace of their own.
+    return {name: svg.replace(' xmlns="http://www.w3.org/2000/svg"', "", 1) for name, svg in drawn.items()}
 
 
 def _notes(found: Trends, told: Seasons) -> list[str]:

@@ -24,6 +24,7 @@ __all__ = [
     "check_format",
     "check_target",
     "compare_digests",
+    "format_of",
     "read_sealed",
     "read_tree",
     "refuse_changed",
@@ -153,15 +154,20 @@ def check_target(path: PathLike, format: str) -> None:
     target = Path(path)
     if not os.path.isfile(target) or target.stat().st_size == 0:
         return
-    try:
-        with opened(path) as file:
-            found = str(read_attributes(file, path).get("format", ""))
-    except IvbprError:
-        found = ""
+    found = format_of(path)
     if found != format:
         ours = found.startswith("ivbpr-")
         old = f"an ivbpr {_noun(found)} file" if ours else "what is no file of ivbpr, or a damaged one"
         raise refuse_other(path, old)
+
+
+def format_of(path: PathLike) -> str:
+    """The format that a file says it has, such as ``ivbpr-model``; empty where it can't be read as ours."""
+    try:
+        with opened(path) as file:
+            return str(read_attributes(file, path).get("format", ""))
+    except IvbprError:
+        return ""
 
 
 def _noun(format: str) -> str:

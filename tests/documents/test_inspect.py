@@ -19,6 +19,7 @@ from ivbpr_numba.documents.files import inspect
 from ivbpr_numba.errors import UsageError
 from ivbpr_numba.models.checkpoint import partial_path
 from ivbpr_numba.network.shipped import shipped_network
+from ivbpr_numba.table2 import table2
 from ivbpr_numba.worlds.world import generate
 
 Run = Callable[..., Any]
@@ -43,6 +44,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     found = {name: folder / f"{name[0]}.h5" for name in ("dataset", "features", "model")}
     found |= {"truth": folder / "w" / "truth.h5", "unfinished": partial_path(folder / "u.h5")}
     tune("bpr-mf", DATA, trials=9, processes=1, options={"iterations": 10}, out=folder / "t.h5")
+    table2(DATA, models=["rand", "pop"], runs=2, processes=1, out=folder / "table.h5")
+    found["table"] = folder / "table.h5"
     return found | {"network": Path(shipped_network()), "tuning": folder / "t.h5"}
 
 
@@ -54,6 +57,7 @@ KINDS = {
     "unfinished": "unfinished fit",
     "network": "network",
     "tuning": "search for options",
+    "table": "table of models",
 }
 
 

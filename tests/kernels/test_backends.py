@@ -90,7 +90,8 @@ DRAWN = {"user_order", "count_draws", "place_draws", "draw_triples"}
 
 def learner_of(name: str, kernels: backends.Kernels, **changed: Any) -> Any:
     features = ATTRIBUTES if name.startswith("i-") else DENSE
-    options = resolve(name, None, {"iterations": 1, **changed}, features.kind)
+    own = {"iterations": 1, "lambda_theta": 0.03, "sampling": "users"}
+    options = resolve(name, None, {**own, **changed}, features.kind)
     train = DATA.train
     if name == "bpr-mf":
         return FactorLearner(options, train.indptr, train.indices, len(DATA.items), kernels)

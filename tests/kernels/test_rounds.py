@@ -119,7 +119,8 @@ def test_negatives_are_spread_over_all_items_alike():
 
 
 def learner_of(lists, n_items, in_rounds=True, model="bpr-mf", **changed):
-    options = resolve(model, None, {"learning_rate": 0.1, "seed": 3, **changed})
+    own = {"learning_rate": 0.1, "lambda_theta": 0.03, "sampling": "users", "seed": 3}
+    options = resolve(model, None, {**own, **changed})
     learner = FactorLearner(options, *csr(lists), n_items)
     learner.in_rounds = in_rounds
     return learner

@@ -35,8 +35,8 @@ def test_the_best_stays_while_the_average_moves():
         now = raw["users"].copy()
         expected = now if t == 1 else expected + np.float32(1 - 0.9) * (now - expected)
         if t in (2, 3, 6, 10):
-            _keep(state)
-            _keep(state)
+            _keep(state, KERNELS)
+            _keep(state, KERNELS)
             best = expected.copy(), raw["ends"].copy()
         np.testing.assert_array_equal(state.averaged["users"], expected)
         np.testing.assert_array_equal(state.averaged["ends"], raw["ends"])
@@ -47,6 +47,6 @@ def test_the_best_stays_while_the_average_moves():
 
 def test_without_averaging_the_best_is_a_copy():
     state = TrainingState(raw={"users": np.ones(3, np.float32)})
-    _keep(state)
+    _keep(state, KERNELS)
     state.raw["users"][:] = 2
     np.testing.assert_array_equal(state.best["users"], np.ones(3))

@@ -173,7 +173,7 @@ def test_an_update_goes_on_from_it(name: str) -> None:
 
 def test_all_members_have_the_same_epochs() -> None:
     model = fitted("i-tvbpr", **options_of("i-tvbpr", iterations=12, patience=40))
-    assert model.epoch_edges_.shape == (4,) and model.weight_.shape == (3, S * 10)
+    assert model.epoch_edges_.shape == (4,) and model.weight_.shape == (3, S * 40)
 
 
 def test_it_is_off_everywhere() -> None:

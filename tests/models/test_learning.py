@@ -70,7 +70,7 @@ def test_divergence_is_wrong_usage_for_every_model(name: str, rate: float) -> No
 
 def test_a_rate_that_is_too_high_is_told() -> None:
     events: list[dict] = []
-    made("vbpr", learning_rate=0.2, feature_scaling="none", iterations=2, block=1).fit(
+    made("vbpr", learning_rate=0.2, visual_rate=1, feature_scaling="none", iterations=2, block=1).fit(
         DATA, DENSE, observers=[events.append]
     )
     assert any("too high" in e.get("message", "") for e in events)

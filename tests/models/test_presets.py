@@ -28,21 +28,25 @@ def test_the_table_of_presets() -> None:
         SPECIFICATIONS[m].presets[p]
         for p, m in (("default", "bpr-mf"), ("default", "i-vbpr"), ("paper", "vbpr"))
     )
-    assert (mf["learning_rate"], mf["lambda_theta"], mf["lambda_bias"]) == (0.05, 0.03, 0.05)
-    assert (mf["negatives"], mf["average"], mf["iterations"], mf["patience"]) == ("trained", 0.9, 300, 30)
+    assert (mf["learning_rate"], mf["lambda_theta"], mf["lambda_bias"]) == (0.2, "auto", 0.1)
+    assert (mf["negatives"], mf["average"], mf["iterations"], mf["patience"]) == ("trained", 0.9, 600, 200)
+    assert mf["sampling"] == visual["sampling"] == "interactions"
     own = SPECIFICATIONS["bpr-mf"].presets["mymedialite"]
     assert own == SPECIFICATIONS["bpr-mf"].presets["paper"]
     assert (own["learning_rate"], own["lambda_theta"], own["lambda_bias"]) == (0.05, 0.0025, 0)
     assert (own["negatives"], own["average"], own["iterations"], own["factors"]) == ("uniform", 0, 30, 10)
+    assert own["sampling"] == paper["sampling"] == "users"
     assert (
         SPECIFICATIONS["mm-mf"].presets["default"]["margin"] == 1
         and SPECIFICATIONS["mm-mf"].presets["paper"]["margin"] == 0
     )
     assert SPECIFICATIONS["mm-mf"].presets["mymedialite"]["learning_rate"] == 0.1
-    assert (visual["learning_rate"], visual["lambda_theta"], visual["lambda_bias"]) == (0.01, 0.3, 0.1)
+    assert (visual["learning_rate"], visual["lambda_theta"], visual["lambda_bias"]) == (0.1, 0.1, 0.1)
+    assert (visual["visual_rate"], visual["visual_factors"], paper["visual_factors"]) == ("auto", 40, 10)
+    assert (visual["iterations"], visual["patience"], paper["visual_rate"]) == (400, 100, 1)
     assert (visual["negatives"], visual["average"]) == ("trained", 0.9)
-    assert resolve("i-vbpr", None, {}, "attributes")["lambda_visual"] == 0.003
-    assert resolve("vbpr", None, {}, "dense")["lambda_visual"] == 0.003
+    assert resolve("i-vbpr", None, {}, "attributes")["lambda_visual"] == 0.01
+    assert resolve("vbpr", None, {}, "dense")["lambda_visual"] == 0.01
     assert (paper["init"], paper["lambda_theta"], paper["learning_rate"], paper["negatives"]) == (
         *("uniform01", 5.0),
         *(0.005, "uniform"),
@@ -74,7 +78,7 @@ def test_defaults_by_what_features_are_learned_as() -> None:
         options = create(name, iterations=1, block=64).fit(DATA, given).config_
         in_time = resolve(name.replace("vbpr", "tvbpr"), None, {}, kind)
         assert options["feature_scaling"] == in_time["feature_scaling"] == scalings[kind]
-        assert (options["lambda_visual"], in_time["lambda_visual"]) == (0.003, 0.005)
+        assert (options["lambda_visual"], in_time["lambda_visual"]) == (0.01, 0.01)
         paper = create(name, preset="paper", iterations=1, eval_every=1, block=64).fit(DATA, given).config_
         assert paper["feature_scaling"] == ("max" if kind == "dense" else "none")
     # Shares of rows, as a table with several rows an item has them, are mostly zeros: attributes.
@@ -99,6 +103,8 @@ def test_defaults_by_what_features_are_learned_as() -> None:
         ("bpr-mf", {"factors": True}, "whole number"),
         ("bpr-mf", {"iterations": 0}, "whole number"),
         ("bpr-mf", {"lambda_theta": -1}, "negative"),
+        ("bpr-mf", {"lambda_theta": "automatic"}, "not a number"),
+        ("bpr-mf", {"lambda_bias": "auto"}, "not a number"),
         ("bpr-mf", {"average": 1.0}, "below 1"),
         ("bpr-mf", {"negatives": "uniformly"}, "mean 'uniform'"),
         ("bpr-mf", {"init": "zeros"}, "normal, uniform01"),

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_models import DATA, FEATURES, changed
 
-from ivbpr_numba import VBPR, DataError, Dataset, UsageError, load
+from ivbpr_numba import VBPR, DataError, Dataset, Features, UsageError, create, load
 from ivbpr_numba.features.alignment import align, fit_scaling
 from ivbpr_numba.models.epochs import bin_edges, bins_of, epoch_edges, epoch_of, segment, start_ends
 from ivbpr_numba.models.presets import resolve
@@ -27,7 +27,8 @@ LISTS = [DATA.train.indices[a:b].tolist() for a, b in zip(DATA.train.indptr, DAT
 def learner(features: Any = None, data: Dataset = DATA, **options: Any) -> TemporalLearner:
     """A learner whose tables in time are no longer where they start, so that every term counts."""
     features = features or FEATURES["i-vbpr"]
-    given = {"epochs": 3, "segment_every": 1000, "patience": 10**6, "learning_rate": 0.05, **options}
+    own = {"segment_every": 1000, "patience": 10**6, "learning_rate": 0.05, "visual_rate": 1.0}
+    given = {"epochs": 3, **own, **options}
     resolved = resolve("i-tvbpr", None, given, features.kind)
     source = align(features, DATA.items)
     made = TemporalLearner(resolved, data, source, fit_scaling(source, resolved["feature_scaling"]))
@@ -139,12 +140,28 @@ def test_automatic_blocks_bear_the_terms_in_time(rate: float) -> None:
     params, f = as_reference(made)
     load = naive.temporal_load(params, f)
     assert made._load() == pytest.approx(load, rel=1e-5)
+    assert made._steepest() == pytest.approx(naive.steepest_column(params, f), rel=1e-5)
     made._choose_block()
-    assert made.block == naive.block_size(rate, load, 0.0)[0]
+    assert made.block == naive.temporal_block_size(rate, params, f)
     params |= {name: np.zeros_like(params[name]) for name in ("weight", "bias_weight", "visual_bias")}
     theta = (params["user_visual"] ** 2).sum(1).mean()
     params["embedding"][:] = 0
     assert naive.temporal_load(params, f) == pytest.approx(naive.feature_spread(f) * (1 + theta))
+
+
+def test_one_frequent_attribute_does_not_diverge() -> None:
+    """As rentals with their category alone: b and β of the most frequent one drove each other up in a block."""
+    rng = np.random.default_rng(4)
+    first = np.arange(120) < 40
+    taste = np.where(first, 8.0, 1.0) / np.where(first, 8.0, 1.0).sum()
+    items = np.concatenate([rng.choice(120, 12, replace=False, p=taste) for _ in range(900)])
+    data = Dataset.from_pairs(np.repeat(np.arange(900), 12), items, np.arange(len(items)) * 1000, seed=1)
+    known = np.array([int(text) < 40 for text in data.items.texts()])
+    one = Features.from_arrays(
+        data.items, np.stack([known, ~known], 1).astype(np.float16), ["a", "b"], kind="attributes"
+    )
+    found = create("i-tvbpr", iterations=4, patience=20, epochs=2, learning_rate=0.2).fit(data, one)
+    assert all(np.isfinite(row["loss"]) and row["loss"] < 0.7 for row in found.history_)
 
 
 def test_same_bits_for_any_number_of_threads_on_both_paths() -> None:
@@ -349,7 +366,7 @@ def test_times_that_cannot_be_learned_from() -> None:
         ({"epochs": 81}, "81 for 80 bins"),
         ({"epochs": 3, "bins": 2}, "3 for 2 bins"),
         ({"epochs": 0}, "whole number"),
-        ({"segment_every": 21}, "half of patience=40"),
+        ({"segment_every": 51}, "half of patience=100"),
         ({"update": "hogwild"}, "hogwild"),
         ({"bin_type": "equal"}, "mean 'quantile'"),
         ({"temporal_init": "papers"}, "mean 'paper'"),

@@ -89,9 +89,9 @@ def test_features_buy_users() -> None:
     data = sizes(130_000, 20_000, 1_000_000)
     known = values_in_a_row(ATTRIBUTES)
     assert known == 2.0  # a side and a hue each
-    asked = wanted(data, "i-vbpr", ATTRIBUTES)
+    asked = wanted(data, "i-vbpr", ATTRIBUTES, visual_factors=10)
     assert asked == affordable(20_000, 5_000_000, 10, 10, known)
-    assert wanted(data, "vbpr", FEATURES["vbpr"]) > asked
+    assert wanted(data, "vbpr", FEATURES["vbpr"], visual_factors=10) > asked
 
 
 @pytest.mark.parametrize(

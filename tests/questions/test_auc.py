@@ -408,7 +408,7 @@ BAD_FITS = [
     (["attributes.h5", "--model", "pop"], 3, "ivbpr-dataset"),
     (["d.h5", "--model", "bpr-mf", "--learning-rate", "nan"], 2, "--learning-rate"),
     (["d.h5", "--model", "bpr-mf", "--learning-rate", "soon"], 2, "learning-rate"),
-    (["d.h5", "--model", "bpr-mf", "--learning-rate", "1e9"], 2, "diverged"),
+    (["d.h5", "--model", "bpr-mf", "--learning-rate", "1e9", "--lambda-theta", "0.1"], 2, "diverged"),
     (["d.h5", "--model", "bpr-mf", "--factors", "-3"], 2, "--factors"),
     (["d.h5", "--model", "bpr-mf", "--device", "cuda"], 4, "cuda"),
     (["d.h5", "--model", "bpr-mf", "--margin", "1"], 2, "--margin"),

@@ -371,7 +371,8 @@ def test_best_users_of_many_products(shop: Path, shelf: Path, ivbpr: Run, tmp_pa
     done = ivbpr(*asked(shop, "--image", shop / "new-green.png", "-n", "2", "-o", out))
     (row,) = csv.DictReader(out.read_text().splitlines())
     best = found[0]["users"][0]
-    assert row["item"] == "new-green" and row["users"].startswith(f"{best['user']} (100.0 %)")
+    said = f"{best['user']} ({100 * best['percentile']:.1f} %)"
+    assert row["item"] == "new-green" and row["users"].startswith(said)
 
 
 def test_wrong_questions_about_many_products(shop: Path, shelf: Path, ivbpr: Run, tmp_path: Path) -> None:

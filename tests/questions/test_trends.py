@@ -105,7 +105,7 @@ def test_groups_are_centred_and_free_of_a_constant() -> None:
 
 def test_influence_is_not_identified_but_response_is() -> None:
     """θ/c, c E, c ΔE in one visual factor score alike."""
-    p, c = example().parameters_, np.ones(10, np.float32)
+    p, c = example().parameters_, np.ones(40, np.float32)
     c[3] = 8.0
     other = changed(
         example(),

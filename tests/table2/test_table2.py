@@ -66,7 +66,7 @@ class TestFigures:
         assert len(table.rows) == 3 * 3 * len(MODELS)
         assert len(table.differences) == 3 * 3 * len(pairs_of(MODELS))
         row = row_of(table, "i-vbpr")
-        assert row["feature_parameters"] == 5 * 11 and row["runs"] == 2 and row["chosen"] == {}
+        assert row["feature_parameters"] == 5 * 41 and row["runs"] == 2 and row["chosen"] == {}
         assert row["stderr"] == pytest.approx(np.hypot(row["stderr_users"], row["stderr_runs"]))
 
     def test_a_difference_is_that_of_the_rows(self, table: Table) -> None:

@@ -40,7 +40,8 @@ def test_what_is_found(found: Path) -> None:
     default = tuned.trials[0]
     assert (default["origin"], default["state"]) == ("default", "finished")
     model = create("bpr-mf", iterations=30).fit(DATA)
-    assert default["options"] == {name: model.config_[name] for name in default["options"]}
+    decided = {"lambda_theta": "auto"}  # by the data, in each fit
+    assert default["options"] == {name: model.config_[name] for name in default["options"]} | decided
     assert tuned.valid_auc >= tuned.default_auc == default["valid_auc"]
     assert tuned.valid_auc == max(row["valid_auc"] for row in tuned.trials if row["state"] == "finished")
     assert tuned.search["rungs"] == [5, 30]
@@ -184,7 +185,7 @@ def test_a_fit_that_diverges_is_a_trial_that_lost() -> None:
     tuned = tune("bpr-mf", DATA, space=space, trials=6, processes=1, options={"iterations": 10})
     lost = [row for row in tuned.trials if row["state"] == "diverged"]
     assert lost and all(row["options"]["learning_rate"] == 1e30 and row["valid_auc"] is None for row in lost)
-    assert tuned.best["learning_rate"] == 0.05
+    assert tuned.best["learning_rate"] != 1e30
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def test_a_space_of_ones_own(tmp_path: Path) -> None:
         "average": 0.8,
         "iterations": 60,
     }
-    assert (space.defaults["iterations"], space.defaults["lambda_theta"]) == (60, 0.03)
+    assert (space.defaults["iterations"], space.defaults["lambda_theta"]) == (60, "auto")
     assert space.as_document()["factors"] == {"low": 5, "high": 50, "scale": "log"}
     assert space_of("bpr-mf", space.as_document()).as_document() == space.as_document()
 

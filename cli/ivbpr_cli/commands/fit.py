@@ -52,7 +52,10 @@ def fit(
     visual_rate: Annotated[
         Text, option("η of E and β as a multiple of η; auto: 1 / mean ‖f‖².", TRAIN, metavar="auto|X")
     ] = None,
-    lambda_theta: Annotated[Real, option("Regularisation of γ and θ.", TRAIN)] = None,
+    lambda_theta: Annotated[
+        Text,
+        option("Regularisation of γ and θ; auto: by the pairs of a vector.", TRAIN, metavar="auto|X"),
+    ] = None,
     lambda_visual: Annotated[Real, option("Regularisation of E and β.", TRAIN)] = None,
     lambda_bias: Annotated[Real, option("Regularisation of the item bias.", TRAIN)] = None,
     reg_scope: Annotated[Text, option("λ_Θ acts on: all or user_visual.", TRAIN)] = None,
@@ -135,11 +138,9 @@ def fit(
             end.update(event)
         elif event["event"] == "warning":
             screen.warn(event["message"])
-        elif event["event"] == "start" and event.get("valid_users") != event.get("valid_users_of"):
-            screen.note(
-                f"Validations during the fit ask {event['valid_users']:,} of {event['valid_users_of']:,} "
-                "users (--valid-users); the finished model is judged over all."
-            )
+        elif event["event"] == "start":
+            for told in _decided(event):
+                screen.note(told)
 
     screen.compiling_takes = takes("fit", model)
     with screen.progress(model) as observer:
@@ -173,6 +174,22 @@ def _chosen(model: str | None, options: dict[str, Any], found: Path | None) -> t
             f"{found} is a search for {tuned.model}, not for {model}.", "Drop --model, or name another file."
         )
     return tuned.model, {**tuned.best, **options}
+
+
+def _decided(start: dict[str, Any]) -> list[str]:
+    """What the fit decided by the data, a sentence each."""
+    told = []
+    for name, one in start.get("chosen", {}).items():
+        told.append(
+            f"--{name.replace('_', '-')} is {one['value']:g}: {one['pairs']:,} training pairs for "
+            f"{one['users']:,} users and {one['items']:,} items."
+        )
+    if start.get("valid_users") != start.get("valid_users_of"):
+        told.append(
+            f"Validations during the fit ask {start['valid_users']:,} of {start['valid_users_of']:,} "
+            "users (--valid-users); the finished model is judged over all."
+        )
+    return told
 
 
 def _draw(screen: Screen, learner: Model, plot: Path) -> None:

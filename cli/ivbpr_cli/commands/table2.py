@@ -69,6 +69,10 @@ def table2(
     ] = False,
     latex: Annotated[Path | None, option("Also write it as LaTeX.", TEXTS, metavar="FILE")] = None,
     markdown: Annotated[Path | None, option("Also write it as Markdown.", TEXTS, metavar="FILE")] = None,
+    report: Annotated[
+        Path | None,
+        option("Also write a page about it, as 'ivbpr report' does.", TEXTS, metavar="FILE"),
+    ] = None,
     processes: Annotated[int | None, option("Cells at a time; one a core where not given.")] = None,
     again: Annotated[
         Path | None, option("Make this table once more, from what it says, and compare.", metavar="TABLE")
@@ -94,11 +98,14 @@ def table2(
     from ivbpr_numba.table2.parts import parts_path
 
     output_file(out, *(path for path, _ in inputs), states=[parts_path(out)])
-    for path, flag in ((latex, "--latex"), (markdown, "--markdown")):
+    texts = {"--latex": latex, "--markdown": markdown, "--report": report}
+    named: dict[Path, str] = {}
+    for flag, path in texts.items():
         if path is not None:
             output_file(path, out, *(one for one, _ in inputs), flag=flag)
-    if latex is not None and markdown is not None and latex == markdown:
-        raise UsageError("--latex and --markdown name one file.", "Name two.")
+            if path in named:
+                raise UsageError(f"{named[path]} and {flag} name one file.", "Name two.")
+            named[path] = flag
 
     from ivbpr_cli.live import live_table
 
@@ -133,6 +140,10 @@ def table2(
             )
     _write(latex, lambda: table.latex(paper))
     _write(markdown, lambda: table.markdown(paper))
+    if report is not None:
+        from ivbpr_numba.report import write_table_report
+
+        write_table_report(table, report, paper=paper)
     screen.show(_answer(table, out, paper, comparison))
     if comparison is not None:
         comparison.raise_for_difference()
@@ -143,7 +154,7 @@ table2.formats = (Format.latex, Format.markdown)  # type: ignore[attr-defined]
 
 def _refuse_beside_again(given: dict[str, Any]) -> None:
     """Everything about the table is in the file that is made again."""
-    allowed = ("screen", "out", "again", "processes", "overwrite", "paper", "latex", "markdown")
+    allowed = ("screen", "out", "again", "processes", "overwrite", "paper", "latex", "markdown", "report")
     usual = {"min_users": 100, "min_interactions": 5, "runs": 3, "seed": 0, "cold_below": 5, "ties": "strict"}
     for name, value in given.items():
         if name not in allowed and value != usual.get(name):

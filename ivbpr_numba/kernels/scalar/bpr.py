@@ -7,6 +7,8 @@ Types follow the arguments: float32 in kernels, float64 in the gradient tests.
 
 import math
 
+ZERO, ONE = 0, 1  # a target binds its own: beside a float32, CUDA would take these for float64
+
 __all__ = [
     "bias_difference",
     "column_share",
@@ -24,24 +26,24 @@ __all__ = [
 def logistic_slope(x):
     """d ln σ(x)/dx = σ(−x), without overflow for any finite x."""
     e = math.exp(-abs(x))
-    return (e if x >= 0 else 1) / (1 + e)
+    return (e if x >= ZERO else ONE) / (ONE + e)
 
 
 def logistic_loss(x):
     """−ln σ(x), without overflow."""
-    return math.log1p(math.exp(-abs(x))) + (0 if x >= 0 else -x)
+    return math.log1p(math.exp(-abs(x))) + (ZERO if x >= ZERO else -x)
 
 
 def hinge_slope(x, margin):
     """1 where the pair violates the margin: x ≤ 0 at margin 0, x < margin above it."""
-    if margin > 0:
-        return 1 if x < margin else 0
-    return 1 if x <= 0 else 0
+    if margin > ZERO:
+        return ONE if x < margin else ZERO
+    return ONE if x <= ZERO else ZERO
 
 
 def hinge_loss(x, margin):
     """max(0, margin − x)."""
-    return max(margin - x, 0)
+    return max(margin - x, ZERO)
 
 
 def bias_difference(bias_i, bias_j):
