@@ -57,9 +57,9 @@ class Case:
 
 CASES = [
     Case("hm", "bpr-mf", 20, 120),
-    Case("hm", "i-vbpr", 20, 60),
+    Case("hm", "i-vbpr", 16, 40),
     Case("demo", "bpr-mf", 20, 60),
-    Case("demo", "i-vbpr", 20, 60),
+    Case("demo", "i-vbpr", 16, 40),
 ]
 EVERY = 10  # iterations from one evaluation to the next
 
