@@ -227,7 +227,8 @@ def choose_device(device: str, work: float = math.inf) -> tuple[str, str]:
         return "cpu", f"too little work for a GPU ({work:.1e} of at least {WORTH:.0e} operations)"
     problem = cuda_problem()
     if not problem:
-        return "cuda", "asked for" if device == "cuda" else "a device is there, and the work is worth it"
+        worth = "a CUDA device can be used" + (", and the work is worth it" if work < math.inf else "")
+        return "cuda", "asked for" if device == "cuda" else worth
     if device == "cuda":
         raise EnvironmentProblem(
             f"{parameter('device', 'cuda')}: {problem}.",

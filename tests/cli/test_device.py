@@ -11,6 +11,8 @@ import pytest
 from small_models import ATTRIBUTES, DATA, saved
 
 from ivbpr_numba import backends
+from ivbpr_numba.network import file
+from ivbpr_numba.network.shipped import shipped_network
 
 Run = Callable[..., Any]
 MISSING = "libNVVM is missing, which comes with the package nvidia-nvvm"
@@ -69,6 +71,17 @@ def test_auto_says_what_it_chose(ivbpr: Run, folder: Path, monkeypatch: pytest.M
         "recommend", "m.h5", "--all-users", "-o", "lists.csv", "--device", "auto", "--format", "json"
     )
     assert json.loads(done.out)["device_reason"] == MISSING
+
+
+def test_the_network_of_a_server_is_asked_for_its_device(
+    ivbpr: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("starlette")
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(file, "cuda_problem", lambda: "there is no card")
+    given = ["serve", "m.h5", "--network", str(shipped_network()), "--port", "0", "--device", "cuda"]
+    done = ivbpr(*given)
+    assert done.code == 4 and "there is no card" in done.err
 
 
 def test_one_shopper_and_scores_have_no_device(

@@ -6,6 +6,10 @@ import ast
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
 
 ROOM = Path(__file__).parents[2] / "ivbpr_numba" / "kernels" / "cuda"
 
@@ -20,12 +24,16 @@ def test_a_cpu_run_imports_nothing_of_cuda() -> None:
     said = run("""
 import sys
 import numpy as np
-from ivbpr_numba import Dataset, create
+from ivbpr_numba import Dataset, auc, create
 rng = np.random.default_rng(0)
 items = np.concatenate([rng.choice(9, 4, replace=False) for _ in range(6)])
 data = Dataset.from_pairs([f"u{u}" for u in np.repeat(np.arange(6), 4)], [f"i{i}" for i in items])
 model = create("bpr-mf", iterations=1).fit(data)
 model.recommend(data.users[0], 2)
+auc(model)
+list(model.recommend_all(2))
+assert auc(model, device="auto")["device"] == "cpu"  # too little work even to look for a device
+assert create("bpr-mf", iterations=1, device="auto").fit(data).provenance_["device"] == "cpu"
 parts = ("numba.cuda", "numba_cuda", "cuda", "ivbpr_numba.kernels.cuda")
 print(sorted(m for m in sys.modules if m in parts or m.startswith(tuple(p + "." for p in parts))))
 """)
@@ -72,3 +80,59 @@ except EnvironmentProblem as error:
         "numba-cuda is not installed",
         "CUDA kernels can't be loaded: numba-cuda is not installed. Install it: pip install 'ivbpr[gpu]'. 4",
     ]
+
+
+class Broken:
+    """Attributes that raise what they were made with, calls too."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def __getattr__(self, name: str) -> Any:
+        raise self._error
+
+    def version(self) -> None:
+        raise self._error
+
+
+DRIVER = "numba.cuda.cudadrv.driver"
+NVVM = "numba.cuda.cudadrv.nvvm"
+LINKER = "cuda.bindings.nvjitlink"
+
+
+@pytest.mark.parametrize(
+    ("spoiled", "said"),
+    [
+        ({}, ""),
+        (
+            {
+                DRIVER: SimpleNamespace(
+                    is_available=False, initialization_error="\nNo library.\nInstall it.\n"
+                )
+            },
+            "no NVIDIA driver answers (No library)",
+        ),
+        ({DRIVER: Broken(RuntimeError("bad\nmore"))}, "the NVIDIA driver can't be used (bad)"),
+        ({"gpus": []}, "the NVIDIA driver knows no device"),
+        ({NVVM: SimpleNamespace(is_available=lambda: False)}, "libNVVM is missing"),
+        ({LINKER: Broken(RuntimeError("no such file"))}, "nvJitLink is missing"),
+    ],
+)
+def test_every_missing_piece_is_named(
+    monkeypatch: pytest.MonkeyPatch, spoiled: dict[str, Any], said: str
+) -> None:
+    from ivbpr_numba.kernels.cuda import target
+
+    pieces = {
+        DRIVER: SimpleNamespace(is_available=True),
+        NVVM: SimpleNamespace(is_available=lambda: True),
+        LINKER: SimpleNamespace(version=lambda: (13, 0)),
+        "gpus": [0],
+        **spoiled,
+    }
+    pieces[DRIVER] = SimpleNamespace(driver=pieces[DRIVER])
+    monkeypatch.setattr(target, "SIMULATOR", False)
+    monkeypatch.setattr(target, "cuda", SimpleNamespace(gpus=pieces["gpus"]))
+    monkeypatch.setattr(target, "importlib", SimpleNamespace(import_module=pieces.__getitem__))
+    found = target.problem()
+    assert found.startswith(said) and (said or not found) and "\n" not in found

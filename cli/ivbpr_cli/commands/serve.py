@@ -25,6 +25,7 @@ def serve(
         Path | None,
         option("The network that knows the model's attributes: visitors may drop a photo.", metavar="ONNX"),
     ] = None,
+    device: Annotated[str, option("auto, cpu or cuda, for the network.")] = "auto",
     host: Annotated[
         str, option("Address to listen at; others than this one let other machines in.")
     ] = "127.0.0.1",
@@ -70,7 +71,7 @@ def serve(
         if images is not None:
             served.photos = open_photos(images)
         if network is not None:
-            served.network = Looker.of(Network.read(network))
+            served.network = Looker.of(Network.read(network), device=device)
         if shop.missing:
             screen.warn(f"There are no reasons and no steering. {shop.missing}")
         for text in served.photos.notes if served.photos is not None else ():

@@ -93,6 +93,12 @@ else:
     cuda = _found
 
 
+def _first_line(error: object) -> str:
+    """What it says, as a part of a sentence."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0].rstrip(". ")
+
+
 def problem() -> str:
     """Why CUDA kernels can't run here, in words that end a sentence; empty where they can."""
     if cuda is None:
@@ -103,13 +109,13 @@ def problem() -> str:
     try:
         usable = driver.is_available
     except Exception as error:  # whatever a broken driver raises is the reason
-        return f"the NVIDIA driver can't be used ({error})"
+        return f"the NVIDIA driver can't be used ({_first_line(error)})"
     if not usable:
-        return f"no NVIDIA driver answers ({driver.initialization_error})"
+        return f"no NVIDIA driver answers ({_first_line(driver.initialization_error)})"
     try:
         count = len(cuda.gpus)
     except Exception as error:
-        return f"the NVIDIA driver lists no device ({error})"
+        return f"the NVIDIA driver lists no device ({_first_line(error)})"
     if count == 0:
         return "the NVIDIA driver knows no device"
     if not importlib.import_module("numba.cuda.cudadrv.nvvm").is_available():
@@ -117,7 +123,7 @@ def problem() -> str:
     try:
         importlib.import_module("cuda.bindings.nvjitlink").version()
     except Exception as error:
-        return f"nvJitLink is missing, which comes with the package nvidia-nvjitlink ({error})"
+        return f"nvJitLink is missing, which comes with the package nvidia-nvjitlink ({_first_line(error)})"
     return ""
 
 

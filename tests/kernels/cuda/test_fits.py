@@ -171,7 +171,11 @@ def test_hogwild_of_blocks_is_refused() -> None:
 
 
 def test_auto_asks_how_much_there_is_to_do() -> None:
-    assert backends.choose_device("auto") == ("cuda", "a device is there, and the work is worth it")
+    assert backends.choose_device("auto") == ("cuda", "a CUDA device can be used")
+    assert backends.choose_device("auto", 1e12) == (
+        "cuda",
+        "a CUDA device can be used, and the work is worth it",
+    )
     device, why = backends.choose_device("auto", 1e6)
     assert device == "cpu" and why.startswith("too little work for a GPU")
     assert create("bpr-mf", **QUICK, device="auto").fit(DATA).provenance_["device"] == "cpu"
