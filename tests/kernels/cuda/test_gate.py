@@ -66,6 +66,7 @@ def test_numpy_without_row_stack():
 import numpy as np
 if hasattr(np, "row_stack"):
     del np.row_stack
+    np.__all__.remove("row_stack")
 from ivbpr_numba.kernels.cuda import target
 from numba.cuda import types
 target.cuda.compile_ptx(target.fill_numbers.body, (types.f4[::1], types.f4), cc=(9, 0))
