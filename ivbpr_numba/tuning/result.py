@@ -34,8 +34,6 @@ class Tuning:
     model : str
     best : dict
         Options for ``create(model, **best)``: those searched, and those that were fixed.
-    valid_auc, default_auc : float
-        Of the best trial and of the defaults (trial 0), judged over everybody with a validation item.
     trials : list of dict
         One row a trial: ``number origin state rung iterations best_iteration valid_auc stderr users options
         reached spent estimate seconds``. `state` is ``finished`` (it ended the last rung), ``stopped`` or
@@ -79,12 +77,12 @@ class Tuning:
 
     @property
     def valid_auc(self) -> float:
-        """Of the best trial."""
+        """Validation AUC of the best trial, over everybody with a validation item."""
         return float(self.best_trial["valid_auc"])
 
     @property
     def default_auc(self) -> float | None:
-        """Of the defaults; None where they diverged."""
+        """The same of the defaults (trial 0); None where they diverged."""
         found = self.trials[0]["valid_auc"]
         return None if found is None else float(found)
 
