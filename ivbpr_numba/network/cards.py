@@ -81,7 +81,8 @@ def _built_for() -> str:
     import onnxruntime
 
     version = str(getattr(onnxruntime, "cuda_version", "") or "")
-    return version if version.partition(".")[0].isdigit() else ""
+    major = version.partition(".")[0]
+    return version if major.isascii() and major.isdigit() else ""
 
 
 @functools.cache

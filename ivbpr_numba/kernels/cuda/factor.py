@@ -201,6 +201,7 @@ def apply_planned(triples, levels, tables, size, margin, rates, shape=None):
 
 @kernel(
     "void(i4[::1], i4[::1], i4[::1], f4[:,::1], f4[:,::1], i8, f4, f4, f4, f4, f4[::1])",
+    threads=256,
 )
 def apply_racing(
     users, positives, negatives, user_rows, item_rows, size, margin, rate, decay, decay_bias, losses
