@@ -28,6 +28,7 @@ from ivbpr_numba.kernels.scalar.random import SAMPLE, mix64
 from ivbpr_numba.models.epochs import bin_edges, bins_of, epoch_edges, epoch_of, segment, start_ends
 from ivbpr_numba.models.learners import Iteration, Tables, VisualLearner, copied, draw_initial, fetched
 from ivbpr_numba.models.start import Start
+from ivbpr_numba.models.training import diverged
 from ivbpr_numba.models.triples import Triples
 from ivbpr_numba.parameters import TemporalParameters
 
@@ -108,7 +109,10 @@ class TemporalLearner(VisualLearner):
     def settle(self, iteration: int, members: Sequence[Any], joined: Callable[[], Any]) -> None:
         """Segment if it is time; all members have the same epochs."""
         if self.segmenting and iteration % self.options["segment_every"] == 0:
-            ends = segment(self.likelihoods(iteration, joined()))
+            explained = self.likelihoods(iteration, joined())
+            if not np.isfinite(explained).all():  # nothing is the best of numbers that are none
+                raise diverged(f"at iteration {iteration} the likelihood of the events is no longer finite")
+            ends = segment(explained)
             for member in members:
                 member.tables["ends"][:] = ends
 

@@ -164,6 +164,16 @@ def test_one_frequent_attribute_does_not_diverge() -> None:
     assert all(np.isfinite(row["loss"]) and row["loss"] < 0.7 for row in found.history_)
 
 
+def test_epochs_are_not_cut_by_likelihoods_that_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a search met them, at a rate that is too high: an error about the fit, not one of an index."""
+    none = np.full((8, 2), np.nan)
+    monkeypatch.setattr(TemporalLearner, "likelihoods", lambda *_: none)
+    with pytest.raises(UsageError, match=r"diverged.*likelihood.*learning_rate="):
+        create("i-tvbpr", bins=8, epochs=2, segment_every=1, iterations=2, patience=2).fit(
+            DATA, FEATURES["i-tvbpr"]
+        )
+
+
 def test_same_bits_for_any_number_of_threads_on_both_paths() -> None:
     if numba.config.NUMBA_NUM_THREADS < 2:
         pytest.skip("this machine has one thread")
