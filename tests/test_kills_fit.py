@@ -67,7 +67,9 @@ def test_an_interruption_names_the_command_that_goes_on(folder: Path, number: in
     ended, err = finish(process)
     *notes, said = err.splitlines()
     assert ended == code and said.startswith("Error: ")
-    assert [note.partition(" is ")[0] for note in notes] == ["--lambda-theta"]  # what `auto` chose, and no more
+    assert [note.partition(" is ")[0] for note in notes] == [
+        "--lambda-theta"
+    ]  # what `auto` chose, and no more
     assert "--resume" in said and "ivbpr fit" in said
     assert names_in(folder) == {"d.h5", "f.h5", "out.partial.h5"}
 
