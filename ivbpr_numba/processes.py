@@ -227,10 +227,10 @@ class _Worker:
         )
 
     def end(self) -> None:
+        self.process.kill()  # before its line is closed, of which it would complain at the terminal
+        self.process.wait()
         self.connection.close()
         os.close(self.life)
-        self.process.kill()
-        self.process.wait()
 
 
 def _serve(line: int, held: int) -> None:
@@ -248,7 +248,10 @@ def _serve(line: int, held: int) -> None:
 
         def send(kind: str, value: Any, number: int = number) -> None:
             with sending:
-                connection.send((kind, number, value))
+                try:
+                    connection.send((kind, number, value))
+                except OSError:  # the parent is gone: there is nobody left to tell
+                    os._exit(1)
 
         def tell(event: Event, send: Callable[[str, Any], None] = send) -> None:
             send("event", event)

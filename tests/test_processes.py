@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import pytest
 
 from ivbpr_numba.errors import DataError, EnvironmentProblem, Interrupted
 from ivbpr_numba.events import Observer
-from ivbpr_numba.processes import SideBySide, process_count, side_by_side
+from ivbpr_numba.processes import SideBySide, _Worker, process_count, side_by_side
 
 
 def piece(shared: Any, task: Any, tell: Observer) -> Any:
@@ -33,6 +34,9 @@ def piece(shared: Any, task: Any, tell: Observer) -> Any:
     if kind == "sleep":
         Path(value).write_text(str(os.getpid()))
         time.sleep(60)
+    if kind == "talk":
+        while True:
+            tell({"event": "still here"})
     if kind == "warn":
         warnings.warn(value, UserWarning, stacklevel=1)
     tell({"event": "told", "value": value})
@@ -83,6 +87,16 @@ def test_errors_travel_whole() -> None:
 def test_a_killed_worker_is_said() -> None:
     with pytest.raises(EnvironmentProblem, match="SIGKILL"):
         list(side_by_side(piece, 1, [("die", 0)] * 2, 2))
+
+
+def test_a_worker_whose_line_is_cut_says_nothing_to_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:
+    worker = _Worker.start(pickle.dumps((piece, 1)))
+    worker.give(0, ("talk", 0))
+    assert worker.take() == ("event", 0, {"event": "still here"})
+    worker.connection.close()
+    assert worker.process.wait(60) == 1
+    assert capfd.readouterr().err == ""
+    worker.end()
 
 
 def test_warnings_are_told() -> None:
