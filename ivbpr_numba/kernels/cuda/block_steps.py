@@ -1,5 +1,4 @@
-"""What the blocks of the visual models have in common, whatever features and time: steps of a persistent
-kernel.
+"""Steps of the block models (`block_kernels`) that are the same whatever features and time.
 
 E and β stand still within a block of triples. A step is shared out among the blocks of threads; sums are
 made of fixed parts that are added in order, so that bits depend on no shape of a launch:
@@ -33,6 +32,7 @@ __all__ = [
     "project_differences",
     "shrink_of",
     "sum_columns",
+    "sum_rows",
     "sum_shares",
 ]
 
@@ -126,6 +126,18 @@ def sum_shares(differences, size, first, log_kept, partial, shares):
 
 
 @device
+def sum_rows(partial, row, visual, out):
+    """out[row + r] = Σ_c partial[r · COLUMNS + c] of rows below `visual`."""
+    for r in range(cuda.threadIdx.x, ROWS, cuda.blockDim.x):
+        if row + r < visual:
+            total = ZERO
+            for c in range(COLUMNS):
+                total += partial[r * COLUMNS + c]
+            out[row + r] = total
+    cuda.syncthreads()
+
+
+@device
 def shared_bias(shared, e, category, item):
     """Bias of the item's category in epoch e, 0 where it has none."""
     return shared[e, category[item]] if category[item] >= 0 else ZERO
@@ -147,7 +159,7 @@ def move_triples(
     levels : (order, starts, first), see `schedule.Levels`
     tables : (users, items, visual), see `VisualTables`
     sizes : (latent, visual)
-    rates : (step, factors, bias, user_visual) float32
+    rates : (step, factors, bias, user_visual, …) float32
     block, base : number of the block and its first triple
     projections, pulls : (B, ≥ D + 1) float32
     drift, e : (own, shared, category), see `Drift`, and the block's epoch
@@ -158,7 +170,7 @@ def move_triples(
     order, starts, first_level = levels
     user_rows, item_rows, visual_rows = tables
     latent, visual = sizes
-    rate, decay, decay_bias, decay_visual = rates
+    rate, decay, decay_bias, decay_visual = rates[0], rates[1], rates[2], rates[3]
     own, shared, category = drift
     lane, place = cuda.threadIdx.x % factor.LANES, cuda.threadIdx.x // factor.LANES
     together = cuda.blockDim.x // factor.LANES

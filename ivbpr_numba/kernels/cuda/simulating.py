@@ -70,12 +70,17 @@ class Shared:
         return arrays[key]
 
 
+def enclosed(body: Callable) -> dict[str, Any]:
+    """What a function made inside another one takes from there."""
+    return dict(zip(body.__code__.co_freevars, (cell.cell_contents for cell in body.__closure__ or ())))
+
+
 def ours(body: Callable) -> dict[str, Callable]:
     """Functions of this package that a function calls, by the names that it uses."""
-    known = ((name, body.__globals__.get(name)) for name in body.__code__.co_names)
+    known = {name: body.__globals__.get(name) for name in body.__code__.co_names} | enclosed(body)
     return {
         name: f
-        for name, f in known
+        for name, f in known.items()
         if isinstance(f, FunctionType) and f.__module__.startswith("ivbpr_numba.")
     }
 
@@ -113,9 +118,9 @@ def in_steps(body: Callable) -> Callable[..., Iterator[None]]:
     assert isinstance(function, ast.FunctionDef)
     function.decorator_list = []
     tree = ast.fix_missing_locations(Yielding(set(called)).visit(tree))
-    namespace = {**body.__globals__, **called}
+    namespace = {**body.__globals__, **enclosed(body), **called}
     exec(compile(tree, inspect.getfile(body), "exec"), namespace)
-    return namespace[body.__name__]
+    return namespace[function.name]
 
 
 def ready(body: Callable) -> Callable:
@@ -163,8 +168,12 @@ OVER = object()
 
 
 def plain(value: Any) -> Any:
-    """NumPy's own array in place of the simulator's, which is slow and does the same."""
-    return value._item._ary if type(value).__name__ == "FakeWithinKernelCUDAArray" else value
+    """NumPy's own array in place of the simulator's, which is slow and does the same; also inside tuples."""
+    if isinstance(value, tuple):
+        return tuple(map(plain, value))
+    if type(value).__name__ == "FakeWithinKernelCUDAArray":
+        value = value._item
+    return value._ary if type(value).__name__ == "FakeCUDAArray" else value
 
 
 def small(blocks: Any, threads: Any) -> tuple[Any, Any]:

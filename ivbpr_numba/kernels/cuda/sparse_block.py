@@ -12,13 +12,14 @@ ONE = np.float32(1)
 
 
 @device
-def write_differences(slots, indptr, columns, values, positives, negatives, first, size, base, out):
+def write_differences(features, positives, negatives, first, size, base, out):
     """out[b, 1 + k] = Δ_k of the triples first + b, b = base … base + TRIPLES − 1 below `size`; out[b, 0] =
     0.
 
     Values are added in four turns, in none of which a number of a triple is added to twice: groups are
     exclusive, and an item has a column once.
     """
+    slots, indptr, columns, values = features
     place, threads = cuda.threadIdx.x, cuda.blockDim.x
     last = min(base + TRIPLES, size)
     for b in range(base, last):
@@ -49,10 +50,9 @@ def write_differences(slots, indptr, columns, values, positives, negatives, firs
 
 
 @device
-def project_sparse(
-    slots, indptr, columns, values, positives, negatives, first, size, base, table, height, out
-):
+def project_sparse(features, positives, negatives, first, size, base, table, height, out):
     """out[b, p] = Σ_k Δ_k · table[k, p] of the same triples; slots before others."""
+    slots, indptr, columns, values = features
     last = min(base + TRIPLES, size)
     for n in range(cuda.threadIdx.x, (last - base) * height, cuda.blockDim.x):
         b, p = base + n // height, n % height

@@ -1,33 +1,14 @@
-"""SGD of the visual models on blocks of triples (model specification 2.6): one launch an iteration.
-
-Three steps a block, between which the blocks of threads wait for each other: (1) every triple's feature
-difference is read and projected, (2) the user–item part moves triple by triple, in levels, (3) E and β move
-by the sum over the block. Projections and sums are shared out; step 2 is one block's work.
-"""
+"""SGD of the visual models on blocks of triples (model specification 2.6), see `block_kernels`."""
 
 import numpy as np
 
-from ivbpr_numba.kernels.cuda.block_steps import (
-    COLUMNS,
-    PARTIAL,
-    ROWS,
-    THREADS,
-    TRIPLES,
-    log_kept,
-    move_triples,
-    project_differences,
-    shrink_of,
-    sum_columns,
-    sum_shares,
-)
-from ivbpr_numba.kernels.cuda.factor import MOST_THREADS, in_launches
-from ivbpr_numba.kernels.cuda.scans import total_of
-from ivbpr_numba.kernels.cuda.schedule import even_cuts, plan_levels
-from ivbpr_numba.kernels.cuda.target import cuda, device, fill, grid_barrier, kernel, launch, room
+from ivbpr_numba.kernels.cuda.block_kernels import Moving, Reading, apply_blocks, block_kernel
+from ivbpr_numba.kernels.cuda.block_steps import TRIPLES, project_differences
+from ivbpr_numba.kernels.cuda.factor import ZERO
+from ivbpr_numba.kernels.cuda.schedule import even_cuts
+from ivbpr_numba.kernels.cuda.target import cuda, device
 
-__all__ = ["as_numbers", "block_rooms", "read_differences", "visual_epoch"]
-
-STEPS = 3  # of a block
+__all__ = ["DENSE", "STILL", "apply_evenly", "as_numbers", "visual_epoch"]
 
 
 def as_numbers(matrix):
@@ -36,126 +17,38 @@ def as_numbers(matrix):
 
 
 @device
-def read_differences(matrix, rows, positives, negatives, first, size, base, out):
-    """out[b] = v_i − v_j in stored units of triple first + b, for TRIPLES b from `base` on below `size`."""
+def read_dense(features, positives, negatives, first, size, base, table, height, partial, differences, out):
+    """Differences v_i − v_j in stored units of TRIPLES triples, and their products."""
+    matrix, rows = features
     for b in range(base, min(base + TRIPLES, size)):
         row_i, row_j = rows[positives[first + b]], rows[negatives[first + b]]
         for c in range(cuda.threadIdx.x, matrix.shape[1], cuda.blockDim.x):
-            out[b, c] = np.float32(matrix[row_i, c]) - np.float32(matrix[row_j, c])
+            differences[b, c] = np.float32(matrix[row_i, c]) - np.float32(matrix[row_j, c])
     cuda.syncthreads()
+    project_differences(table, differences, size, base, height, partial, out)
 
 
 @device
-def move_columns(
-    values, scaled, multiplier, pulls, differences, size, height, first, rate, log_kept, partial, shares
-):
-    """Step 3 for COLUMNS columns: E_c ← E_c (1 − η λ)^m_c + η Σ_b d_b θ_u⁽ᵇ⁾ Δ_bc, β likewise."""
-    sum_shares(differences, size, first, log_kept, partial, shares)
-    for row in range(0, height, ROWS):
-        sum_columns(pulls, differences, size, row, height, first, partial)
-        for n in range(cuda.threadIdx.x, ROWS * COLUMNS, cuda.blockDim.x):
-            c, r = first + n % COLUMNS, row + n // COLUMNS
-            if c < differences.shape[1] and r < height:
-                times = multiplier[c]
-                shrink = shrink_of(log_kept, shares[n % COLUMNS], times)
-                moved = values[r, c] * shrink + rate * (times * partial[n])
-                values[r, c] = moved
-                scaled[r, c] = moved * times
-        cuda.syncthreads()
+def factor_first(r, c):
+    """A row of the table is a factor."""
+    return r, c
 
 
-VISUAL = (
-    "void(i4[::1], i4[::1], i4[::1], i4[::1], i4[::1], i4[::1], i8[::1], i8, i8, {}[:,::1], i8[::1], "
-    "f4[:,::1], "
-    "f4[:,::1], f4[:,::1], f4[:,::1], f4[:,::1], f4[::1], i8, i8, f4, f4, f4, f4, f4, f4, f4[:,::1], "
-    "f4[:,::1], "
-    "f4[:,::1], f4[:,::1], i8[::1], f4[::1], i4[::1])"
+@device
+def move_still(embedding, epochs, e, r, c, place, pull, shrink, rate):
+    """E_c ← E_c (1 − η λ)^m_c + η Σ_b d_b θ_u⁽ᵇ⁾ Δ_bc, β likewise."""
+    values, scaled, multiplier = embedding
+    moved = values[place] * shrink + rate * pull
+    values[place] = moved
+    scaled[place] = moved * multiplier[c]
+    return ZERO
+
+
+DENSE = Reading(
+    read_dense, factor_first, tuple(f"Tuple(({stored}[:,::1], i8[::1]))" for stored in ("f2", "u1", "f4"))
 )
-
-
-@kernel(*(VISUAL.format(stored) for stored in ("f2", "u1", "f4")), threads=THREADS)
-def visual_blocks(
-    users,
-    positives,
-    negatives,
-    cuts,
-    order,
-    starts,
-    first_level,
-    begin,
-    end,
-    matrix,
-    rows,
-    user_rows,
-    item_rows,
-    visual_rows,
-    values,
-    scaled,
-    multiplier,
-    latent,
-    visual,
-    rate,
-    decay,
-    decay_bias,
-    decay_visual,
-    visual_rate,
-    log_kept,
-    differences,
-    projections,
-    pulls,
-    nothing,
-    no_category,
-    losses,
-    arrivals,
-):
-    """The steps begin … end−1 of the blocks of an iteration, STEPS each."""
-    partial = cuda.shared.array(PARTIAL, np.float32)
-    sums = cuda.shared.array(MOST_THREADS, np.float32)
-    shares = cuda.shared.array(COLUMNS, np.float32)
-    height = visual + 1
-    end = min(end, STEPS * (cuts.shape[0] - 1))
-    for step in range(begin, end):
-        block, kind = step // STEPS, step % STEPS
-        first, size = cuts[block], cuts[block + 1] - cuts[block]
-        if kind == 0:
-            for base in range(cuda.blockIdx.x * TRIPLES, size, cuda.gridDim.x * TRIPLES):
-                read_differences(matrix, rows, positives, negatives, first, size, base, differences)
-                project_differences(scaled, differences, size, base, height, partial, projections)
-        elif kind == 1:
-            if cuda.blockIdx.x == 0:
-                move_triples(
-                    (users, positives, negatives),
-                    (order, starts, first_level),
-                    (user_rows, item_rows, visual_rows),
-                    (latent, visual),
-                    (rate, decay, decay_bias, decay_visual),
-                    block, first, projections, pulls, (nothing, nothing, no_category), 0, losses, sums,
-                )  # fmt: skip
-        else:
-            for left in range(cuda.blockIdx.x * COLUMNS, differences.shape[1], cuda.gridDim.x * COLUMNS):
-                move_columns(
-                    values, scaled, multiplier, pulls, differences, size, height, left, visual_rate, log_kept,
-                    partial, shares,
-                )  # fmt: skip
-        if step + 1 < end:
-            grid_barrier(arrivals, step - begin + 1)
-
-
-def block_rooms(block, columns, height, n):
-    """Room for the differences, projections and pulls of a block, and for the losses of n triples."""
-    differences = room("differences", (block, columns), np.float32)
-    projections, pulls = (
-        room("projections", (block, height), np.float32),
-        room("pulls", (block, height), np.float32),
-    )
-    losses = room("block losses", n, np.float32)
-    fill(losses, 0)
-    return differences, projections, pulls, losses
-
-
-def no_drift():
-    """Item biases that stand still in time."""
-    return room("no drift", (1, 1), np.float32)[:0], room("no categories", 1, np.int64)[:0]
+STILL = Moving(move_still)
+visual_blocks = block_kernel("visual_blocks", DENSE, STILL)
 
 
 def visual_epoch(triples, block, features, tables, embedding, sizes, rates, threads=0, shape=None):
@@ -180,21 +73,19 @@ def visual_epoch(triples, block, features, tables, embedding, sizes, rates, thre
     float
         Summed loss of the triples at the time they were applied.
     """
+    matrix = as_numbers(features.matrix)
+    return apply_evenly(
+        visual_blocks, triples, block, (matrix, features.rows), matrix.shape[1], tables, embedding, sizes,
+        rates, shape,
+    )  # fmt: skip
+
+
+def apply_evenly(made, triples, block, features, columns, tables, embedding, sizes, rates, shape):
+    """`apply_blocks` of models that are not in time: blocks of so many triples."""
     n = triples.users.shape[0]
     if n == 0:
         return 0.0
     cuts = cuda.to_device(even_cuts(n, block))
-    levels = plan_levels(triples, tables.users.shape[0], tables.items.shape[0], cuts, name="block")
-    matrix, height = as_numbers(features.matrix), sizes.visual + 1
-    differences, projections, pulls, losses = block_rooms(min(block, n), matrix.shape[1], height, n)
-    given = (
-        matrix, features.rows, *tables, *embedding, *sizes, rates.step, rates.factors, rates.bias,
-        rates.user_visual, rates.visual_step, log_kept(rates), differences, projections, pulls,
-        *no_drift(), losses,
-    )  # fmt: skip
-
-    def run(own, begin, end, arrivals):
-        launch(visual_blocks, own, *triples, cuts, *levels, begin, end, *given, arrivals)
-
-    in_launches(lambda: STEPS * (cuts.shape[0] - 1), "visual", THREADS, shape, run)
-    return total_of(losses)
+    return apply_blocks(
+        made, triples, cuts, block, features, columns, tables, embedding, sizes, rates, None, None, shape
+    )
