@@ -17,14 +17,10 @@ from ivbpr_numba.kernels.cpu.scalars import column_share
 from ivbpr_numba.kernels.cpu.vectors import WIDTH
 
 __all__ = [
-    "COUNTED",
     "add_difference",
-    "add_others",
     "clear_row",
-    "distinct",
     "move_rows",
     "project_difference",
-    "project_others",
     "project_sparse_items",
     "room_for_sums",
     "weigh_sparse_items",
