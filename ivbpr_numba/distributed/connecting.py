@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["check_paths", "cluster", "connected", "crew_of", "workers_of"]
 
 ANSWER = 10.0  # seconds that a scheduler may take to answer
+COME = 15.0  # seconds that are waited for a first worker
 ASKED = 30.0  # seconds that a worker may take to tell what it is
 
 
@@ -109,7 +111,10 @@ def crew_of(client: Client) -> DaskCrew:
         There is no worker, one has no ivbpr, another version or another CPU; all of those are named.
     """
     crew = DaskCrew(client)
-    found = workers_of(crew)
+    found, begun = workers_of(crew), time.monotonic()
+    while not found and time.monotonic() - begun < COME:  # they may be on their way
+        time.sleep(0.5)
+        found = workers_of(crew)
     if not found:
         raise EnvironmentProblem(
             "The cluster has no workers.", "Start some: 'dask worker ADDRESS' on each machine."
@@ -124,12 +129,17 @@ def crew_of(client: Client) -> DaskCrew:
 
 
 def workers_of(crew: DaskCrew) -> dict[str, dict[str, Any]]:
-    """Each worker by address: ``threads memory facts problem``; the problem is empty where it can be used."""
+    """Each worker by address: ``threads memory facts problem``; the problem is empty where it can be used.
+
+    One that is lost meanwhile is left out: another that comes for it is looked at when it does a piece.
+    """
     known = crew.workers()
     answers = _asked(crew, worker_facts, list(known))
     found = {}
     for address, one in known.items():
         answer = answers.get(address)
+        if answer is None or isinstance(answer, OSError):
+            continue  # it was lost while it was asked
         facts = answer if isinstance(answer, dict) else {}
         problem = differing(facts_here(), facts) if facts else f"it has no usable ivbpr ({answer})"
         found[address] = {
@@ -151,7 +161,7 @@ def check_paths(crew: DaskCrew, paths: Sequence[str]) -> None:
     """
     for path in paths:
         for address, problem in _asked(crew, path_problem, list(crew.workers()), path).items():
-            if problem:
+            if problem and not isinstance(problem, OSError):
                 raise EnvironmentProblem(
                     f"The worker {address} can't read '{path}' ({problem}).",
                     "Put it into a folder that all machines share, by the same path.",

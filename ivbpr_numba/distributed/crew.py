@@ -25,10 +25,11 @@ if TYPE_CHECKING:
 
     from distributed import Client, Future
 
-__all__ = ["AGAIN", "DaskCrew", "DaskHands"]
+__all__ = ["DaskCrew", "DaskHands"]
 
-AGAIN = 4  # times that a piece is begun again because its worker was lost, before it is held guilty of that
+AGAIN = 8  # times that a piece is begun again because its worker was lost, before it is held guilty of that
 WITHOUT_WORKERS = 60.0  # seconds that are waited for a worker where none is left
+SENT = 30.0  # seconds that sending what pieces share may take at a time
 WITHOUT_SCHEDULER = 10.0  # seconds that a lost connection is waited for
 
 
@@ -81,7 +82,7 @@ class DaskCrew:
 
 @dataclass
 class _Piece:
-    """A task that a worker has: its number, how often it was begun, and what it is."""
+    """A task that a worker has: its number, what it is, and how often it was begun."""
 
     number: int
     task: bytes
@@ -158,10 +159,7 @@ class DaskHands:
 
     def _submit(self, piece: _Piece, flying: dict[Future, _Piece]) -> None:
         if self._sent is None or self._sent.status != "finished":
-            try:
-                self._sent = self._client.scatter(self._load, hash=False, timeout=WITHOUT_WORKERS)
-            except TimeoutError as problem:
-                raise _nobody() from problem
+            self._sent = self._scattered()
         piece.begun += 1
         future = self._client.submit(
             do_piece,
@@ -175,6 +173,19 @@ class DaskHands:
         )
         flying[future] = piece
         future.add_done_callback(self._ended.put)
+
+    def _scattered(self) -> Future:
+        """The load on all workers; where some are lost meanwhile it is sent again."""
+        begun = time.monotonic()
+        while True:
+            try:
+                return self._client.scatter(self._load, broadcast=True, hash=False, timeout=SENT)
+            except Exception as problem:  # whatever the loss of a worker looks like from here
+                if self._client.status != "running":
+                    raise self._crew.lost() from problem
+                if time.monotonic() - begun > WITHOUT_WORKERS:
+                    raise _nobody() from problem
+                time.sleep(POLL)
 
     def _outcome(self, future: Future, piece: _Piece) -> Outcome | None:
         """What came of a piece; None where it must be begun again."""
@@ -193,12 +204,14 @@ class DaskHands:
                     f"A worker could not begin its piece: {type(problem).__name__}: {problem}.",
                     "Every worker needs ivbpr, in the version that is used here.",
                 )
+        else:  # cancelled: most likely the load was lost, which its own future may not know yet
+            self._sent = None
         if self._client.status != "running":
             raise self._crew.lost()
         if piece.begun > AGAIN:
             raise EnvironmentProblem(
-                f"The worker of one piece of work was lost {piece.begun} times, most likely because its "
-                "memory is full.",
+                f"One piece of work was begun {piece.begun} times, and its workers were lost, most likely "
+                "because their memory is full.",
                 "Give the workers more memory, or have fewer on a machine: what is done is kept.",
             )
         return None

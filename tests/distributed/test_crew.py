@@ -79,9 +79,9 @@ def test_a_slow_worker_holds_up_nobody_else(crew: DaskCrew) -> None:
     assert order.index(0) >= 7 and sorted(order) == list(range(9))
 
 
-def test_killed_workers_cost_only_their_piece(crew: DaskCrew) -> None:
+def test_killed_workers_cost_only_their_piece(fresh: Any) -> None:
     ended = threading.Event()
-    pids = set(crew.client.run(os.getpid).values())
+    pids = set(fresh.run(os.getpid).values())
 
     def kill() -> None:
         for pid in sorted(pids)[:2]:
@@ -91,19 +91,17 @@ def test_killed_workers_cost_only_their_piece(crew: DaskCrew) -> None:
 
     killer = threading.Thread(target=kill)
     killer.start()
-    with crew.begin(slow, None) as hands:
+    with DaskCrew(fresh).begin(slow, None) as hands:
         found = dict(hands.run([(n, 0.3) for n in range(24)]))
     killer.join()
     assert ended.is_set() and {n: task for n, (_, task) in found.items()} == {n: n for n in range(24)}
-    crew.client.wait_for_workers(4, timeout=60)
 
 
-def test_a_piece_that_kills_is_held_guilty(crew: DaskCrew) -> None:
+def test_a_piece_that_kills_is_held_guilty(fresh: Any) -> None:
     begun = time.monotonic()
-    with crew.begin(piece, 1) as hands, pytest.raises(EnvironmentProblem, match="lost"):
+    with DaskCrew(fresh).begin(piece, 1) as hands, pytest.raises(EnvironmentProblem, match="lost"):
         list(hands.run([("die", 0)]))
     assert time.monotonic() - begun < 180
-    crew.client.wait_for_workers(4, timeout=60)
 
 
 def test_workers_that_compute_other_bits_are_named(four: Any, monkeypatch: pytest.MonkeyPatch) -> None:
