@@ -1,12 +1,14 @@
 """Known drift: planted cuts, what the models in time recover, and what time costs where nothing drifts.
 
     python benchmarks/drift.py --seeds 10
+    python benchmarks/drift.py --seeds 10 --only worlds --tune 12    # with tuned options
 
 For each seed of the worlds `drift` and `no-drift`: AUC of the truth (with time), of I-VBPR, and of I-TVBPR
 with three epochs and with the default number; the distance of every planted cut to the nearest learned one,
 in bins of 1/80 of the span; the share of the gap between I-VBPR and truth that I-TVBPR recovers, after its
-gain in the world without drift is subtracted. Then worlds whose cuts lie at .1 and .2, and worlds of eight
-epochs.
+gain in the world without drift is subtracted. ``--tune N`` fits with the options that `tune` chose among N
+trials for I-VBPR, and for I-TVBPR with three epochs. Then worlds whose cuts lie at .1 and .2, and worlds of
+eight epochs.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ import numpy as np
 from planted import attributes_of
 from scipy.stats import spearmanr
 
-from ivbpr_numba import TVBPR, VBPR, Dataset, Features
+from ivbpr_numba import TVBPR, VBPR, Dataset, Features, tune
 from ivbpr_numba.answers.explaining import sensitivities
 from ivbpr_numba.questions.auc import dataset_of, truth_auc
 from ivbpr_numba.worlds.catalogue import TAGS
@@ -114,13 +116,20 @@ def faithful_in_time(world: World, data: Dataset, features: Features, model: TVB
     return float(np.corrcoef(learned, planted)[0, 1])
 
 
-def run(size: str, seed: int) -> dict[str, Any]:
+def chosen_for(model: str, trials: int, seed: int, data: Dataset, features: Features, **given: Any) -> Any:
+    """Options for one seed: `given` alone, or those that tuning chose, which go with it."""
+    given = {"seed": seed, **given}
+    return tune(model, data, features, trials=trials, seed=seed, options=given).best if trials else given
+
+
+def run(size: str, seed: int, trials: int = 0) -> dict[str, Any]:
     world = generate(size, seed)
     data, features = prepared(world)
     truth = truth_auc(world.truth, data)
+    of_three = chosen_for("i-tvbpr", trials, seed, data, features, epochs=3)
     plain, three, default = (
-        VBPR(seed=seed).fit(data, features),
-        fitted(seed, data, features, epochs=3),
+        VBPR(**chosen_for("i-vbpr", trials, seed, data, features)).fit(data, features),
+        TVBPR(**of_three).fit(data, features),
         fitted(seed, data, features),
     )
     row = {
@@ -150,13 +159,14 @@ def show(title: str, rows: list[dict[str, Any]]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--tune", type=int, default=0, metavar="N", help="trials of a search in `worlds`")
     parser.add_argument("--only", nargs="+", choices=["worlds", "awkward", "eight"])
     chosen = parser.parse_args()
     only = chosen.only or ["worlds", "awkward", "eight"]
     found: dict[str, list[dict[str, Any]]] = {}
     for size in ("drift", "no-drift") if "worlds" in only else ():
         for seed in range(chosen.seeds):
-            found.setdefault(size, []).append(run(size, seed))
+            found.setdefault(size, []).append(run(size, seed, chosen.tune))
             print(json.dumps({"world": size, "seed": seed, **found[size][-1]}), file=sys.stderr, flush=True)
         show(size, found[size])
     if found:

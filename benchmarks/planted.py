@@ -2,9 +2,11 @@
 
     python benchmarks/planted.py --world tiny demo --seeds 10
     python benchmarks/planted.py --world demo --seeds 3 --features photos
+    python benchmarks/planted.py --world demo --seeds 10 --tune 16
 
-For each world and seed: AUC of the truth, of BPR-MF and of I-VBPR with default options; their share of the
-way from 0.5 to the truth; Cold; and how faithful the explanations are: over 2,000 pairs of user and item the
+For each world and seed: AUC of the truth, of BPR-MF and of I-VBPR with default options, with ``--tune N`` of
+I-VBPR with those that `tune` chose among N trials; their share of the way from 0.5 to the truth; Cold; and
+how faithful the explanations are: over 2,000 pairs of user and item the
 correlation of learned with planted centred contributions, and how often removing the attribute with the top
 learned contribution lowers the planted utility more than removing a random present one.
 
@@ -23,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from ivbpr_numba import Features, auc, create
+from ivbpr_numba import Features, auc, create, tune
 from ivbpr_numba.features.tables import build_feature_table
 from ivbpr_numba.judging.assessment import assess
 from ivbpr_numba.network.extraction import extract
@@ -58,7 +60,9 @@ def photo_attributes_of(world: World, folder: Path) -> tuple[Features, dict[str,
     return features, {f"{name} right": found["accuracy"] for name, found in judged["groups"].items()}
 
 
-def run(size: str, seed: int, options: dict[str, Any], source: str = "catalogue") -> dict[str, Any]:
+def run(
+    size: str, seed: int, options: dict[str, Any], source: str = "catalogue", trials: int = 0
+) -> dict[str, Any]:
     """One world: a row of figures; `source` of the features is ``catalogue`` or ``photos``."""
     world = generate(size, seed)
     data = dataset_of(world)
@@ -70,13 +74,19 @@ def run(size: str, seed: int, options: dict[str, Any], source: str = "catalogue"
             row |= accuracy
         else:
             features = attributes_of(world, Path(folder))
+        if trials:
+            found = tune(
+                "i-vbpr", data, features, trials=trials, seed=seed, options={"seed": seed, **options}
+            )
+            options = found.best
+            row |= {"default valid": found.default_auc, "tuned valid": found.valid_auc}
         for name in ("bpr-mf", "i-vbpr"):
             given = options if name == "i-vbpr" else {}
-            model = create(name, seed=seed, **given).fit(data, features if name == "i-vbpr" else None)
-            found = auc(model)
-            row[name] = found["all"]["auc"]
-            row[f"{name} share"] = (found["all"]["auc"] - 0.5) / (truth["all"]["auc"] - 0.5)
-            row[f"{name} cold"] = found["cold"]["auc"]
+            model = create(name, **{"seed": seed, **given}).fit(data, features if name == "i-vbpr" else None)
+            report = auc(model)
+            row[name] = report["all"]["auc"]
+            row[f"{name} share"] = (report["all"]["auc"] - 0.5) / (truth["all"]["auc"] - 0.5)
+            row[f"{name} cold"] = report["cold"]["auc"]
             row[f"{name} iterations"] = model.history_[-1]["iteration"]
         row |= faithful(world.truth, model, features, seed=seed)
     row["cold gain"] = row["i-vbpr cold"] - row["bpr-mf cold"]
@@ -89,6 +99,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--option", nargs="*", default=[], help="of I-VBPR, as name=value")
     parser.add_argument("--features", choices=("catalogue", "photos"), default="catalogue")
+    parser.add_argument("--tune", type=int, default=0, metavar="N", help="trials of a search for I-VBPR's")
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args()
     options = {k: json.loads(v) for k, v in (text.split("=") for text in chosen.option)}
@@ -96,7 +107,7 @@ def main() -> None:
     for size in chosen.world:
         own = []
         for seed in range(chosen.seeds):
-            own.append(run(size, seed, options, chosen.features))
+            own.append(run(size, seed, options, chosen.features, chosen.tune))
             print(json.dumps(own[-1]), file=sys.stderr, flush=True)
         keys = [key for key in own[0] if key not in ("world", "seed")]
         print(f"{size:24}{'mean':>9}{'min':>9}{'max':>9}   each seed")

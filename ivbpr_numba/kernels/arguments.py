@@ -147,14 +147,17 @@ class Sizes(NamedTuple):
 
 
 class FactorTables(NamedTuple):
-    """Packed rows of γ_u, (U, P), and of γ_i with β_i in column K, (I, P), float32; padded with zeros."""
+    """Packed rows of γ_u, (U, P), and of γ_i with β_i in column K, (I, P), float32; padded with zeros, P > K."""
 
     users: np.ndarray
     items: np.ndarray
 
 
 class VisualTables(NamedTuple):
-    """What moves triple by triple: users and items as in `FactorTables`, and θ_u (U, Q), float32."""
+    """What moves triple by triple: users and items as in `FactorTables`, and θ_u (U, Q), float32, Q > D.
+
+    Q is the width of rows of E beside sparse features, D + 1 padded beside dense ones.
+    """
 
     users: np.ndarray
     items: np.ndarray

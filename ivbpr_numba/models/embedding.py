@@ -25,6 +25,7 @@ class ByFactor:
     def __init__(self, visual: int, columns: int) -> None:
         self.visual, self.columns = visual, columns
         self.shape = (padded(visual + 1, 4), padded(columns))
+        self.row = padded(visual + 1)  # numbers of [θ_u, 0 …], as wide as [E Δ, β · Δ, 0 …]
         self.bias_shape = (self.shape[1],)  # of one number a column
 
     def embedding(self, table: np.ndarray) -> np.ndarray:
@@ -59,6 +60,7 @@ class ByColumn:
     def __init__(self, visual: int, columns: int) -> None:
         self.visual, self.columns = visual, columns
         self.shape = (1 + columns, padded(visual + 2))
+        self.row = self.shape[1]
         self.bias_shape = (1 + columns,)
 
     def embedding(self, table: np.ndarray) -> np.ndarray:

@@ -271,7 +271,7 @@ class FactorLearner(_Sampled):
         self.in_rounds = options["update"] == "ordered" and self.sampler.suits_rounds()
         self.size = k = options["factors"]
         n_users = len(indptr) - 1
-        users, items = zeros((n_users, padded(k))), zeros((n_items, padded(k + 1)))
+        users, items = zeros((n_users, padded(k + 1))), zeros((n_items, padded(k + 1)))
         users[:, :k] = draw_initial(options, "user_factors", (n_users, k))
         items[:, :k] = draw_initial(options, "item_factors", (n_items, k))
         self.tables: Tables = {"users": users, "items": items}
@@ -361,8 +361,8 @@ class VisualLearner(_Sampled):
         n_users = len(indptr) - 1
         self.multiplier = zeros(self.layout.bias_shape)
         self.layout.by_column(self.multiplier)[:] = scaling.multiplier.astype(np.float64) * source.scale
-        users, items = zeros((n_users, padded(k))), zeros((n_items, padded(k + 1)))
-        visual, embedding = zeros((n_users, padded(d))), zeros(self.layout.shape)
+        users, items = zeros((n_users, padded(k + 1))), zeros((n_items, padded(k + 1)))
+        visual, embedding = zeros((n_users, self.layout.row)), zeros(self.layout.shape)
         users[:, :k] = draw_initial(options, "user_factors", (n_users, k))
         items[:, :k] = draw_initial(options, "item_factors", (n_items, k))
         visual[:, :d] = draw_initial(options, "user_visual", (n_users, d))

@@ -106,11 +106,11 @@ def test_every_finite_half() -> None:
 
 @needs_vectors
 @pytest.mark.parametrize("margin", [-1.0, 0.0, 1.0])
-@pytest.mark.parametrize("size", [1, 10, 15])
+@pytest.mark.parametrize("size", [1, 10, 15, 16, 40])
 def test_factor_steps(size: int, margin: float) -> None:
     rng = np.random.default_rng(size)
-    n, users, items = 700, 9, 14
-    start = [np.zeros((users, 16), np.float32), np.zeros((items, 16), np.float32)]
+    n, users, items, width = 700, 9, 14, padded(size + 1)
+    start = [np.zeros((users, width), np.float32), np.zeros((items, width), np.float32)]
     start[0][:, :size] = rng.normal(0, 1, (users, size))
     start[1][:, : size + 1] = rng.normal(0, 1, (items, size + 1))
     of = np.sort(rng.integers(0, users, n)).astype(np.int32)
@@ -269,7 +269,7 @@ def test_likelihoods_of_an_event(k: int, d: int, n_epochs: int, n: int) -> None:
 def test_factor_steps_of_a_block(k: int, d: int) -> None:
     rng = np.random.default_rng(k)
     n, users, items = 400, 9, 14
-    widths = padded(k), padded(k + 1), padded(d)
+    widths = padded(k + 1), padded(k + 1), padded(d + 1)
     start = [np.zeros((rows, width), np.float32) for rows, width in zip((users, items, users), widths)]
     start[0][:, :k] = rng.normal(0, 1, (users, k))
     start[1][:, : k + 1] = rng.normal(0, 1, (items, k + 1))
@@ -284,9 +284,7 @@ def test_factor_steps_of_a_block(k: int, d: int) -> None:
     rates = Rates(*np.float32([0.05, 0.01, 0.03, 0.02, 0, 0]))
     found = []
     still = Drift(np.empty(0, np.float32), np.empty(0, np.float32), np.empty(0, np.int64))
-    ways = [(block_factors.plain_factors, (still,)), (block_factors.wide_factors, ())]
-    if max(*widths, *room[1:]) == 16:
-        ways.append((block_factors.vector_factors, ()))
+    ways = [(block_factors.plain_factors, (still,)), (block_factors.vector_factors, ())]
     for function, more in ways:
         tables, pulls = [table.copy() for table in start], np.zeros(room, np.float32)
         scratch = Scratch(np.zeros((n, 16), np.float32), projections, pulls)
@@ -310,10 +308,10 @@ def test_stored_differences(columns: int, dtype: type) -> None:
     assert (out[:, columns:] == 7).all()
 
 
-PANELS = {
-    "wide": (panels.vector_score_tile, panels.wide_count_panel, panels.wide_find_above),
-    "narrow": (panels.vector_score_tile, panels.narrow_count_panel, panels.narrow_find_above),
-    "plain": (panels.plain_score_tile, panels.plain_count_panel, panels.plain_find_above),
+PANELS = {  # and how many users they have in registers
+    "wide": (panels.vector_score_tile, panels.wide_count_panel, panels.wide_find_above, 4),
+    "narrow": (panels.vector_score_tile, panels.narrow_count_panel, panels.narrow_find_above, 6),
+    "plain": (panels.plain_score_tile, panels.plain_count_panel, panels.plain_find_above, 5),
 }
 
 
@@ -323,31 +321,31 @@ def test_panels_have_the_bits_of_scores(length: int, users: int, way: str) -> No
     """Counting and choosing in registers see ties exactly where the scores that are shown are equal."""
     if way != "plain" and not vectors.USABLE:
         pytest.skip("no explicit vectors here")
-    score_tile, count_panel, find_above = PANELS[way]
+    score_tile, count_panel, find_above, places = PANELS[way]
     rng = np.random.default_rng(length)
     rows = rng.normal(0, 1, (users + 2, length)).astype(np.float32)
     tile = rng.normal(0, 1, (length + 1, TILE)).astype(np.float32)
     tile[:, 40:50] = tile[:, 10:20]
     tile[0, 60:] = np.nan
     tile[0, 58], tile[0, 59] = np.inf, -np.inf
-    scores = np.full((-(-users // 4) * 4, TILE), np.nan, np.float32)
+    scores = np.full((-(-users // places) * places, TILE), np.nan, np.float32)
     for row, out in zip(rows[1:], scores[:users]):
         score_tile(row, tile, out)
         expected = tile[0].astype(np.float64) + row.astype(np.float64) @ tile[1:].astype(np.float64)
         np.testing.assert_allclose(out, expected, 1e-4, 1e-5)
-    packed = np.full((len(scores) // 4 * length + 1, 4), 7, np.float32)
+    packed = np.full((len(scores) // places * length + 1, places), 7, np.float32)
     panels.fill_panels(rows, 1, users + 1, packed[1:])
     tiles = np.concatenate([np.full((5, TILE), 3, np.float32), tile])
-    targets = np.full((len(scores) // 4, 4), np.nan, np.float32)
+    targets = np.full((len(scores) // places, places), np.nan, np.float32)
     targets.flat[:users] = scores[:users, 15]
     targets.flat[users // 2] = np.inf  # a target may be infinite, and tie
     less, upto = np.ones(targets.shape, np.int64), np.ones(targets.shape, np.int64)
     for p in range(len(targets)):
         count_panel(packed, 1 + p * length, length, tiles, 5, targets, p, less, upto)
-        found, kept = np.ones(4, np.uint64), np.full((4, TILE), 9, np.float32)
+        found, kept = np.ones(places, np.uint64), np.full((places, TILE), 9, np.float32)
         find_above(packed, 1 + p * length, length, tiles, 5, targets, p, found, kept)
-        for u in range(min(4, users - 4 * p)):
-            own = scores[4 * p + u]
+        for u in range(min(places, users - places * p)):
+            own = scores[places * p + u]
             above = ~(own <= targets[p, u])
             np.testing.assert_array_equal(found[u] >> np.arange(TILE, dtype=np.uint64) & np.uint64(1), above)
             np.testing.assert_array_equal(kept[u], own)  # padding is above, so every tile here has some

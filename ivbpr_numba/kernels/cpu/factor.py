@@ -1,6 +1,6 @@
 """SGD steps of the matrix factorisation models, and of the user–item part of the visual ones.
 
-Tables are packed: a user row is [γ_u, 0 …], an item row [γ_i, β_i, 0 …], padded to whole cache
+Tables are packed: a user row is [γ_u, 0, 0 …], an item row [γ_i, β_i, 0 …], padded alike to whole cache
 lines of 16 float32, so that one triple touches three rows. The zeros take part in every loop,
 which costs nothing in a vector register and leaves no remainder.
 """
@@ -24,8 +24,19 @@ from ivbpr_numba.kernels.cpu.scalars import (
     stepped,
     user_gradient,
 )
+from ivbpr_numba.kernels.cpu.vectors import WIDTH
 
-__all__ = ["factor_difference_of", "factor_epoch", "factor_rounds", "factor_step", "slope_and_loss"]
+__all__ = [
+    "ask_for_rows",
+    "factor_difference_of",
+    "factor_epoch",
+    "factor_rounds",
+    "factor_step",
+    "lanes",
+    "move_rows",
+    "row_products",
+    "slope_and_loss",
+]
 
 ZERO, ONE = np.float32(0), np.float32(1)
 AHEAD = 16  # triples between asking for rows and using them
@@ -65,7 +76,7 @@ def factor_step(user, item_i, item_j, size, slope, rates):
 
 @kernel
 def plain_range(triples, start, stop, tables, size, margin, rates):
-    """`factor_range` for rows of any width."""
+    """`factor_range` with plain loops."""
     users, positives, negatives = triples
     user_rows, item_rows = tables
     loss = 0.0
@@ -81,9 +92,9 @@ def plain_range(triples, start, stop, tables, size, margin, rates):
 
 
 @kernel
-def lanes(size, rate, decay, decay_bias):
+def lanes(size, rate, decay, decay_bias, width):
     """Numbers by lane: 1 at the bias; η at γ; and 1 − η λ of a user, a positive and a negative row."""
-    out = np.zeros((5, vectors.WIDTH), np.float32)
+    out = np.zeros((5, width), np.float32)
     out[0, size] = ONE
     out[1, :size] = rate
     out[2, :size] = ONE - rate * decay
@@ -94,33 +105,58 @@ def lanes(size, rate, decay, decay_bias):
     return out
 
 
+@kernel(forceinline=True)
+def ask_for_rows(user_rows, item_rows, u, i, j):
+    """Ask for the rows of a triple to come."""
+    for p in range(0, user_rows.shape[1], WIDTH):
+        vectors.prefetch_write(user_rows, u, p)
+        vectors.prefetch_write(item_rows, i, p)
+        vectors.prefetch_write(item_rows, j, p)
+
+
+@kernel(forceinline=True)
+def row_products(user_rows, item_rows, u, i, j, by_lane):
+    """Sixteen sums that together are γ_u · (γ_i − γ_j) + β_i − β_j, with a 1 beside γ_u for the bias."""
+    products = vectors.splat(ZERO)
+    for p in range(0, user_rows.shape[1], WIDTH):
+        biased = vectors.add(vectors.load(user_rows, u, p), vectors.load(by_lane, 0, p))
+        difference = vectors.sub(vectors.load(item_rows, i, p), vectors.load(item_rows, j, p))
+        products = vectors.fma(biased, difference, products)
+    return products
+
+
+@kernel(forceinline=True)
+def move_rows(user_rows, item_rows, u, i, j, slope, rate, by_lane):
+    """`factor_step` by whole vectors: P + η (d g − λ P) is written P (1 − η λ) + η d g."""
+    slopes, step = vectors.splat(slope), vectors.splat(rate * slope)
+    for p in range(0, user_rows.shape[1], WIDTH):
+        of_u = vectors.load(user_rows, u, p)
+        of_i, of_j = vectors.load(item_rows, i, p), vectors.load(item_rows, j, p)
+        gain = vectors.mul(step, vectors.add(of_u, vectors.load(by_lane, 0, p)))
+        pull, kept = vectors.mul(slopes, vectors.load(by_lane, 1, p)), vectors.load(by_lane, 2, p)
+        vectors.store(user_rows, u, p, vectors.fma(pull, vectors.sub(of_i, of_j), vectors.mul(of_u, kept)))
+        vectors.store(item_rows, i, p, vectors.fma(of_i, vectors.load(by_lane, 3, p), gain))
+        vectors.store(item_rows, j, p, vectors.sub(vectors.mul(of_j, vectors.load(by_lane, 4, p)), gain))
+
+
 @kernel
 def vector_range(triples, start, stop, tables, size, margin, rates):
-    """`factor_range` for rows of one vector each; P + η (d g − λ P) is written P (1 − η λ) + η d g.
-
-    With a 1 in place of the bias in γ_u the score difference is one product of two rows. The rows of
-    triples to come are asked for early, and a user's row stays in a register while it is the same user.
-    """
+    """`factor_range` by whole vectors; the rows of triples to come are asked for early."""
     users, positives, negatives = triples
     user_rows, item_rows = tables
-    rate = rates.step
-    numbers = lanes(size, rate, rates.factors, rates.bias)
-    at_bias, steps = vectors.load(numbers, 0, 0), vectors.load(numbers, 1, 0)
-    keep_u, keep_i = vectors.load(numbers, 2, 0), vectors.load(numbers, 3, 0)
-    keep_j = vectors.load(numbers, 4, 0)
+    by_lane = lanes(size, rates.step, rates.factors, rates.bias, user_rows.shape[1])
     loss, product = 0.0, 1.0
-    held, of_u = np.int64(-1), at_bias
     for n in range(start, stop):
         ahead = min(n + AHEAD, stop - 1)
-        vectors.prefetch_write(user_rows, np.int64(users[ahead]), 0)
-        vectors.prefetch_write(item_rows, np.int64(positives[ahead]), 0)
-        vectors.prefetch_write(item_rows, np.int64(negatives[ahead]), 0)
+        ask_for_rows(
+            user_rows,
+            item_rows,
+            np.int64(users[ahead]),
+            np.int64(positives[ahead]),
+            np.int64(negatives[ahead]),
+        )
         u, i, j = np.int64(users[n]), np.int64(positives[n]), np.int64(negatives[n])
-        if u != held:
-            held, of_u = u, vectors.load(user_rows, u, 0)
-        of_i, of_j = vectors.load(item_rows, i, 0), vectors.load(item_rows, j, 0)
-        difference, biased = vectors.sub(of_i, of_j), vectors.add(of_u, at_bias)
-        x = vectors.total(vectors.mul(biased, difference))
+        x = vectors.total(row_products(user_rows, item_rows, u, i, j, by_lane))
         if margin >= 0:
             slope = np.float32(hinge_slope(x, margin))
             loss += hinge_loss(x, margin)
@@ -132,26 +168,12 @@ def vector_range(triples, start, stop, tables, size, margin, rates):
             if n & 255 == 255:
                 loss += math.log(product)
                 product = 1.0
-        gain = vectors.mul(vectors.splat(rate * slope), biased)
-        pull = vectors.mul(vectors.splat(slope), steps)
-        of_u = vectors.fma(pull, difference, vectors.mul(of_u, keep_u))
-        vectors.store(user_rows, u, 0, of_u)
-        vectors.store(item_rows, i, 0, vectors.fma(of_i, keep_i, gain))
-        vectors.store(item_rows, j, 0, vectors.sub(vectors.mul(of_j, keep_j), gain))
+        move_rows(user_rows, item_rows, u, i, j, slope, rates.step, by_lane)
     return loss + math.log(product)
 
 
-if vectors.USABLE:
-
-    @kernel
-    def factor_range(triples, start, stop, tables, size, margin, rates):
-        """Apply the triples start … stop−1 one after the other; return their summed loss."""
-        if tables.users.shape[1] == vectors.WIDTH and tables.items.shape[1] == vectors.WIDTH:
-            return vector_range(triples, start, stop, tables, size, margin, rates)
-        return plain_range(triples, start, stop, tables, size, margin, rates)
-
-else:
-    factor_range = plain_range
+# Applies the triples start … stop−1 one after the other; returns their summed loss.
+factor_range = vector_range if vectors.USABLE else plain_range
 
 
 @kernel(parallel=True)

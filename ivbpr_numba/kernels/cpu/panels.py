@@ -6,8 +6,9 @@ Every score, of a candidate, of a target, or shown to a user, is its bias plus t
 added one by one, so equal items get equal bits and ties are exact. Padding has bias NaN, which no comparison
 counts.
 
-With AVX-512 sixteen sums of four users by four vectors stay in registers, elsewhere four users by one vector:
-two registers each with AVX2, four with Neon. Comparisons of one user with 64 items become one 64-bit word.
+With AVX-512 sixteen sums of four users by four vectors stay in registers, elsewhere those of six users by one
+vector: twelve registers of sixteen with AVX2, 24 of 32 with Neon. Comparisons of one user with 64 items
+become one 64-bit word.
 """
 
 import numpy as np
@@ -31,16 +32,16 @@ from ivbpr_numba.kernels.cpu.vectors import (
 
 __all__ = ["PANEL", "count_panel", "fill_panels", "find_above", "gather_tile", "score_rows", "score_tile"]
 
-PANEL = 4  # users whose sums stay in registers together
+PANEL = 4 if vectors.WIDE else 6  # users whose sums stay in registers together
 
 
 @kernel
 def fill_panels(users, start, stop, packed):
     """Users start … stop−1 into panels, (panels · L, PANEL); places beyond the last user are zero."""
-    length = users.shape[1]
+    length, places = users.shape[1], packed.shape[1]
     packed[:] = 0
     for n in range(stop - start):
-        first, place = n // PANEL * length, n % PANEL
+        first, place = n // places * length, n % places
         for k in range(length):
             packed[first + k, place] = users[start + n, k]
 
@@ -99,7 +100,7 @@ def score_place(packed, first, length, place, tiles, row, out):
 def plain_count_panel(packed, first, length, tiles, row, targets, panel, less, upto):
     """`count_panel` by way of the scores."""
     scores = np.empty(TILE, np.float32)
-    for u in range(PANEL):
+    for u in range(targets.shape[1]):
         score_place(packed, first, length, u, tiles, row, scores)
         target = targets[panel, u]
         for c in range(TILE):
@@ -110,7 +111,7 @@ def plain_count_panel(packed, first, length, tiles, row, targets, panel, less, u
 @kernel
 def plain_find_above(packed, first, length, tiles, row, least, panel, found, scores):
     """`find_above` by way of the scores."""
-    for u in range(PANEL):
+    for u in range(least.shape[1]):
         score_place(packed, first, length, u, tiles, row, scores[u])
         word = np.uint64(0)
         for c in range(TILE):
@@ -170,14 +171,15 @@ def four_by_four(packed, first, length, tiles, row):
 
 
 @kernel(forceinline=True)
-def four_by_one(packed, first, length, tiles, row, column):
-    """Scores of four users by the 16 items from `column` on: four vectors."""
-    a = b = c = d = load(tiles, row, column)
+def six_by_one(packed, first, length, tiles, row, column):
+    """Scores of six users by the 16 items from `column` on: six vectors."""
+    a = b = c = d = e = f = load(tiles, row, column)
     for k in range(length):
         v = load(tiles, row + k + 1, column)
         a, b = fma(spread(packed, first + k, 0), v, a), fma(spread(packed, first + k, 1), v, b)
         c, d = fma(spread(packed, first + k, 2), v, c), fma(spread(packed, first + k, 3), v, d)
-    return a, b, c, d
+        e, f = fma(spread(packed, first + k, 4), v, e), fma(spread(packed, first + k, 5), v, f)
+    return a, b, c, d, e, f
 
 
 @kernel(forceinline=True)
@@ -236,13 +238,15 @@ def wide_count_panel(packed, first, length, tiles, row, targets, panel, less, up
 
 @kernel
 def narrow_count_panel(packed, first, length, tiles, row, targets, panel, less, upto):
-    """`count_panel` with four sums in registers."""
+    """`count_panel` with six sums in registers."""
     for column in range(0, TILE, WIDTH):
-        a, b, c, d = four_by_one(packed, first, length, tiles, row, column)
+        a, b, c, d, e, f = six_by_one(packed, first, length, tiles, row, column)
         count_narrow(a, targets, panel, 0, less, upto)
         count_narrow(b, targets, panel, 1, less, upto)
         count_narrow(c, targets, panel, 2, less, upto)
         count_narrow(d, targets, panel, 3, less, upto)
+        count_narrow(e, targets, panel, 4, less, upto)
+        count_narrow(f, targets, panel, 5, less, upto)
 
 
 @kernel
@@ -257,14 +261,16 @@ def wide_find_above(packed, first, length, tiles, row, least, panel, found, scor
 
 @kernel
 def narrow_find_above(packed, first, length, tiles, row, least, panel, found, scores):
-    """`find_above` with four sums in registers."""
+    """`find_above` with six sums in registers."""
     found[:] = 0
     for column in range(0, TILE, WIDTH):
-        a, b, c, d = four_by_one(packed, first, length, tiles, row, column)
+        a, b, c, d, e, f = six_by_one(packed, first, length, tiles, row, column)
         find_narrow(a, least, panel, 0, column, found, scores)
         find_narrow(b, least, panel, 1, column, found, scores)
         find_narrow(c, least, panel, 2, column, found, scores)
         find_narrow(d, least, panel, 3, column, found, scores)
+        find_narrow(e, least, panel, 4, column, found, scores)
+        find_narrow(f, least, panel, 5, column, found, scores)
 
 
 # score_tile: out[c] = bias_c + user · item_c for the items of one tile, (L + 1, TILE).

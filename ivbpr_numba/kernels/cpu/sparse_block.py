@@ -13,16 +13,8 @@ from ivbpr_numba.kernels.compiling import kernel
 from ivbpr_numba.kernels.cpu import vectors
 from ivbpr_numba.kernels.cpu.block_factors import move_factors, plain_factors
 from ivbpr_numba.kernels.cpu.factor import AHEAD, ZERO
-from ivbpr_numba.kernels.cpu.sparse_rows import (
-    COUNTED,
-    add_difference,
-    add_others,
-    distinct,
-    project_difference,
-    project_others,
-)
-from ivbpr_numba.kernels.cpu.vector_triple import constants, vector_step
-from ivbpr_numba.kernels.cpu.vectors import WIDTH
+from ivbpr_numba.kernels.cpu.sparse_rows import add_difference, project_difference
+from ivbpr_numba.kernels.cpu.vector_triple import ask_for_triple, lanes_of, vector_step
 
 __all__ = ["sparse_block"]
 
@@ -55,54 +47,32 @@ def wide_block(triples, block, features, tables, scaled, sizes, rates, drift, ga
 
 @kernel
 def vector_block(triples, block, features, tables, scaled, sizes, rates, gains, differences):
-    """`sparse_block` for rows of one vector each."""
+    """`sparse_block` by whole vectors: all of a triple at once, what is between its steps in the L1 cache."""
     users, positives, negatives = triples
-    user_rows, item_rows, visual_rows = tables.users, tables.items, tables.visual
-    slots = features.slots
-    first, size = block
+    slots, width = features.slots, scaled.shape[1]
     others = features.columns.shape[0] > 0
-    shared = constants(sizes, rates)
-    room = np.zeros((1, WIDTH), np.float32)
-    counted = vectors.load(COUNTED, 0, 0)
+    shared = lanes_of(tables, sizes, rates)
+    room = np.zeros((2, width), np.float32)  # [E Δ, β · Δ], then d · [θ_u, 1]
     loss, product = 0.0, 1.0
-    held, of_u, theta = np.int64(-1), counted, counted
     last = users.shape[0] - 1  # what comes after this block is asked for too
-    for b in range(size):
-        n = first + b
+    for b in range(block.size):
+        n = block.first + b
         ahead = min(n + AHEAD, last)
-        vectors.prefetch_write(user_rows, np.int64(users[ahead]), 0)
-        vectors.prefetch_write(visual_rows, np.int64(users[ahead]), 0)
-        for item in (positives[ahead], negatives[ahead]):
-            vectors.prefetch_write(item_rows, np.int64(item), 0)
-            vectors.prefetch(slots, np.int64(item), 0)
+        i, j = np.int64(positives[ahead]), np.int64(negatives[ahead])
+        ask_for_triple(tables, np.int64(users[ahead]), i, j)
+        for item in (i, j):
+            vectors.prefetch(slots, item, 0)
             if others:
-                vectors.prefetch(features.indptr, 0, np.int64(item))
+                vectors.prefetch(features.indptr, 0, item)
         u, i, j = np.int64(users[n]), np.int64(positives[n]), np.int64(negatives[n])
-        projected = vectors.splat(ZERO)
-        for g in range(slots.shape[1]):
-            of_i = vectors.load(scaled, np.int64(slots[i, g]), 0)
-            of_j = vectors.load(scaled, np.int64(slots[j, g]), 0)
-            projected = vectors.add(projected, vectors.sub(of_i, of_j))
-        if others:
-            vectors.store(room, 0, 0, projected)
-            project_others(features, scaled, i, j, room, 0)
-            projected = vectors.load(room, 0, 0)
-        if u != held:
-            held, of_u, theta = u, vectors.load(user_rows, u, 0), vectors.load(visual_rows, u, 0)
-        of_u, theta, pull, x = vector_step(tables, u, i, j, of_u, theta, projected, shared, rates.step)
+        project_difference(features, scaled, i, j, room, 0)
+        x = vector_step(tables, u, i, j, room, 0, room, 1, shared, rates.step)
         product *= 1.0 + math.exp(-abs(x))
         loss += max(-x, ZERO)
         if b & 255 == 255:
             loss += math.log(product)
             product = 1.0
-        up, down = vectors.add(pull, counted), vectors.sub(pull, counted)
-        for g in range(slots.shape[1]):
-            row_i, row_j = distinct(slots[i, g], slots[j, g])
-            vectors.store(gains, row_i, 0, vectors.add(vectors.load(gains, row_i, 0), up))
-            vectors.store(gains, row_j, 0, vectors.sub(vectors.load(gains, row_j, 0), down))
-        if others:
-            vectors.store(room, 0, 0, pull)
-            add_others(features, i, j, room, 0, gains, differences)
+        add_difference(features, i, j, room, 1, gains, differences)
     return loss + math.log(product)
 
 
@@ -111,8 +81,7 @@ if vectors.USABLE:
     @kernel
     def sparse_block(triples, block, features, tables, scaled, sizes, rates, drift, gains, differences):
         """Move β_i, γ and θ_u triple by triple; add d · [θ_u, 1] Δ_k to the gains; return the summed loss."""
-        widths = (tables.users.shape[1], tables.items.shape[1], tables.visual.shape[1], scaled.shape[1])
-        if min(widths) == WIDTH and max(widths) == WIDTH and drift.own.shape[0] == 0:
+        if drift.own.shape[0] == 0:
             return vector_block(triples, block, features, tables, scaled, sizes, rates, gains, differences)
         return wide_block(triples, block, features, tables, scaled, sizes, rates, drift, gains, differences)
 

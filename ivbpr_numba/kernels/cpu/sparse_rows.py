@@ -17,14 +17,10 @@ from ivbpr_numba.kernels.cpu.scalars import column_share
 from ivbpr_numba.kernels.cpu.vectors import WIDTH
 
 __all__ = [
-    "COUNTED",
     "add_difference",
-    "add_others",
     "clear_row",
-    "distinct",
     "move_rows",
     "project_difference",
-    "project_others",
     "project_sparse_items",
     "room_for_sums",
     "weigh_sparse_items",
@@ -83,7 +79,7 @@ def plain_project(features, scaled, i, j, out, b):
         plain_project_others(features, scaled, i, j, out, b)
 
 
-@kernel
+@kernel(forceinline=True)
 def vector_project(features, scaled, i, j, out, b):
     """`project_difference` by whole vectors."""
     slots = features.slots
@@ -166,7 +162,7 @@ def plain_add(features, i, j, pulls, b, gains, differences):
         plain_add_others(features, i, j, pulls, b, gains, differences)
 
 
-@kernel
+@kernel(forceinline=True)
 def vector_add(features, i, j, pulls, b, gains, differences):
     """`add_difference` by whole vectors."""
     slots, last = features.slots, gains.shape[1] - WIDTH
@@ -183,7 +179,7 @@ def vector_add(features, i, j, pulls, b, gains, differences):
         vector_add_others(features, i, j, pulls, b, gains, differences)
 
 
-@kernel
+@kernel(forceinline=True)
 def distinct(slot_i, slot_j):
     """The rows of two slots, both 0 where they are alike: without a branch that can't be foreseen."""
     alike = slot_i == slot_j
