@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ivbpr_numba import expected
 from ivbpr_numba.errors import EnvironmentProblem, Interrupted, IvbprError
@@ -30,9 +30,22 @@ from ivbpr_numba.signals import stop_signals
 if TYPE_CHECKING:
     from typing import Self
 
-__all__ = ["SideBySide", "cores", "process_count", "side_by_side"]
+__all__ = [
+    "POLL",
+    "Crew",
+    "Hands",
+    "Processes",
+    "SideBySide",
+    "cores",
+    "in_order",
+    "portable",
+    "process_count",
+    "side_by_side",
+    "warnings_as_events",
+]
 
 Work = Callable[[Any, Any, Observer], Any]
+Tell = Callable[[int, Event], None]
 
 POLL = 0.2  # seconds between two looks at the signals
 _COMMAND = "import sys; from ivbpr_numba.processes import _serve; _serve(int(sys.argv[1]), int(sys.argv[2]))"
@@ -56,6 +69,65 @@ def process_count(wanted: int | None, pieces: int) -> int:
     if wanted is not None:
         expected.whole("processes", wanted, 1)
     return max(1, min(wanted or cores(), pieces))
+
+
+class Hands(Protocol):
+    """Those of a crew who do one kind of work, several times; they go home with the block."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *problem: object) -> None: ...
+
+    def run(self, tasks: Iterable[Any], tell: Tell = ...) -> Iterator[tuple[int, Any]]:
+        """Do tasks; yields, raises and tells what `side_by_side` does."""
+        ...
+
+
+class Crew(Protocol):
+    """Who does pieces of work side by side: processes of this machine, or the workers of a cluster.
+
+    Attributes
+    ----------
+    size : int
+        Pieces at a time.
+    threads : int
+        That each of them has.
+    """
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def threads(self) -> int: ...
+
+    def begin(self, work: Work, shared: Any) -> Hands:
+        """Those who do this work; see `side_by_side`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Processes:
+    """A crew of so many processes of this machine; with one everything runs here."""
+
+    size: int
+
+    @property
+    def threads(self) -> int:
+        return max(1, cores() // self.size)
+
+    def begin(self, work: Work, shared: Any) -> SideBySide:
+        return SideBySide(work, shared, self.size)
+
+
+def in_order(found: Iterable[tuple[int, Any]]) -> Iterator[Any]:
+    """Results in the order of their tasks, which are kept until those before them are there."""
+    kept: dict[int, Any] = {}
+    following = 0
+    for number, result in found:
+        kept[number] = result
+        while following in kept:
+            yield kept.pop(following)
+            following += 1
 
 
 class SideBySide:
@@ -83,9 +155,7 @@ class SideBySide:
             one.end()
         self._workers = []
 
-    def run(
-        self, tasks: Iterable[Any], tell: Callable[[int, Event], None] = lambda number, event: None
-    ) -> Iterator[tuple[int, Any]]:
+    def run(self, tasks: Iterable[Any], tell: Tell = lambda number, event: None) -> Iterator[tuple[int, Any]]:
         """Do tasks; of an iterator the next one is taken when a process is free for it.
 
         `tell` and what is yielded and raised are those of `side_by_side`. After an error nothing more can
@@ -140,7 +210,7 @@ def side_by_side(
     shared: Any,
     tasks: Iterable[Any],
     processes: int,
-    tell: Callable[[int, Event], None] = lambda number, event: None,
+    tell: Tell = lambda number, event: None,
 ) -> Iterator[tuple[int, Any]]:
     """Do all tasks, in their order, and yield each result as soon as it is there.
 
@@ -257,18 +327,18 @@ def _serve(line: int, held: int) -> None:
             send("event", event)
 
         try:
-            with _warnings_as_events(tell):
+            with warnings_as_events(tell):
                 result = work(shared, task, tell)
         except IvbprError as problem:
             send("problem", problem)
         except Exception as problem:  # a bug: the parent shows where it was
             problem.add_note(f"in a process of its own, task {task!r}")
-            send("problem", _portable(problem))
+            send("problem", portable(problem))
         else:
             send("result", result)
 
 
-def _portable(problem: Exception) -> Exception:
+def portable(problem: Exception) -> Exception:
     """The problem itself where it can travel, else what it said."""
     try:
         pickle.loads(pickle.dumps(problem))
@@ -283,7 +353,7 @@ def _die_with_parent(held: int) -> None:
 
 
 @contextmanager
-def _warnings_as_events(tell: Observer) -> Iterator[None]:
+def warnings_as_events(tell: Observer) -> Iterator[None]:
     """Tell what the library warns of, as the parent would have shown it."""
     with warnings.catch_warnings():
         shown = warnings.showwarning

@@ -147,7 +147,7 @@ class Sizes(NamedTuple):
 
 
 class FactorTables(NamedTuple):
-    """Packed rows of γ_u, (U, P), and of γ_i with β_i in column K, (I, P), float32; zero padded, P > K."""
+    """Packed rows of γ_u, (U, P), and of γ_i with β_i in column K, (I, P), float32, P > K; else zeros."""
 
     users: np.ndarray
     items: np.ndarray
