@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from benchmarks.gpu_inputs import (
     FACTORS,
     RATES,
     SIZES_OF_FACTORS,
+    Size,
     World,
     arrays_of,
     copied,
@@ -24,12 +26,16 @@ from ivbpr_numba.kernels.arguments import TILE
 from ivbpr_numba.kernels.cuda import target
 from ivbpr_numba.kernels.cuda.schedule import SEGMENT, even_cuts, plan_levels
 from ivbpr_numba.kernels.cuda.target import SIMULATOR, Shape, cuda, fma, kernel
+from ivbpr_numba.models.learners import FactorLearner
+from ivbpr_numba.models.presets import resolve
 
 SEED = np.uint64(7)
 BEST = 10
 MARGIN = np.float32(-1)
 SHAPES = (Shape(1, 32), Shape(2, 64)) if SIMULATOR else (Shape(64, 128), Shape(100, 256))
+ROW = 64.0  # bytes of a packed row
 LAWS = ("uniform", "trained", "popularity")
+GOALS = {"BPR-MF": 8.0, "VBPR": 30.0}  # milliseconds of an iteration at size S2 on an H100
 
 
 def gpu() -> backends.Kernels:
@@ -102,48 +108,45 @@ def host(value: Any) -> Any:
 
 def equal(what: str, found: Any, expected: Any) -> dict[str, Any]:
     """Whether all arrays have the same bits."""
-    pairs = list(zip(arrays_of(found), arrays_of(expected)))
-    return {"what": what, "held": all(a.tobytes() == b.tobytes() for a, b in pairs)}
+    pairs = list(zip(arrays_of(found), arrays_of(expected), strict=True))
+    return {"what": what, "held": bool(pairs) and all(a.tobytes() == b.tobytes() for a, b in pairs)}
 
 
 def near(what: str, found: Any, expected: Any, most: float) -> dict[str, Any]:
     """The largest difference of a table's numbers, in relation to its largest number."""
     worst = 0.0
-    for a, b in zip(arrays_of(found), arrays_of(expected)):
+    for a, b in zip(arrays_of(found), arrays_of(expected), strict=True):
         if b.dtype.kind == "f" and b.size:
             scale = max(float(np.abs(b).max()), 1e-30)
             worst = max(worst, float(np.abs(a.astype(np.float64) - b).max()) / scale)
     return {"what": what, "difference": worst, "held": worst <= most}
 
 
-def epochs_of(world: World) -> dict[str, Callable[[backends.Kernels, Any, Callable[[Any], Any]], Any]]:
-    """Of each trained kind: an iteration over given triples; gives back the tables it moved."""
-    block, threads = world.size.block, 1
+# Gives the arrays that an iteration moves, and the iteration, which takes the shape of a launch.
+Prepared = tuple[tuple[Any, ...], Callable[..., Any]]
+Prepare = Callable[[backends.Kernels, Any, Callable[[Any], Any]], Prepared]
 
-    def factor(kernels, triples, to, **more):
+
+def epochs_of(world: World) -> dict[str, Prepare]:
+    """Of each trained kind: an iteration over given triples, by the kernels and on the arrays of a device."""
+
+    def factor(kernels, triples, to):
         tables = to(world.factor_tables())
-        kernels.factor_epoch(triples, tables, FACTORS, MARGIN, RATES, 1, **more)
-        return tables
+        given = (triples, tables, FACTORS, MARGIN, RATES, 1)
+        return tables, lambda **more: kernels.factor_epoch(*given, **more)
 
-    def visual(kernels, triples, to, **more):
-        stored, embedding = (to(part) for part in world.dense())
+    def visual(kernels, triples, to, dense):
+        stored, embedding = (to(part) for part in (world.dense() if dense else world.sparse()))
         tables = to(world.visual_tables())
-        own = () if kernels.device == "cuda" else (threads,)
-        given = (triples, block, stored, tables, embedding, SIZES_OF_FACTORS, RATES, *own)
-        kernels.visual_epoch(*given, **more)
-        return (*tables, *embedding)
+        epoch = kernels.visual_epoch if dense else kernels.sparse_epoch
+        given = (triples, world.size.block, stored, tables, embedding, SIZES_OF_FACTORS, RATES)
+        return (*tables, *embedding), lambda **more: epoch(*given, *threads(kernels, dense), **more)
 
-    def sparse(kernels, triples, to, **more):
-        stored, embedding = (to(part) for part in world.sparse())
-        tables = to(world.visual_tables())
-        kernels.sparse_epoch(triples, block, stored, tables, embedding, SIZES_OF_FACTORS, RATES, **more)
-        return (*tables, *embedding)
-
-    def in_time(kernels, triples, to, dense, more):
+    def in_time(kernels, triples, to, dense):
         stored, embedding = world.dense() if dense else world.sparse()
         epochs = to(world.epochs(embedding))
         stored, embedding, tables = to(stored), to(embedding), to(world.visual_tables())
-        n, n_epochs = world.n_draws, world.size.epochs
+        n, n_epochs, block = world.n_draws, world.size.epochs, world.size.block
         of_triples = to((np.arange(n) * 7 % n_epochs).astype(np.int16))
         planned = to(arguments.Triples(*np.zeros((3, n), np.int32)))
         most = n // block + (n // (arguments.RUN_BLOCKS * block) + 1) * n_epochs + 1
@@ -152,31 +155,32 @@ def epochs_of(world: World) -> dict[str, Callable[[backends.Kernels, Any, Callab
         plan = arguments.BlockPlan(starts[: count + 1], block_epochs[:count])
         nothing = np.empty((0, 0), np.float32)
         drift = to(arguments.Drift(nothing, nothing, np.full(world.size.items, -1)))
+        epoch = kernels.temporal_epoch if dense else kernels.sparse_temporal_epoch
         given = (
-            planned,
-            plan,
-            min(block, n),
-            stored,
-            tables,
-            embedding,
-            epochs,
-            SIZES_OF_FACTORS,
-            RATES,
-            drift,
-        )
-        if dense:
-            kernels.temporal_epoch(*given, *(() if kernels.device == "cuda" else (threads,)), **more)
-        else:
-            kernels.sparse_temporal_epoch(*given, **more)
-        return (*tables, *embedding, *epochs)
+            planned, plan, min(block, n), stored, tables, embedding, epochs, SIZES_OF_FACTORS, RATES, drift
+        )  # fmt: skip
+        moved = (*tables, *embedding, *epochs)
+        return moved, lambda **more: epoch(*given, *threads(kernels, dense), **more)
+
+    def threads(kernels, dense):
+        return (1,) if dense and kernels.device == "cpu" else ()
 
     return {
         "BPR-MF": factor,
-        "VBPR": visual,
-        "I-VBPR": sparse,
-        "TVBPR": lambda k, t, to, **more: in_time(k, t, to, True, more),
-        "I-TVBPR": lambda k, t, to, **more: in_time(k, t, to, False, more),
+        "VBPR": lambda *given: visual(*given, True),
+        "I-VBPR": lambda *given: visual(*given, False),
+        "TVBPR": lambda *given: in_time(*given, True),
+        "I-TVBPR": lambda *given: in_time(*given, False),
     }
+
+
+def moved_by(world: World, name: str, device: str, triples: Any, **more: Any) -> tuple[Any, ...]:
+    """What an iteration of one kind makes of its tables, which are the same for every device."""
+    kernels, to = (gpu(), on) if device == "cuda" else (backends.kernels(), host)
+    moved, run = epochs_of(fresh(world))[name](kernels, to(triples), to)
+    with backends.threads(1):
+        run(**more)
+    return moved
 
 
 def fresh(world: World) -> World:
@@ -196,9 +200,7 @@ def parity(world: World, most: float) -> Iterator[dict[str, Any]]:
     yield equal("best items", less[1], sizes[1])
     triples, _ = draw(world, "trained", backends.kernels(), host)
     for name in epochs_of(world):
-        found = epochs_of(fresh(world))[name](gpu(), on(triples), on)
-        with backends.threads(1):
-            expected = epochs_of(fresh(world))[name](backends.kernels(), triples, host)
+        found, expected = (moved_by(world, name, device, triples) for device in ("cuda", "cpu"))
         yield near(f"an iteration of {name}", found, expected, most)
     stored, embedding = world.dense()
     offsets = np.zeros(len(embedding.values), np.float32)
@@ -258,10 +260,10 @@ def same_bits(world: World) -> Iterator[dict[str, Any]]:
     """Two runs and two shapes of a launch."""
     triples, _ = draw(world, "trained", backends.kernels(), host)
     for name in epochs_of(world):
-        runs = [epochs_of(fresh(world))[name](gpu(), on(triples), on) for _ in range(2)]
+        runs = [moved_by(world, name, "cuda", triples) for _ in range(2)]
         yield equal(f"two runs of {name}", runs[0], runs[1])
         for shape in SHAPES:
-            again = epochs_of(fresh(world))[name](gpu(), on(triples), on, shape=shape)
+            again = moved_by(world, name, "cuda", triples, shape=shape)
             yield equal(f"{name} with {shape.blocks} × {shape.threads} threads", again, runs[0])
 
 
@@ -296,36 +298,26 @@ def launches(run: Callable[[], Any]) -> int:
     return count
 
 
+def needs(size: Size, name: str) -> tuple[float, float]:
+    """Bytes that a triple of a kind reads and writes at least, and its multiply-adds by E and β."""
+    # Of both items; an epoch's table adds nothing that belongs to a triple.
+    values = {"VBPR": 2.0 * size.columns, "I-VBPR": 2.0 * size.groups}.get(name.replace("TVBPR", "VBPR"), 0.0)
+    products = values / 2 if name in ("VBPR", "TVBPR") else values
+    return 2 * values + (6 if name == "BPR-MF" else 8) * ROW, 2 * products * (FACTORS + 1)
+
+
 def timed(world: World) -> Iterator[Work]:
     """Everything at one size; what it needs is made as it is asked for."""
     kernels, size, n = gpu(), world.size, world.n_draws
-    row = 64.0  # bytes of one packed row
     yield Work("draw", drawing(world), 12.0 * n)
     triples = on(draw(world, "trained", backends.kernels(), host)[0])
     cuts = on(even_cuts(n, SEGMENT))
     yield Work("schedule", lambda: plan_levels(triples, size.users, size.items, cuts), 12.0 * n)
-    tables = on(world.factor_tables())
-    yield Work(
-        "BPR-MF",
-        lambda: kernels.factor_epoch(triples, tables, FACTORS, MARGIN, RATES, 1),
-        6 * row * n,
-        goal=8.0,
-    )
-    visual = on(world.visual_tables())
-    for name, made, epoch in (
-        ("VBPR", world.dense, kernels.visual_epoch),
-        ("I-VBPR", world.sparse, kernels.sparse_epoch),
-    ):
-        stored, embedding = (on(part) for part in made())
-        given = (triples, size.block, stored, visual, embedding, SIZES_OF_FACTORS, RATES)
-        columns = size.columns if name == "VBPR" else size.groups
-        read = 2.0 * 2 * columns * n + 8 * row * n
-        multiplied = 2.0 * n * columns * (FACTORS + 1) * (1 if name == "VBPR" else 2)
-        goal = 30.0 if name == "VBPR" else None
-        yield Work(name, lambda given=given, epoch=epoch: epoch(*given), read, multiplied, goal)
-    for name in ("TVBPR", "I-TVBPR"):
-        run = epochs_of(fresh(world))[name]
-        yield Work(f"{name}, with its copies", lambda run=run: run(kernels, triples, on), 12.0 * n)
+    for name, prepare in epochs_of(fresh(world)).items():
+        moved, multiplied = needs(size, name)
+        yield Work(name, prepare(kernels, triples, on)[1], moved * n, multiplied * n, GOALS.get(name))
+    moved = needs(size, "BPR-MF")[0] + 12.0
+    yield Work("BPR-MF, an iteration of a fit", iterating(world), moved * n, goal=GOALS["BPR-MF"])
     ranked = world.ranked(ties=False)
     pairs = float(len(ranked["users"])) * size.items * 2 * FACTORS
     run_auc, run_best = ranking_runs(ranked, kernels)
@@ -340,6 +332,15 @@ def timed(world: World) -> Iterator[Work]:
         2.0 * size.items * size.columns,
         12.0 * size.items * size.columns,
     )
+
+
+def iterating(world: World) -> Callable[[], Any]:
+    """Iterations of BPR-MF one after the other, as a fit makes them: draws, schedule and steps."""
+    options = {**resolve("bpr-mf", None, {"factors": FACTORS, "lambda_theta": 0.1}), "seed": int(SEED)}
+    learner = FactorLearner(options, *world.pairs, world.size.items, backends.kernels("cuda"))
+    learner.place()
+    numbers = itertools.count(1)
+    return lambda: learner.iterate(next(numbers))
 
 
 def drawing(world: World) -> Callable[[], Any]:

@@ -3,6 +3,7 @@
     python benchmarks/paper_scale.py FOLDER               # 400,000 users × 1,400,000 items
     python benchmarks/paper_scale.py FOLDER --part 10     # a tenth of each
     python benchmarks/paper_scale.py FOLDER --wide        # also VBPR with 4096 float16 an item: 11.5 GB more
+    python benchmarks/paper_scale.py FOLDER --device cuda # fits and AUCs on a GPU
 
 Every stage is a process of its own, of the installed `ivbpr` where there is a command for it:
 
@@ -61,8 +62,9 @@ def stages(folder: Path, arguments: argparse.Namespace) -> Iterator[Stage]:
     yield Stage("world", ivbpr("world", "paper", *size, "-o", world), world / "truth.h5", 400 * items)
     table = ("features", "table", world / "catalogue.csv", "--id", "id", "--columns", GROUPS)
     yield Stage("attributes", ivbpr(*table, "-o", files["attributes"]), files["attributes"], 2 * 200 * items)
-    for name, columns in (("dense", arguments.columns), ("wide", WIDE)):
-        if name == "dense" or arguments.wide:
+    dense = any(FEATURES.get(model) == "dense" for model in arguments.models)
+    for name, columns, wanted in (("dense", arguments.columns, dense), ("wide", WIDE, arguments.wide)):
+        if wanted:
             command = [sys.executable, __file__, "--make", str(world), str(files[name]), str(columns)]
             yield Stage(name, command, files[name], 2 * columns * items)
     prepare = ("prepare", world / "purchases.csv", "--features", files["attributes"])
@@ -72,18 +74,21 @@ def stages(folder: Path, arguments: argparse.Namespace) -> Iterator[Stage]:
         fits.append(("vbpr", "wide", "vbpr wide"))
     for model, features, name in fits:
         out = folder / f"{name.replace(' ', '-')}.h5"
-        options = ["--features", files[features]] if features else []
+        device = ["--device", arguments.device] if arguments.device else []
+        options = [*(["--features", files[features]] if features else []), *device]
         if arguments.iterations and model not in WITHOUT_ITERATIONS:
             options += ["--iterations", arguments.iterations]
         yield Stage(f"fit {name}", ivbpr("fit", data, "--model", model, *options, "-o", out), out)
         judged = folder / f"auc-{name.replace(' ', '-')}.json"
-        yield Stage(f"auc {name}", ivbpr("auc", out), judged)
+        yield Stage(f"auc {name}", ivbpr("auc", out, *device), judged)
 
 
 def ivbpr(*arguments: object) -> list[str]:
-    """A command line of the installed `ivbpr` that prints JSON."""
-    program = str(Path(sys.executable).with_name("ivbpr"))
-    return [program, "--quiet", "--format", "json", *map(str, arguments)]
+    """A command line of the installed `ivbpr`, else of the source on the path, that prints JSON."""
+    program = Path(sys.executable).with_name("ivbpr")
+    code = "import sys; from ivbpr_cli.app import run; sys.exit(run(sys.argv[1:]))"
+    start = [str(program)] if program.exists() else [sys.executable, "-c", code]
+    return [*start, "--quiet", "--format", "json", *map(str, arguments)]
 
 
 def printed(folder: Path, stage: Stage) -> Path:
@@ -195,6 +200,7 @@ def main() -> None:
     parser.add_argument("--columns", type=int, default=COLUMNS, help="of the dense features")
     parser.add_argument("--wide", action="store_true", help="also VBPR with 4096 columns")
     parser.add_argument("--until", help="stop after this stage, such as prepare")
+    parser.add_argument("--device", help="of fits and AUCs; their default where not given")
     parser.add_argument("--seed", type=int, default=0, help="of the world")
     arguments = parser.parse_args()
     unknown = set(arguments.models) - set(MODELS)

@@ -54,10 +54,9 @@ __all__ = [
 ]
 
 LANES = 16  # threads of a triple
-MOST_THREADS = 512  # of a block that applies triples
+MOST_THREADS = 256  # of a block that applies triples
 THREADS = 128
 ZERO, ONE, TENTH = np.float32(0), np.float32(1), np.float32(0.1)
-LEAST = np.float32(-1)
 
 
 @device
@@ -115,7 +114,7 @@ def step_factors(user, item_i, item_j, size, bias_i, bias_j, slope, rate, decay,
     "void(i4[::1], i4[::1], i4[::1], i4[::1], i4[::1], i8[::1], i8, i8, f4[:,::1], f4[:,::1], i8, f4, "
     "f4, f4, "
     "f4, f4[::1], i4[::1])",
-    threads=256,
+    threads=MOST_THREADS,
 )
 def apply_levels(
     users,
@@ -201,7 +200,7 @@ def apply_planned(triples, levels, tables, size, margin, rates, shape=None):
 
 @kernel(
     "void(i4[::1], i4[::1], i4[::1], f4[:,::1], f4[:,::1], i8, f4, f4, f4, f4, f4[::1])",
-    threads=256,
+    threads=MOST_THREADS,
 )
 def apply_racing(
     users, positives, negatives, user_rows, item_rows, size, margin, rate, decay, decay_bias, losses

@@ -9,7 +9,6 @@ from ivbpr_numba.kernels.scalar import bpr, lists, random
 ZERO, ONE = np.float32(0), np.float32(1)
 _COMPILED = compile_scalars([random, lists, bpr], device, ZERO=ZERO, ONE=ONE)
 
-finalise = _COMPILED["finalise"]
 absorb = _COMPILED["absorb"]
 stream = _COMPILED["stream"]
 bounded = _COMPILED["bounded"]

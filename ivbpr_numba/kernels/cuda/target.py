@@ -141,12 +141,14 @@ class Kernel:
         Why it computes with float64; empty where it does not.
     threads : int
         Of a block, at most: registers are given out accordingly.
+    compiled : dispatcher
+        numba-cuda's.
     """
 
     def __init__(self, body: Callable, signatures: tuple[str, ...], double: str, threads: int) -> None:
         self.body, self.signatures, self.double, self.threads = body, signatures, double, threads
         self.name = f"{body.__module__.rsplit('.', 1)[1]}.{body.__name__}"
-        self._compiled = (
+        self.compiled: Any = (
             cuda.jit(simulating.ready(body)) if SIMULATOR else cuda.jit(body, launch_bounds=self.bounds)
         )
 
@@ -158,12 +160,7 @@ class Kernel:
     def __call__(self, shape: Shape, *given: Any) -> None:
         if math.prod(np.atleast_1d(shape.threads).tolist()) > self.threads:
             raise ValueError(f"{self.name} has at most {self.threads} threads a block, not {shape.threads}")
-        self._compiled[shape.blocks, shape.threads](*given)
-
-    @property
-    def compiled(self) -> Any:
-        """numba-cuda's dispatcher."""
-        return self._compiled
+        self.compiled[shape.blocks, shape.threads](*given)
 
 
 KERNELS: dict[str, Kernel] = {}

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from small_cuda import DATA, DENSE, ONE_HOT
 
 from ivbpr_cli.app import run as command
-from ivbpr_numba import Dataset, Features, backends, create, load
+from ivbpr_numba import Features, backends, create, load
 from ivbpr_numba.errors import EnvironmentProblem, UsageError
 from ivbpr_numba.kernels.cuda import arrays
 from ivbpr_numba.models.base import Model
@@ -25,25 +26,7 @@ pytestmark = pytest.mark.cuda
 TOLERANCE = 1e-5
 
 
-def purchases() -> Dataset:
-    rng = np.random.default_rng(0)
-    users = np.repeat(np.arange(9), 6)
-    items = np.concatenate([rng.choice(14, 6, replace=False) for _ in range(9)])
-    times = 1_500_000_000 + rng.permutation(len(items))
-    return Dataset.from_pairs([f"u{u}" for u in users], [f"i{i:02}" for i in items], times)
-
-
-DATA = purchases()
 N = len(DATA.items)
-DENSE = Features.from_arrays(
-    DATA.items, np.random.default_rng(1).normal(size=(N, 7)).astype(np.float16), kind="dense"
-)
-ONE_HOT = Features.from_arrays(
-    DATA.items,
-    np.eye(6, dtype=np.float16)[np.arange(N) % 6],
-    [f"c=v{n}" for n in range(6)],
-    kind="attributes",
-)
 QUICK: dict[str, Any] = {"iterations": 2, "eval_every": 1, "factors": 2, "lambda_bias": 0.1}
 VISUAL: dict[str, Any] = {**QUICK, "visual_factors": 2, "lambda_visual": 0.1, "block": 8}
 IN_TIME: dict[str, Any] = {
