@@ -110,7 +110,10 @@ def optuna_search(space: Space, spent: Spent, seed: int) -> None:
     first = rungs_of(spent.case.iterations, EVERY)[0].iterations
     pruner = optuna.pruners.SuccessiveHalvingPruner(min_resource=first, reduction_factor=4)
     study = optuna.create_study(direction="maximize", sampler=sampler, pruner=pruner)
-    inside = {name: value for name, value in space.default().items() if value is not None}
+    numbers = {one.name for one in space.dimensions if not isinstance(one, Choice)}
+    # A word such as "auto" is nowhere in a range of numbers: there Optuna draws one, which trial 0 does not use.
+    words = {name for name, value in space.default().items() if name in numbers and isinstance(value, str)}
+    inside = {n: v for n, v in space.default().items() if v is not None and n not in words}
     study.enqueue_trial(inside, skip_if_exists=False)
 
     def objective(trial: Any) -> float:

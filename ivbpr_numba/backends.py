@@ -290,6 +290,8 @@ def describe() -> dict[str, Any]:
         "starlette",
         "uvicorn",
         "numba-cuda",
+        "dask",
+        "distributed",
     ]
 
     def version(name: str) -> str | None:
@@ -318,5 +320,6 @@ def describe() -> dict[str, Any]:
             "train": importlib.util.find_spec("torch") is not None,
             "web": importlib.util.find_spec("starlette") is not None,
             "gpu": importlib.util.find_spec("numba_cuda") is not None,
+            "dask": importlib.util.find_spec("distributed") is not None,
         },
     }

@@ -15,11 +15,14 @@ from ivbpr_numba.answers.reasons import has_reasons, reasons_of
 from ivbpr_numba.answers.shoppers import PARTS, Shoppers, stored
 from ivbpr_numba.answers.views import View
 from ivbpr_numba.errors import DataError, UsageError, did_you_mean, parameter
+from ivbpr_numba.events import Event, Observer
 from ivbpr_numba.parameters import VisualParameters
+from ivbpr_numba.processes import Crew, in_order
 from ivbpr_numba.ranking import ItemSide, RowScorer, top_of_vectors
 
 if TYPE_CHECKING:
     from ivbpr_numba.datasets.dataset import Dataset
+    from ivbpr_numba.ids import Ids
 
 __all__ = [
     "Asked",
@@ -80,17 +83,37 @@ class Asked:
         ranked_by = None if because is None else Because.asked(view, because, allowed)
         return cls(n, allowed, ranked_by, has_reasons(view, reasons), reasons is True)
 
-    def every(self, view: View, exclude: Sequence[str]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-        """Every user and the answer, block by block."""
+    def every(
+        self, view: View, exclude: Sequence[str], crew: Crew | None = None
+    ) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+        """Every user and the answer, block by block; a crew answers several blocks at a time."""
         stored(view, np.zeros(0, np.int64), exclude)  # wrong parts are refused now, not at the first row
-        return self._blocks(view, exclude)
+        return self._blocks(view, exclude, crew)
 
-    def _blocks(self, view: View, exclude: Sequence[str]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    def _blocks(
+        self, view: View, exclude: Sequence[str], crew: Crew | None
+    ) -> Iterator[tuple[str, list[dict[str, Any]]]]:
         users = view.fitted.data.users
-        for start in range(0, len(users), USERS_A_BLOCK):
-            rows = np.arange(start, min(start + USERS_A_BLOCK, len(users)))
-            for row, found in zip(rows.tolist(), self.rows(view, stored(view, rows, exclude))):
-                yield users[row], found
+        starts = range(0, len(users), USERS_A_BLOCK)
+        if crew is None:
+            for start in starts:
+                yield from zip(_named(users, start), self.block(view, exclude, start))
+            return
+        said: set[str] = set()
+
+        def tell(number: int, event: Event) -> None:
+            if event["event"] == "warning" and event["message"] not in said:
+                said.add(event["message"])
+                view.remark(event["message"])
+
+        with crew.begin(_answer_block, (self, view, tuple(exclude))) as hands:
+            for start, found in zip(starts, in_order(hands.run(starts, tell))):
+                yield from zip(_named(users, start), found)
+
+    def block(self, view: View, exclude: Sequence[str], start: int) -> list[list[dict[str, Any]]]:
+        """The answers for a block of users, from a row on."""
+        stop = min(start + USERS_A_BLOCK, len(view.fitted.data.users))
+        return self.rows(view, stored(view, np.arange(start, stop), exclude))
 
     def rows(self, view: View, shoppers: Shoppers) -> list[list[dict[str, Any]]]:
         """The answer for each shopper."""
@@ -113,6 +136,17 @@ class Asked:
                 for row, asked, own in zip(rows, of_steps, of_taste):
                     row["because"] = asked + own
         return found
+
+
+def _named(users: Ids, start: int) -> list[str]:
+    return [users[row] for row in range(start, min(start + USERS_A_BLOCK, len(users)))]
+
+
+def _answer_block(
+    shared: tuple[Asked, View, Sequence[str]], start: int, tell: Observer
+) -> list[list[dict[str, Any]]]:
+    asked, view, exclude = shared
+    return asked.block(view, exclude, start)
 
 
 def explain(view: View, shopper: Shoppers, item_row: int) -> dict[str, Any]:

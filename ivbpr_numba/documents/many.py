@@ -11,6 +11,7 @@ import orjson
 
 from ivbpr_numba.answers.answers import Asked
 from ivbpr_numba.answers.shoppers import PARTS
+from ivbpr_numba.distributed import crew_of
 from ivbpr_numba.documents import items
 from ivbpr_numba.documents.document import Document, columns_of, schema_of
 from ivbpr_numba.store.atomic import PathLike, write_bytes
@@ -40,6 +41,7 @@ def recommend_all(
     features: Features | None = None,
     lines: bool = False,
     device: str = "cpu",
+    client: Any = None,
 ) -> Document:
     """Write the best items of every user to a file, user by user, and tell how many there are.
 
@@ -53,6 +55,8 @@ def recommend_all(
         ``title`` before the score where the data have titles, and ``because`` with reasons.
     device : str
         What ranks: see `questions.auc.auc`; the items are the same.
+    client : distributed.Client, optional
+        Of a Dask cluster whose workers answer (extra ``dask``), a block of users each.
 
     Raises
     ------
@@ -70,7 +74,8 @@ def recommend_all(
         columns.insert(2, "title")
     columns += ["because"] * with_reasons
     row: dict[str, Any] = {"out": str(out), "users": 0, "rows": 0}
-    counted = _counted(asked.every(view, exclude), row)
+    crew = None if client is None else crew_of(client)
+    counted = _counted(asked.every(view, exclude, crew), row)
     if lines:
         write_bytes(out, _pieces(_as_lines(counted, columns)))
     else:

@@ -13,7 +13,7 @@ FOLDER = Path(__file__).parent
 # In the order in which somebody new would read them.
 TOPICS = (
     *("answers", "steering", "evaluation", "tuning", "table2", "results", "photos", "trends"),
-    *("model", "python", "files", "gpu", "commands", "glossary"),
+    *("model", "python", "files", "gpu", "cluster", "commands", "glossary"),
 )
 
 

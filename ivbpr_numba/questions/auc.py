@@ -11,7 +11,7 @@ import numpy as np
 from ivbpr_numba import expected
 from ivbpr_numba.datasets.dataset import Dataset
 from ivbpr_numba.datasets.scores import open_scores
-from ivbpr_numba.errors import DataError
+from ivbpr_numba.errors import DataError, UsageError, parameter
 from ivbpr_numba.kernels.compilation import computing_clock
 from ivbpr_numba.kernels.scalar.random import SAMPLE, mix64
 from ivbpr_numba.questions.baselines import baseline_scorer, check_baselines, rule_of
@@ -56,6 +56,7 @@ def auc(
     metrics: Sequence[str] = (),
     baselines: Sequence[str] = (),
     device: str = "cpu",
+    client: Any = None,
 ) -> AucReport:
     """Exact AUC of a fitted model over all candidates, All Items and Cold Start.
 
@@ -86,6 +87,8 @@ def auc(
     device : str
         What counts: ``cpu``, ``cuda``, or ``auto``, CUDA where it can be used and the work is worth it. The
         counts are the same. Scores that are no product of vectors (RAND) are counted by the CPU.
+    client : distributed.Client, optional
+        Of a Dask cluster whose workers count (extra ``dask``); the counts are the same.
 
     Returns
     -------
@@ -128,6 +131,7 @@ def auc(
         metrics=metrics,
         baselines=baselines,
         device=device,
+        client=client,
         width=vector_length(model.parameters_),
     )
 
@@ -168,6 +172,7 @@ def judge(
     metrics: Sequence[str] = (),
     baselines: Sequence[str] = (),
     device: str = "cpu",
+    client: Any = None,
     width: int = 0,
 ) -> AucReport:
     """Judge a scorer, whose vectors have `width` numbers; see `auc`.
@@ -184,7 +189,13 @@ def judge(
     check_baselines(named, features)
     begun = computing_clock()
     protocol = Protocol.of(data, split, ties, cold_below)
+    if client is not None and device != "cpu":
+        raise UsageError(
+            f"{parameter('device', device)}: the workers of a cluster count with their CPUs.",
+            f"Leave {parameter('device')} out.",
+        )
     protocol, computed = protocol.counted_by(device, width)
+    protocol = protocol.counted_on(client)
     masks = {name: mask for name, mask in protocol.masks.items() if name in settings}
     counts = protocol.count(make_scorer())
     report = AucReport(model=name, split=split, ties=ties)

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ivbpr_numba import backends
+from ivbpr_numba.distributed import crew_of
 from ivbpr_numba.errors import UsageError, did_you_mean, parameter
+from ivbpr_numba.processes import Crew
 from ivbpr_numba.ranking import (
     COLD_BELOW,
     Counts,
@@ -53,6 +55,8 @@ class Protocol:
         See `ranking.item_classes`.
     kernels : Kernels or None
         Of the device that counts; None: the CPU's.
+    crew : Crew or None
+        Who counts; None: this process.
     """
 
     data: Dataset
@@ -63,6 +67,7 @@ class Protocol:
     bought: np.ndarray
     classes: np.ndarray
     kernels: backends.Kernels | None = None
+    crew: Crew | None = None
 
     @classmethod
     def of(
@@ -106,9 +111,13 @@ class Protocol:
         told = {} if device == "cpu" else {"device": chosen, "device_reason": why}
         return replace(self, kernels=backends.kernels(chosen)), told
 
+    def counted_on(self, client: Any) -> Protocol:
+        """The same questions, counted by the workers of a ``distributed.Client``; None: by this process."""
+        return self if client is None else replace(self, crew=crew_of(client))
+
     def count(self, scorer: Scorer) -> Counts:
         """How the scorer places every held-out item among its candidates."""
-        return count(scorer, self.asked, self.classes, self.kernels)
+        return count(scorer, self.asked, self.classes, self.kernels, self.crew)
 
     def results(
         self, counts: Counts, settings: Sequence[str] = SETTINGS, ties: str | None = None, own: bool = True

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ivbpr_numba import backends
-from ivbpr_numba.ranking.scorers import CLASSES, Scorer, TemporalScorer, VectorScorer, user_rows
+from ivbpr_numba.events import Observer
+from ivbpr_numba.processes import Crew
+from ivbpr_numba.ranking.scorers import (
+    CLASSES,
+    ItemSide,
+    Scorer,
+    TemporalScorer,
+    Tiles,
+    VectorScorer,
+    user_rows,
+)
 
 if TYPE_CHECKING:
     from ivbpr_numba.datasets.dataset import Dataset
@@ -28,6 +39,7 @@ __all__ = [
 
 COLD_BELOW = 5  # training pairs below which an item is cold (paper 4.2)
 ROW_BYTES = 32 << 20  # score rows of a RowScorer held at once
+PART = 2048  # questions of a piece of work of a crew: they decide who counts, never what comes out
 
 
 @dataclass(frozen=True)
@@ -171,7 +183,11 @@ def all_and_cold(
 
 
 def count(
-    scorer: Scorer, asked: Questions, classes: np.ndarray, kernels: backends.Kernels | None = None
+    scorer: Scorer,
+    asked: Questions,
+    classes: np.ndarray,
+    kernels: backends.Kernels | None = None,
+    crew: Crew | None = None,
 ) -> Counts:
     """Count candidates below and equal to each target.
 
@@ -183,18 +199,20 @@ def count(
     classes : (I,) int8, class of each item (see `item_classes`)
     kernels : Kernels, optional
         Of the device that counts; the CPU's unless others are given.
+    crew : Crew, optional
+        Who counts for scorers by vectors, a part of the questions at a time; each has the items once.
     """
     if isinstance(scorer, TemporalScorer):
-        return count_by_epoch(scorer.at, scorer.epochs(asked.times), asked, classes, kernels)
+        return count_by_epoch(scorer.at, scorer.epochs(asked.times), asked, classes, kernels, crew)
     kernels = kernels or backends.kernels()
     n = len(asked.users)
     if isinstance(scorer, VectorScorer) and scorer.user_vectors.shape[1]:
-        less, equal = kernels.zeros((n, CLASSES), np.int64), kernels.zeros((n, CLASSES), np.int64)
-        tiles = scorer.items.tiled(classes)
-        users = user_rows(scorer.user_vectors[asked.users])
-        given = (users, *scorer.items.rows, classes, tiles.values, tiles.class_begin)
-        kernels.count_ranks(*kernels.put((*given, asked.indptr, asked.items)), less, equal)
-        less, equal = kernels.get(less), kernels.get(equal)
+        side = _Counted(scorer.items, classes)
+        vectors = user_rows(scorer.user_vectors[asked.users])
+        own = asked.indptr, asked.items
+        less, equal = (
+            side.count(vectors, *own, kernels) if crew is None else _count_in_parts(crew, side, vectors, *own)
+        )
     elif isinstance(scorer, VectorScorer):
         less, equal = np.zeros((n, CLASSES), np.int64), np.zeros((n, CLASSES), np.int64)
         _count_alike(scorer.items.rows[1], asked, classes, less, equal)
@@ -209,6 +227,54 @@ def count(
             on_host.count_row(rows, classes, part.indptr, part.items, less[where], equal[where])
     pairs = np.bincount(classes, minlength=CLASSES) - _by_class(asked, classes)
     return Counts(less, equal, pairs, classes[asked.targets])
+
+
+@dataclass(frozen=True)
+class _Counted:
+    """Items by which vectors are counted, in tiles that are made once."""
+
+    items: ItemSide
+    classes: np.ndarray
+
+    @cached_property
+    def tiles(self) -> Tiles:
+        return self.items.tiled(self.classes)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"items": self.items, "classes": self.classes}
+
+    def count(
+        self, vectors: np.ndarray, indptr: np.ndarray, items: np.ndarray, kernels: backends.Kernels
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Candidates below and equal to the first of each user's own items, (n, CLASSES) int64 both."""
+        less, equal = (kernels.zeros((len(vectors), CLASSES), np.int64) for _ in range(2))
+        given = (vectors, *self.items.rows, self.classes, self.tiles.values, self.tiles.class_begin)
+        kernels.count_ranks(*kernels.put((*given, indptr, items)), less, equal)
+        return kernels.get(less), kernels.get(equal)
+
+
+def _count_part(
+    side: _Counted, task: tuple[np.ndarray, np.ndarray, np.ndarray], tell: Observer
+) -> tuple[np.ndarray, np.ndarray]:
+    return side.count(*task, backends.kernels())
+
+
+def _count_in_parts(
+    crew: Crew, side: _Counted, vectors: np.ndarray, indptr: np.ndarray, items: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """`_Counted.count` by a crew."""
+    n = len(vectors)
+    less, equal = np.zeros((n, CLASSES), np.int64), np.zeros((n, CLASSES), np.int64)
+
+    def part(start: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        own = indptr[start : min(start + PART, n) + 1]
+        return vectors[start : start + PART], own - own[0], items[own[0] : own[-1]]
+
+    with crew.begin(_count_part, side) as hands:
+        for number, found in hands.run(map(part, range(0, n, PART))):
+            where = slice(number * PART, (number + 1) * PART)
+            less[where], equal[where] = found
+    return less, equal
 
 
 def _by_class(asked: Questions, classes: np.ndarray, chosen: np.ndarray | None = None) -> np.ndarray:
@@ -241,6 +307,7 @@ def count_by_epoch(
     asked: Questions,
     classes: np.ndarray,
     kernels: backends.Kernels | None = None,
+    crew: Crew | None = None,
 ) -> Counts:
     """Count with another scorer in every epoch: a held-out item and its candidates share its epoch.
 
@@ -249,12 +316,12 @@ def count_by_epoch(
     scorer_of : callable
         From an epoch to its scorer; called once an epoch.
     epochs : (n,) int64, epoch of each question
-    asked, classes, kernels : as for `count`
+    asked, classes, kernels, crew : as for `count`
     """
     n = len(asked.users)
     less, equal, pairs = (np.zeros((n, CLASSES), np.int64) for _ in range(3))
     for epoch in np.unique(epochs).tolist():
         chosen = np.flatnonzero(epochs == epoch)
-        found = count(scorer_of(epoch), asked.part(chosen), classes, kernels)
+        found = count(scorer_of(epoch), asked.part(chosen), classes, kernels, crew)
         less[chosen], equal[chosen], pairs[chosen] = found.less, found.equal, found.pairs
     return Counts(less, equal, pairs, classes[asked.targets])

@@ -84,6 +84,7 @@ def make_again(
     path: PathLike,
     out: PathLike,
     processes: int | None = None,
+    client: Any = None,
     overwrite: bool = False,
     observers: Sequence[Observer] = (),
 ) -> tuple[Table, Comparison]:
@@ -95,7 +96,7 @@ def make_again(
         A finished table. Its inputs are looked for where they were, also relative to the file.
     out : path
         Where the new one goes.
-    processes, overwrite, observers
+    processes, client, overwrite, observers
         As for `table2`.
 
     Returns
@@ -130,6 +131,7 @@ def make_again(
         ties=asked["ties"],
         seed=asked["seed"],
         processes=processes,
+        client=client,
         out=out,
         overwrite=overwrite,
         observers=observers,

@@ -95,8 +95,8 @@ class Workshop:
     ties : str
     threads : int
         Of each process.
-    tunings : path
-        Where unfinished tunings are kept.
+    tunings : path or None
+        Where unfinished tunings are kept; None keeps none.
     """
 
     corpus: Corpus
@@ -105,7 +105,7 @@ class Workshop:
     seed: int
     ties: str
     threads: int
-    tunings: Path
+    tunings: Path | None
 
 
 def fill(shop: Workshop, cell: Cell, tell: Observer) -> Found:
@@ -176,7 +176,8 @@ def _fitted(
     if shop.tune is not None and learns(cell.model):
         tell({"step": "tuning"})
         begun = computing_clock()
-        place = shop.tunings / f"{cell.subset}-{cell.run}-{cell.model}.tuning.h5"
+        name = f"{cell.subset}-{cell.run}-{cell.model}.tuning.h5"
+        place = None if shop.tunings is None else shop.tunings / name
         found = choose(cell.model, data, features, shop.tune, fixed, place, tell)
         seconds["tune"] = round(computing_clock() - begun, 3)
         tell({"step": "fitting"})

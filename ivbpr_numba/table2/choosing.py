@@ -42,7 +42,7 @@ def choose(
     features: Features | None,
     trials: int,
     fixed: Mapping[str, Any],
-    place: Path,
+    place: Path | None,
     tell: Observer,
 ) -> Chosen:
     """Search, or go on with a search, or read one that is finished.
@@ -57,10 +57,11 @@ def choose(
     fixed : mapping
         Options that are not searched; the seed is also that of the search.
     place : path
-        Where the search is kept until the table is finished; nothing of another table lies there.
+        Where the search is kept until the table is finished; nothing of another table lies there. None:
+        nowhere.
     tell : callable
     """
-    if place.exists():
+    if place is not None and place.exists():
         found = Tuning.read(place)
     else:
         found = tune(
@@ -72,7 +73,7 @@ def choose(
             processes=1,
             options=fixed,
             out=place,
-            resume=True,
+            resume=place is not None,
             observers=[tell],
         )
     first = found.trials[0]["options"]

@@ -11,7 +11,7 @@ from ivbpr_numba.errors import Interrupted
 from ivbpr_numba.events import Event, Observer
 from ivbpr_numba.features.alignment import values_in_a_row
 from ivbpr_numba.models.validation import FACTOR, TRIPLE, VALUE
-from ivbpr_numba.processes import side_by_side
+from ivbpr_numba.processes import Crew
 from ivbpr_numba.table2.cells import Cell, Found, Workshop, fill
 from ivbpr_numba.table2.columns import COLUMNS, learns
 from ivbpr_numba.table2.corpus import Corpus
@@ -53,7 +53,7 @@ def make(
     shop: Workshop,
     cells: Sequence[Cell],
     found: dict[Cell, Found],
-    processes: int,
+    crew: Crew,
     observers: Sequence[Observer],
     keep: Callable[[Cell, Found], None] | None,
 ) -> None:
@@ -64,7 +64,8 @@ def make(
     shop : Workshop
     cells : sequence of Cell
     found : dict
-    processes : int
+    crew : Crew
+        Who makes them.
     observers : sequence of callables
         See `table2`.
     keep : callable or None
@@ -96,15 +97,13 @@ def make(
     for cell in found:
         tell_done(cell)
     try:
-        work = side_by_side(
-            fill, shop, left, min(processes, max(1, len(left))),
-            lambda number, event: tell({**event, "cell": facts(left[number])}),
-        )  # fmt: skip
-        for number, one in work:
-            if keep is not None:
-                keep(left[number], one)
-            found[left[number]] = one
-            tell_done(left[number])
+        with crew.begin(fill, shop) as hands:
+            done = hands.run(left, lambda number, event: tell({**event, "cell": facts(left[number])}))
+            for number, one in done:
+                if keep is not None:
+                    keep(left[number], one)
+                found[left[number]] = one
+                tell_done(left[number])
     except Interrupted as stop:
         what = f"Interrupted after {len(found)} of {len(cells)} cells"
         kept = "; they are kept." if keep is not None else "; nothing was written."

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ivbpr_numba import backends, expected
+from ivbpr_numba.distributed import crew_of
 from ivbpr_numba.errors import UsageError, did_you_mean, parameter
 from ivbpr_numba.events import Observer
 from ivbpr_numba.models.registry import create
-from ivbpr_numba.processes import process_count
+from ivbpr_numba.processes import Crew, Processes, process_count
 from ivbpr_numba.questions.protocol import Protocol, check_protocol
 from ivbpr_numba.ranking import COLD_BELOW
 from ivbpr_numba.store.atomic import Lock, PathLike, lock
@@ -58,6 +59,7 @@ def table2(
     ties: str = "strict",
     seed: int = 0,
     processes: int | None = None,
+    client: Any = None,
     out: PathLike | None = None,
     overwrite: bool = False,
     observers: Observer | Sequence[Observer] = (),
@@ -89,6 +91,8 @@ def table2(
         Of the first run's fits, and of the resamples.
     processes : int, optional
         Cells worked at side by side; one a core where not given. The figures don't depend on it.
+    client : distributed.Client, optional
+        Of a Dask cluster whose workers make the cells instead (extra ``dask``); the figures are the same.
     out : path, optional
         The file to write. Finished cells are kept in the folder ``OUT.partial``; the same call goes on from
         there. A finished table of the same question is read, not made again.
@@ -161,15 +165,16 @@ def table2(
     if device == "cuda":  # told now, not by the first cell; one at a time has the device's memory
         backends.choose_device(device)
         processes = processes or 1
-    count = process_count(processes, len(cells))
+    crew: Crew = Processes(process_count(processes, len(cells))) if client is None else crew_of(client)
     with _place(out, asked, overwrite) as place:
         if place.finished is not None:
             return place.finished
-        threads = max(1, backends.thread_count(None) // count)
+        threads = crew.threads
         folder = place.folder
-        shop = Workshop(corpus, options or {}, tune, seed, ties, threads, folder)
+        tunings = folder if client is None else None  # a worker may be where there is no such folder
+        shop = Workshop(corpus, options or {}, tune, seed, ties, threads, tunings)
         found = dict(place.parts.done(cells)) if place.parts is not None else {}
-        make(shop, cells, found, count, told, place.keep)
+        make(shop, cells, found, crew, told, place.keep)
         table = Table(
             asked,
             _sizes(corpus),
@@ -177,7 +182,7 @@ def table2(
             [one.facts(out) for one in given.inputs],
             {key: _questions(corpus, key) for key in sorted({(c.subset, c.run) for c in cells})},
             {cell: found[cell] for cell in sorted(cells, key=partial(_reading_order, columns))},
-            provenance=_provenance(count, threads, time.perf_counter() - begun, found),
+            provenance=_provenance(crew.size, threads, time.perf_counter() - begun, found),
         )
         table.judge()
         if out is not None:

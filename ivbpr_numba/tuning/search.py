@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ivbpr_numba import backends, expected
+from ivbpr_numba.distributed import crew_of
 from ivbpr_numba.errors import DataError, Interrupted, UsageError, parameter
 from ivbpr_numba.events import Observer
 from ivbpr_numba.features.alignment import learned_as, values_in_a_row
 from ivbpr_numba.fitted.fitted import RUN_OPTIONS
 from ivbpr_numba.models.specifications import SPECIFICATIONS
-from ivbpr_numba.processes import SideBySide, cores
+from ivbpr_numba.processes import Crew, Processes, cores
 from ivbpr_numba.signals import stop_signals
 from ivbpr_numba.store.atomic import PathLike, lock
 from ivbpr_numba.store.files import check_target
@@ -46,6 +47,7 @@ def tune(
     space: Mapping[str, Any] | PathLike | None = None,
     seed: int = 0,
     processes: int | None = None,
+    client: Any = None,
     options: Mapping[str, Any] | None = None,
     out: PathLike | None = None,
     resume: bool = False,
@@ -77,6 +79,8 @@ def tune(
     processes : int, optional
         Fits beside each other, by default one a core, up to four: a wave has no more. Each has its share of
         the cores as threads.
+    client : distributed.Client, optional
+        Of a Dask cluster whose workers fit instead (extra ``dask``); the trials are the same.
     options : mapping, optional
         Fixed for all trials: ``preset``, ``iterations``, ``seed``, ….
     out : path, optional
@@ -115,6 +119,7 @@ def tune(
         backends.choose_device(device)
     n_processes = _count("processes", processes, 1 if device == "cuda" else min(cores(), WAVE))
     assert n_processes is not None
+    crew: Crew = Processes(n_processes) if client is None else crew_of(client)
     if minutes is not None and not (isinstance(minutes, int | float) and minutes > 0):
         raise UsageError(f"{parameter('minutes', minutes)}: it must be a number above 0.", "Mend the value.")
     kind = learned_as(used[0]) if used else None
@@ -165,16 +170,16 @@ def tune(
                     "model": model,
                     "trials": n_trials,
                     "minutes": minutes,
-                    "processes": n_processes,
+                    "processes": crew.size,
                     **facts,
                     "searched": searched.names,
                     "resumed": len(journal.known),
                 }
             )
-        threads = run_options.get("threads") or max(1, cores() // n_processes)
+        threads = run_options.get("threads") or crew.threads
         inputs = Inputs.of(model, seen, used, first, {**searched.fixed, **run_options, "threads": threads})
         try:
-            with SideBySide(fit_trial, inputs, n_processes) as workers:
+            with crew.begin(fit_trial, inputs) as workers:
                 search.run(workers, stopped)
         except Interrupted as stop:
             hint = "" if out is None else f"{parameter('resume', True)} goes on from there."
@@ -183,7 +188,7 @@ def tune(
             )
             number, way = stop.exit_code - 128, None if out is None else "resume"
             raise Interrupted(ended, hint, number, way) from None
-        found = search.tuning({**facts, "trials": n_trials}, n_processes)
+        found = search.tuning({**facts, "trials": n_trials}, crew.size)
         payload = None if out is None else found.save(out, overwrite=True, keep_lock=keep_lock)
         journal.remove()
     for observer in told:

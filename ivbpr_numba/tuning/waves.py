@@ -11,7 +11,7 @@ from typing import Any
 
 from ivbpr_numba.errors import Interrupted, UsageError, parameter
 from ivbpr_numba.events import Event, Observer
-from ivbpr_numba.processes import SideBySide
+from ivbpr_numba.processes import Hands
 from ivbpr_numba.tuning.importance import importance
 from ivbpr_numba.tuning.journal import Journal
 from ivbpr_numba.tuning.proposals import propose
@@ -51,7 +51,7 @@ class Search:
         """Seconds of the whole search so far."""
         return time.monotonic() - self._begun
 
-    def run(self, workers: SideBySide, stopped: Callable[[], int]) -> None:
+    def run(self, workers: Hands, stopped: Callable[[], int]) -> None:
         """Wave by wave, until there is nothing to begin."""
         while jobs := self._wave():
             # The defaults, then the longest first, so that no core waits long for the last one.

@@ -27,9 +27,9 @@ TEXTS = {name: path.read_text(encoding="utf-8") for name, path in PAGES.items()}
 
 # These go on where the README ended, with H&M's names; the others run in the folder of the tiny demo.
 AFTER_README = ("evaluation", "table2", "model", "results", "trends", "photos")
-IN_DEMO = ("answers", "commands", "files", "gpu", "python", "steering", "tuning")
+IN_DEMO = ("answers", "cluster", "commands", "files", "gpu", "python", "steering", "tuning")
 TO_READ_ONLY = ("glossary",)
-NOT_RUN_BLOCKS: dict[str, int] = {"gpu": 1, "steering": 1}  # page → number of blocks that say "not run"
+NOT_RUN_BLOCKS: dict[str, int] = {"cluster": 3, "gpu": 1, "steering": 1}  # page → number of blocks that say "not run"
 REAL = {  # a name in the pages → where the folder of real data holds it
     "articles.csv.gz": "hm/articles.csv.gz",
     "transactions.csv.gz": "hm/transactions.csv.gz",

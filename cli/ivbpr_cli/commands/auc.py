@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from ivbpr_cli.commands.options import argument, names, option, say_device
+from ivbpr_cli.commands.options import Scheduler, Workers, argument, client_of, names, option, say_device
 from ivbpr_cli.output import Answer, Screen
 from ivbpr_cli.paths import input_file, output_file, spare_features
 from ivbpr_numba.errors import CheckFailed, UsageError
@@ -48,6 +48,8 @@ def auc(
         ),
     ] = None,
     device: Annotated[str, option("What counts: cpu, cuda or auto; the counts are the same.")] = "cpu",
+    scheduler: Scheduler = None,
+    workers: Workers = None,
     fail_under: Annotated[
         float | None, option("Exit code 5 if the AUC is below (All; cold if only that is asked).")
     ] = None,
@@ -68,6 +70,11 @@ def auc(
         raise UsageError(f"--repeat {repeat} is below 1.", "Give a positive number.")
     if scores is not None and device != "cpu":
         raise UsageError("Rows of --scores are counted by the CPU.", "Leave --device out.")
+    if (scheduler is not None or workers is not None) and (scores is not None or repeat is not None):
+        raise UsageError(
+            "A cluster counts for models, without --scores and --repeat.",
+            "Leave --scheduler and --workers out.",
+        )
     if len(set(files)) < len(files):
         raise UsageError("A model is named twice.", "Name each once.")
     named = [*((file, "model") for file in files), (scores, "scores"), (data, "dataset")]
@@ -102,16 +109,17 @@ def auc(
     fitted = [load(file) for file in files]
     own = own_features(fitted, given, spare=not any(model.uses_features for model in fitted))
     reports, repeats = {}, {}
-    for file, model, its in zip(files, fitted, own):
-        if per_user is not None:
-            spare_features(per_user, model, "--per-user")
-        options["features"] = its if model.uses_features else next(iter(given), None)
-        reports[str(file)] = evaluation.auc(model, dataset, **options, per_user=per_user)
-        if repeat is not None:
-            say_cost(screen, [model], repeat)
-            with screen.progress(model.name) as observer:
-                again = repeating.repeat(model, repeat, dataset, observers=[observer], **options)
-            repeats[str(file)] = again
+    with client_of(scheduler, workers) as client:
+        for file, model, its in zip(files, fitted, own):
+            if per_user is not None:
+                spare_features(per_user, model, "--per-user")
+            options["features"] = its if model.uses_features else next(iter(given), None)
+            reports[str(file)] = evaluation.auc(model, dataset, **options, per_user=per_user, client=client)
+            if repeat is not None:
+                say_cost(screen, [model], repeat)
+                with screen.progress(model.name) as observer:
+                    again = repeating.repeat(model, repeat, dataset, observers=[observer], **options)
+                repeats[str(file)] = again
     if scores is not None:
         assert dataset is not None
         options["features"] = next(iter(given), None)

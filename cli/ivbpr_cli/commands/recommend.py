@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from ivbpr_cli.commands.options import argument, names, option, say_device
+from ivbpr_cli.commands.options import Scheduler, Workers, argument, client_of, names, option, say_device
 from ivbpr_cli.commands.users import known_user
 from ivbpr_cli.output import Answer, Format, Screen, Table
 from ivbpr_cli.paths import input_file, output_file, spare_features
@@ -78,6 +78,8 @@ def recommend(
     device: Annotated[
         str, option("What ranks for --all-users: cpu, cuda or auto; the items are the same.")
     ] = "cpu",
+    scheduler: Scheduler = None,
+    workers: Workers = None,
 ) -> None:
     """The best items over the whole catalogue; what the user already has is left out.
 
@@ -96,6 +98,10 @@ def recommend(
         raise UsageError("--all-users and --out belong together.", "Give both or neither.")
     if device != "cpu" and not all_users:
         raise UsageError("--device is about --all-users; one user is answered by the CPU.", "Leave it out.")
+    if (scheduler is not None or workers is not None) and (not all_users or device != "cpu"):
+        raise UsageError(
+            "--scheduler and --workers are about --all-users, and rank with CPUs.", "Leave them out."
+        )
     conditions = parse_where(where)
     input_file(model, "model")
     if features is not None:
@@ -120,7 +126,8 @@ def recommend(
         spare_features(out, fitted)
         lines = screen.format == Format.jsonl
         asked |= {"reasons": explain, "lines": lines, "device": device}
-        written = many.recommend_all(fitted, out, n, **asked)
+        with client_of(scheduler, workers) as client:
+            written = many.recommend_all(fitted, out, n, **asked, client=client)
         say_device(screen, written.content)
         screen.show(Answer.of(written))
         return

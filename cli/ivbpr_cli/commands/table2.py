@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ivbpr_cli.commands.judged import plus_minus
-from ivbpr_cli.commands.options import argument, names, option, out
+from ivbpr_cli.commands.options import Scheduler, Workers, argument, client_of, names, option, out
 from ivbpr_cli.output import Answer, Format, Screen, Table
 from ivbpr_cli.paths import input_file, output_file
 from ivbpr_numba.errors import UsageError
@@ -77,6 +77,8 @@ def table2(
     device: Annotated[
         Text, option("What fits and counts: cpu, cuda or auto; cpu where not given.", show_default=False)
     ] = None,
+    scheduler: Scheduler = None,
+    workers: Workers = None,
     again: Annotated[
         Path | None, option("Make this table once more, from what it says, and compare.", metavar="TABLE")
     ] = None,
@@ -112,11 +114,11 @@ def table2(
 
     from ivbpr_cli.live import live_table
 
-    with live_table(screen) as observer:
+    with client_of(scheduler, workers) as client, live_table(screen) as observer:
         if again is not None:
             from ivbpr_numba.table2.again import make_again
 
-            table, comparison = make_again(again, out, processes, overwrite, [observer])
+            table, comparison = make_again(again, out, processes, client, overwrite, [observer])
         else:
             from ivbpr_numba.table2 import table2 as make
 
@@ -137,6 +139,7 @@ def table2(
                 ties=ties,
                 seed=seed,
                 processes=processes,
+                client=client,
                 out=out,
                 overwrite=overwrite,
                 observers=[observer],
@@ -157,7 +160,19 @@ table2.formats = (Format.latex, Format.markdown)  # type: ignore[attr-defined]
 
 def _refuse_beside_again(given: dict[str, Any]) -> None:
     """Everything about the table is in the file that is made again."""
-    allowed = ("screen", "out", "again", "processes", "overwrite", "paper", "latex", "markdown", "report")
+    allowed = (
+        "screen",
+        "out",
+        "again",
+        "processes",
+        "scheduler",
+        "workers",
+        "overwrite",
+        "paper",
+        "latex",
+        "markdown",
+        "report",
+    )
     usual = {"min_users": 100, "min_interactions": 5, "runs": 3, "seed": 0, "cold_below": 5, "ties": "strict"}
     for name, value in given.items():
         if name not in allowed and value != usual.get(name):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from ivbpr_cli.commands.options import argument, option, out
+from ivbpr_cli.commands.options import Scheduler, Workers, argument, client_of, option, out
 from ivbpr_cli.compiling import takes
 from ivbpr_cli.output import Answer, Screen, Table
 from ivbpr_cli.paths import input_file, output_file, plot_file
@@ -55,6 +55,8 @@ def tune(
     device: Annotated[
         str | None, option("What fits: cpu, cuda or auto; cpu where not given.", show_default=False)
     ] = None,
+    scheduler: Scheduler = None,
+    workers: Workers = None,
     seed: Annotated[int, option("Of the search.")] = 0,
     resume: Annotated[bool, option("Go on from OUT.partial.jsonl.")] = False,
     overwrite: Annotated[
@@ -91,7 +93,7 @@ def tune(
             end.update(event)
 
     screen.compiling_takes = takes("fit", model)
-    with searched(screen, model) as observer:
+    with client_of(scheduler, workers) as client, searched(screen, model) as observer:
         found = search(
             model,
             Dataset.read(dataset),
@@ -101,6 +103,7 @@ def tune(
             space=space,
             seed=seed,
             processes=processes,
+            client=client,
             options=options,
             out=out,
             resume=resume,
