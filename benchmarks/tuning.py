@@ -74,7 +74,7 @@ class Spent:
         self.trials = 0
 
     def fit(self, options: Mapping[str, Any], observer: Observer = lambda event: None) -> float:
-        """Validation AUC of a fit, 0 of one that diverges; one that the observer ends counts as far as it came."""
+        """Validation AUC of a fit, 0 of one that diverges; one that is ended counts as far as it came."""
         done = 0
 
         def count(event: dict[str, Any]) -> None:
