@@ -26,6 +26,7 @@ from benchmarks.planted import attributes_of
 from benchmarks.quality import data_sets
 from ivbpr_numba import Dataset, create, tune
 from ivbpr_numba.events import Observer
+from ivbpr_numba.models.training import Diverged
 from ivbpr_numba.processes import cores, side_by_side
 from ivbpr_numba.questions.auc import auc, dataset_of
 from ivbpr_numba.tuning.dimensions import Choice
@@ -73,7 +74,7 @@ class Spent:
         self.trials = 0
 
     def fit(self, options: Mapping[str, Any], observer: Observer = lambda event: None) -> float:
-        """Validation AUC of a whole fit; one that the observer ends counts as far as it came."""
+        """Validation AUC of a fit, 0 of one that diverges; one that is ended counts as far as it came."""
         done = 0
 
         def count(event: dict[str, Any]) -> None:
@@ -85,6 +86,9 @@ class Spent:
         self.trials += 1
         try:
             model.fit(self.data, self.features, observers=[count])
+        except Diverged:
+            done = max(done, 1)
+            return 0.0
         finally:
             self.left -= done
         reached = float(model.metrics_["valid"]["all"]["auc"])
@@ -111,7 +115,7 @@ def optuna_search(space: Space, spent: Spent, seed: int) -> None:
     pruner = optuna.pruners.SuccessiveHalvingPruner(min_resource=first, reduction_factor=4)
     study = optuna.create_study(direction="maximize", sampler=sampler, pruner=pruner)
     numbers = {one.name for one in space.dimensions if not isinstance(one, Choice)}
-    # A word such as "auto" is nowhere in a range of numbers: there Optuna draws one, which trial 0 does not use.
+    # A word such as "auto" is nowhere in a range of numbers: Optuna draws one there, unused by trial 0.
     words = {name for name, value in space.default().items() if name in numbers and isinstance(value, str)}
     inside = {n: v for n, v in space.default().items() if v is not None and n not in words}
     study.enqueue_trial(inside, skip_if_exists=False)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ivbpr_numba.errors import UsageError
 from ivbpr_numba.events import Observer
 from ivbpr_numba.models.registry import create
 from ivbpr_numba.models.training import Diverged
@@ -57,7 +58,10 @@ class Inputs:
 
 
 def fit_trial(inputs: Inputs, job: Mapping[str, Any], tell: Observer) -> dict[str, Any]:
-    """Fit a trial, and give its `Result` as a dictionary; a fit that diverges has one too.
+    """Fit a trial, and give its `Result` as a dictionary.
+
+    A fit that diverges has one too, and one that is refused: a space may hold options that don't go with
+    these data, such as ``idf`` with features that every item has. What the defaults can't do is an error.
 
     Parameters
     ----------
@@ -71,8 +75,11 @@ def fit_trial(inputs: Inputs, job: Mapping[str, Any], tell: Observer) -> dict[st
     data = inputs.last if job["last"] else inputs.early
     try:
         model = create(inputs.model, **given).fit(data, inputs.features)
-    except Diverged as problem:
-        return asdict(Result(None, None, 0, 0, 0, 0.0, problem.message))
+    except UsageError as problem:
+        refused = not isinstance(problem, Diverged)
+        if refused and job["number"] == 0:
+            raise
+        return asdict(Result(None, None, 0, 0, 0, 0.0, problem.message, refused))
     reached, history = model.metrics_["valid"]["all"], model.history_
     best = max(history, key=lambda row: (row["valid_auc"], -row["iteration"]))
     return asdict(

@@ -36,9 +36,10 @@ class Tuning:
         Options for ``create(model, **best)``: those searched, and those that were fixed.
     trials : list of dict
         One row a trial: ``number origin state rung iterations best_iteration valid_auc stderr users options
-        reached spent estimate seconds``. `state` is ``finished`` (it ended the last rung), ``stopped`` or
-        ``diverged``; `reached` its AUC on each rung, `spent` its iterations on all of them, `estimate`
-        what it would have reached on the last one (`rungs.estimates`).
+        reached spent estimate seconds``. `state` is ``finished`` (it ended the last rung), ``stopped``,
+        ``diverged`` or ``refused`` (its options don't go with the data); `reached` its AUC on each rung,
+        `spent` its iterations on all of them, `estimate` what it would have reached on the last one
+        (`rungs.estimates`).
     importance : list of dict
         See `importance.importance`.
     space : dict

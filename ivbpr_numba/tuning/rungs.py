@@ -47,7 +47,7 @@ class Result:
     Attributes
     ----------
     valid_auc : float or None
-        None where the fit diverged.
+        None where the fit diverged, or was refused.
     stderr : float or None
         Over users.
     users : int
@@ -58,6 +58,8 @@ class Result:
         Computing.
     problem : str
         Why there is no AUC.
+    refused : bool
+        Whether the options don't go with the data: the fit never began.
     meant : dict
         Options that were given as words which a fit decides about (``auto``), as it decided.
     """
@@ -69,6 +71,7 @@ class Result:
     best_iteration: int
     seconds: float
     problem: str = ""
+    refused: bool = False
     meant: dict[str, Any] = field(default_factory=dict)
 
 
@@ -137,7 +140,7 @@ def promoted(trials: Sequence[Trial], rung: int) -> list[Trial]:
 
 
 def estimates(trials: Sequence[Trial], rungs: int) -> dict[int, float]:
-    """What each trial would have reached on the last rung, by number; diverged ones are left out.
+    """What each trial would have reached on the last rung, by number; those without an AUC are left out.
 
     A trial that stopped earlier is given the mean gain, rung by rung, of those that went on.
     """

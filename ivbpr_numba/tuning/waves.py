@@ -44,6 +44,7 @@ class Search:
         self.minutes, self.kind, self.journal, self.observers = minutes, kind, journal, observers
         self.trials: list[Trial] = []
         self.out_of_time = False
+        self._refused: set[str] = set()
         self._begun = begun - journal.elapsed  # the clock of an interrupted search goes on
 
     @property
@@ -124,7 +125,10 @@ class Search:
         if found is None:
             return False
         trial = self.trials[job["number"]]
-        trial.results[job["rung"]] = Result(**found)
+        trial.results[job["rung"]] = result = Result(**found)
+        if result.refused and result.problem not in self._refused:
+            self._refused.add(result.problem)
+            self._tell({"event": "warning", "message": f"Trial {trial.number} was refused: {result.problem}"})
         finished = [row["valid_auc"] for row in map(self._row, self.trials) if row["state"] == "finished"]
         self._tell(
             {
@@ -149,7 +153,7 @@ class Search:
         result = trial.results.get(rung)
         state = "finished" if rung == len(self.rungs) - 1 else "stopped"
         if result is not None and result.valid_auc is None:
-            state = "diverged"
+            state = "refused" if result.refused else "diverged"
         kept = {} if result is None else asdict(result)
         reached = [trial.results[r].valid_auc if r in trial.results else None for r in range(len(self.rungs))]
         return {

@@ -29,7 +29,11 @@ TEXTS = {name: path.read_text(encoding="utf-8") for name, path in PAGES.items()}
 AFTER_README = ("evaluation", "table2", "model", "results", "trends", "photos")
 IN_DEMO = ("answers", "cluster", "commands", "files", "gpu", "python", "steering", "tuning")
 TO_READ_ONLY = ("glossary",)
-NOT_RUN_BLOCKS: dict[str, int] = {"cluster": 3, "gpu": 1, "steering": 1}  # page → number of blocks that say "not run"
+NOT_RUN_BLOCKS: dict[str, int] = {
+    "cluster": 3,
+    "gpu": 1,
+    "steering": 1,
+}  # page → number of blocks that say "not run"
 REAL = {  # a name in the pages → where the folder of real data holds it
     "articles.csv.gz": "hm/articles.csv.gz",
     "transactions.csv.gz": "hm/transactions.csv.gz",

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from small_models import ATTRIBUTES, DATA, FEATURES
 
-from ivbpr_numba import Dataset, Tuning, create, tune
+from ivbpr_numba import Dataset, Features, Tuning, create, tune
 from ivbpr_numba.datasets.interactions import Interactions
 from ivbpr_numba.errors import DataError, UsageError
 from ivbpr_numba.store.verify import verify
@@ -186,6 +186,24 @@ def test_a_fit_that_diverges_is_a_trial_that_lost() -> None:
     lost = [row for row in tuned.trials if row["state"] == "diverged"]
     assert lost and all(row["options"]["learning_rate"] == 1e30 and row["valid_auc"] is None for row in lost)
     assert tuned.best["learning_rate"] != 1e30
+
+
+def test_options_that_do_not_go_with_the_data_are_a_trial_that_lost() -> None:
+    """As ``idf``, which the built-in space holds, where every item has every attribute."""
+    values = np.random.default_rng(0).uniform(0.1, 0.9, (len(DATA.items), 6)).astype(np.float32)
+    names = [f"n{k}" for k in range(6)]
+    seen = Features.from_arrays(DATA.items, values, names, kind="attributes")
+    asked: dict[str, Any] = {"trials": 8, "processes": 1, "options": {"iterations": 6}}
+    told: list[Any] = []
+    space = {"feature_scaling": ["standard", "idf"]}
+    tuned = tune("i-vbpr", DATA, seen, space=space, observers=[told.append], **asked)
+    lost = [row for row in tuned.trials if row["state"] == "refused"]
+    assert lost and all(row["options"]["feature_scaling"] == "idf" for row in lost)
+    assert tuned.best["feature_scaling"] == "standard"
+    assert sum("was refused: " in event.get("message", "") for event in told) == 1
+    asked["options"]["feature_scaling"] = "idf"
+    with pytest.raises(UsageError, match="counts the items"):
+        tune("i-vbpr", DATA, seen, space={"learning_rate": [0.05, 0.1]}, **asked)
 
 
 @pytest.mark.parametrize(
