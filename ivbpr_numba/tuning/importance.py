@@ -131,5 +131,9 @@ def _adjusted(columns: Sequence[np.ndarray], ranks: np.ndarray, kept: np.ndarray
 def _span(dimension: Any, values: Sequence[Any]) -> str:
     if isinstance(dimension, Choice) and not dimension.ordered:
         return ", ".join(str(value) for value in dimension.values if value in values)
-    low, high = min(values), max(values)
-    return f"{low:g}" if low == high else f"{low:g} to {high:g}"
+    numbers = [value for value in values if not isinstance(value, str)]
+    words = sorted({value for value in values if isinstance(value, str)})  # such as "auto", the default
+    if not numbers:
+        return ", ".join(words)
+    low, high = min(numbers), max(numbers)
+    return ", ".join([*words, f"{low:g}" if low == high else f"{low:g} to {high:g}"])

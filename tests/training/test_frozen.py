@@ -217,7 +217,7 @@ def test_training_learns_and_repeats_itself() -> None:
 
 
 def test_same_bits_for_one_and_two_threads() -> None:
-    """Of the BLAS library: its products are cut by columns and rows, never along the sum."""
+    """Of the BLAS library, and of our own: the blocks of a product are the same."""
     program = (
         "import sys, hashlib, numpy as np; sys.path[:0] = sys.argv[1:]; import test_frozen as t\n"
         "rng = np.random.default_rng(0); f = rng.normal(0, 1, (700, 600)).astype(np.float32)\n"

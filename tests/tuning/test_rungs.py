@@ -113,6 +113,22 @@ def test_chance_has_no_share_on_average() -> None:
     assert abs(np.mean(shares)) < 0.02
 
 
+def test_a_word_among_the_best_is_named_beside_the_numbers() -> None:
+    """The default of an option may be one that is nowhere in its range."""
+    space = space_of("i-vbpr", {"visual_rate": {"low": 0.1, "high": 0.9}, "factors": [5, 10]})
+    rng = np.random.default_rng(1)
+    options = [space.values({name: rng.random() for name in space.names}) for _ in range(20)]
+    options[0]["visual_rate"] = "auto"
+    spans = {
+        row["option"]: row["best_half"] for row in importance(space, options, [1.0, *rng.random(19) / 2])
+    }
+    assert spans["visual_rate"].startswith("auto, 0.") and " to " in spans["visual_rate"]
+    for own in options:
+        own["visual_rate"] = "auto" if own is options[0] else 0.2
+    values = [1.0, *rng.random(19)]
+    assert {row["best_half"] for row in importance(space, options, values)} >= {"auto, 0.2"}
+
+
 def test_too_few_trials_say_nothing() -> None:
     space = space_of("bpr-mf")
     options = [space.values(dict.fromkeys(space.names, n / 9)) for n in range(9)]

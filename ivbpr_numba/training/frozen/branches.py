@@ -7,15 +7,19 @@ many.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from ivbpr_numba.network.vocabulary import Vocabulary
+from ivbpr_numba.processes import cores
 
 __all__ = ["Branches", "known_labels", "loss_and_gradient", "product", "start_branches"]
 
-SUMMED = 256  # products that are summed by BLAS at once
+ROWS = 64  # of a product that a thread computes at a time
 
 
 @dataclass(frozen=True)
@@ -143,17 +147,31 @@ def product(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
     Notes
     -----
-    OpenBLAS cuts a long sum in other places when several threads share the work, but leaves short ones whole;
-    and a product with a vector is computed in yet another way.
+    How OpenBLAS cuts a product for its threads, and with that the order of the sums at the edges, depends on
+    their number and on the CPU. So it computes with one, and rows are shared out here, in blocks that are the
+    same for any number of threads. A product with a vector is computed in yet another way.
     """
     if 1 in (one.shape[0], other.shape[1]):
         return np.asarray((one[:, :, None] * other[None]).sum(axis=1))
-    total: np.ndarray = one[:, :SUMMED] @ other[:SUMMED]
-    part = np.empty_like(total) if one.shape[1] > SUMMED else total
-    for start in range(SUMMED, one.shape[1], SUMMED):
-        np.matmul(one[:, start : start + SUMMED], other[start : start + SUMMED], out=part)
-        total += part
+    total = np.empty((one.shape[0], other.shape[1]), np.result_type(one, other))
+
+    def block(start: int) -> None:
+        with np.errstate(over="ignore", invalid="ignore"):  # what diverges is told by its loss
+            np.matmul(one[start : start + ROWS], other, out=total[start : start + ROWS])
+
+    with _libraries().limit(limits=1, user_api="blas"):
+        list(_threads().map(block, range(0, one.shape[0], ROWS)))
     return total
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(cores(), "ivbpr-products")
 
 
 def known_labels(targets: Sequence[np.ndarray]) -> int:
