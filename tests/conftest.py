@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,13 +32,32 @@ COMPILING = (
     "test_benchmarks.py",
     "test_peers.py",
 )
+TOO_LONG = 300  # seconds after which a test hangs; those marked slow may take longer
 MOST_WORKERS = 4  # each compiles what it needs first; more of them mostly compile the same
+
+_terminal = 2
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """The ring `cuda` runs in numba-cuda's simulator, for which numba looks when it is first imported."""
+    global _terminal
     if config.option.markexpr == "cuda":
         os.environ["NUMBA_ENABLE_CUDASIM"] = "1"
+    # Behind an `&` a shell's jobs are deaf to Ctrl-C, and programs that we start would be too.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    _terminal = os.dup(2)  # nothing is captured yet
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """A test that hangs ends its process with the lines at which its threads are; xdist names the test."""
+    if item.get_closest_marker("slow") is None:
+        faulthandler.dump_traceback_later(TOO_LONG, file=_terminal, exit=True)
+    try:
+        return (yield)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:

@@ -120,12 +120,7 @@ def test_workers_end_with_their_parent(number: int, tmp_path: Path) -> None:
         "from ivbpr_numba.processes import side_by_side\n"
         f"list(side_by_side(piece, 1, [('sleep', p) for p in {places!r}], 2))\n"
     )
-    process = subprocess.Popen(
-        [sys.executable, str(script)],
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+    process = subprocess.Popen([sys.executable, str(script)], stderr=subprocess.PIPE, text=True)
     waited = 0.0
     while not all(Path(p).exists() and Path(p).read_text() for p in places) and waited < 60:
         time.sleep(0.05)
