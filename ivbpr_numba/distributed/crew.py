@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from ivbpr_numba.distributed.facts import facts_here
-from ivbpr_numba.distributed.pieces import Outcome, do_piece
+from ivbpr_numba.distributed.pieces import Outcome, do_piece, unlike
 from ivbpr_numba.errors import EnvironmentProblem, Interrupted
 from ivbpr_numba.events import Event
 from ivbpr_numba.processes import POLL, Tell, Work
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from distributed import Client, Future
 
-__all__ = ["DaskCrew", "DaskHands"]
+__all__ = ["DaskCrew", "DaskHands", "Watch", "scattered"]
 
 AGAIN = 8  # times that a piece is begun again because its worker was lost, before it is held guilty of that
 WITHOUT_WORKERS = 60.0  # seconds that are waited for a worker where none is left
@@ -126,7 +126,7 @@ class DaskHands:
             for number, task in enumerate(tasks)
         )
         flying: dict[Future, _Piece] = {}
-        watch = _Watch(self._crew)
+        watch = Watch(self._crew)
         with stop_signals() as stopped, self._told(tell) as drain:
             try:
                 following = next(left, None)
@@ -159,7 +159,7 @@ class DaskHands:
 
     def _submit(self, piece: _Piece, flying: dict[Future, _Piece]) -> None:
         if self._sent is None or self._sent.status != "finished":
-            self._sent = self._scattered()
+            self._sent = scattered(self._crew, self._load, everywhere=True)
         piece.begun += 1
         future = self._client.submit(
             do_piece,
@@ -173,19 +173,6 @@ class DaskHands:
         )
         flying[future] = piece
         future.add_done_callback(self._ended.put)
-
-    def _scattered(self) -> Future:
-        """The load on all workers; where some are lost meanwhile it is sent again."""
-        begun = time.monotonic()
-        while True:
-            try:
-                return self._client.scatter(self._load, broadcast=True, hash=False, timeout=SENT)
-            except Exception as problem:  # whatever the loss of a worker looks like from here
-                if self._client.status != "running":
-                    raise self._crew.lost() from problem
-                if time.monotonic() - begun > WITHOUT_WORKERS:
-                    raise _nobody() from problem
-                time.sleep(POLL)
 
     def _outcome(self, future: Future, piece: _Piece) -> Outcome | None:
         """What came of a piece; None where it must be begun again."""
@@ -238,7 +225,22 @@ class DaskHands:
                 self._client.unsubscribe_topic(self._token)
 
 
-class _Watch:
+def scattered(crew: DaskCrew, value: Any, everywhere: bool) -> Future:
+    """A value on one worker, or on all; where some are lost meanwhile it is sent again."""
+    begun = time.monotonic()
+    while True:
+        try:
+            found: list[Future] = crew.client.scatter([value], broadcast=everywhere, hash=False, timeout=SENT)
+            return found[0]
+        except Exception as problem:  # whatever the loss of a worker looks like from here
+            if crew.client.status != "running":
+                raise crew.lost() from problem
+            if time.monotonic() - begun > WITHOUT_WORKERS:
+                raise _nobody() from problem
+            time.sleep(POLL)
+
+
+class Watch:
     """Whether there is still a scheduler, and a worker."""
 
     EVERY = 1.0  # seconds
@@ -289,9 +291,5 @@ def _opened(outcome: Outcome) -> Any:
     if kind == "problem":
         raise value
     if kind == "unlike":
-        address, unlike = value
-        raise EnvironmentProblem(
-            f"The worker {address} would compute other bits than this machine: {unlike}.",
-            "Give all of them the same versions, and CPUs of one kind.",
-        )
+        raise unlike(*value)
     return value
