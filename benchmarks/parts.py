@@ -48,12 +48,13 @@ def fits(
                 moved[:] = []
                 begun = time.process_time()
                 fitted = create(model, seed=seed, parts=size).fit(data, features if "vbpr" in model else None)
-                metrics = fitted.fitted_.metrics
+                metrics, history = fitted.metrics_, fitted.history_
+                best = max(history, key=lambda row: row["valid_auc"])
                 yield {
                     "model": model,
                     "parts": size,
                     "seed": seed,
-                    "best_iteration": fitted.best_iteration_,
+                    "best_iteration": best["iteration"],
                     **{split: round(metrics[split]["all"]["auc"], 6) for split in ("valid", "test")},
                     "cold": round(metrics["test"]["cold"]["auc"], 6),
                     "triples": len(data.train.indices),
@@ -75,7 +76,7 @@ def table(rows: Iterable[dict[str, Any]]) -> str:
         seeds = [seed for seed in found if seed in by_kind[model, 1]]
         values = np.array([[found[seed][name] for name in ("test", "cold")] for seed in seeds])
         base = np.array([[by_kind[model, 1][seed][name] for name in ("test", "cold")] for seed in seeds])
-        iterations = np.mean([found[seed]["best_iteration"] or math.nan for seed in seeds])
+        iterations = np.mean([found[seed]["best_iteration"] for seed in seeds])
         row = [model, str(size), f"{values[:, 0].mean():.4f}"]
         if size == 1:
             row += ["", "", "", f"{iterations:.0f}", ""]

@@ -184,19 +184,18 @@ class Parts:
 
     def _safely(self, do: Callable[[], Any]) -> Any:
         """What `do` gives; where something is lost, all begins again with the tables that are known here."""
+        at = self._at
         for attempt in range(AGAIN + 1):
             try:
                 if self._held is None:
-                    at, self._at = self._at, self._known
                     self._held = self._send()
                     for iteration in range(self._known + 1, at + 1):
                         self._advance(iteration)
                 return do()
             except Lost as lost:
-                self._held, problem = None, lost.problem
-                self._at = max(self._at, self._known)
+                self._held = None
                 if attempt == AGAIN:
-                    raise problem from lost
+                    raise lost.problem from lost
         raise AssertionError("unreachable")
 
     def _send(self) -> _Held:

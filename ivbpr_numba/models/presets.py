@@ -186,6 +186,11 @@ def resolve(
 def _check_parts(options: Mapping[str, Any]) -> None:
     """Options that parts exclude."""
     asked = parameter("parts", options["parts"])
+    if options["negatives"] == "popularity":  # a part knows how often an item was bought, not by whom
+        raise UsageError(
+            f"{asked} and {parameter('negatives', 'popularity')} exclude each other.",
+            "Use trained or uniform.",
+        )
     for name, only in (("update", "ordered"), ("ensemble", 1), ("device", "cpu")):
         if options[name] != only:
             raise UsageError(
