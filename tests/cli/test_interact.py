@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
@@ -204,10 +205,18 @@ def test_at_a_terminal(model_file: Path) -> None:
 
 
 def _answer_prompts(leader: int, process: subprocess.Popen[str], lines: list[bytes | None]) -> str:
-    """Write a line after each prompt, or, for None, interrupt; all that was printed."""
+    """Write a line after each prompt, or, for None, interrupt; all that was printed.
+
+    An interrupt that comes after the prompt was printed and before Python waits for a key is not seen until
+    there is a key: as a person would, it is sent again where nothing happens.
+    """
     told = b""
     waiting = list(lines)
+    interrupted = False
     while True:
+        if interrupted and not select.select([leader], [], [], 10)[0]:
+            process.send_signal(signal.SIGINT)
+            continue
         try:
             got = os.read(leader, 65536)
         except OSError:  # the other end was closed
@@ -217,6 +226,7 @@ def _answer_prompts(leader: int, process: subprocess.Popen[str], lines: list[byt
         told += got
         if waiting and told.endswith(b"> "):
             line = waiting.pop(0)
+            interrupted = line is None
             if line is None:
                 process.send_signal(signal.SIGINT)
             else:
