@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from ivbpr_numba.datasets.item_cells import CELL_LIMIT, column_of
 from ivbpr_numba.datasets.pairs import Pairs, assemble, check_options
 from ivbpr_numba.datasets.reading import read_pairs
 from ivbpr_numba.datasets.reporting import listed
+from ivbpr_numba.datasets.sharing import shared_out
 from ivbpr_numba.datasets.unlike import no_common_item, some_of
 from ivbpr_numba.errors import UsageError, parameter
 from ivbpr_numba.events import Observer
@@ -52,6 +54,7 @@ def prepare(
     seed: int = 0,
     strict: bool = False,
     progress: Observer | None = None,
+    client: Any = None,
 ) -> Dataset:
     """Prepare the data of an experiment (model specification 4).
 
@@ -96,6 +99,9 @@ def prepare(
         A bad line is an error instead of a counted drop.
     progress : callable, optional
         Called with ``{"step"}`` and with ``{"done", "total", "lines"}``: bytes read, in all, lines read.
+    client : distributed.Client, optional
+        Of a Dask cluster whose workers read the inputs, which must be there for all of them by the same paths
+        (extra ``dask``). The payload is the same.
 
     Returns
     -------
@@ -112,7 +118,8 @@ def prepare(
         Malformed input, another format than named, a missing column, nothing left; with `strict` the first
         bad line.
     EnvironmentProblem
-        A file may not be read, or Parquet without pyarrow.
+        A file may not be read, or Parquet without pyarrow; a cluster that can't be used, or a worker that
+        can't read an input.
     """
     paths = as_paths(inputs)
     meta, features = expected.paths("meta", meta), expected.paths("features", features)
@@ -129,11 +136,16 @@ def prepare(
     check_category(category, meta)
     described = Catalogue.open(catalogue, catalogue_id, item, title, keep)
     coverage = [_covered_items(path) for path in features]
-    readers = [recognise(path, source, user, item, time, time_format) for path in paths]
+    opened = partial(recognise, source=source, user=user, item=item, time=time, time_format=time_format)
+    readers = [opened(path) for path in paths]
     if described is not None:
         described.choose_id(readers[0].columns["item"])
 
-    pairs, about_inputs = read_pairs(readers, strict, progress)
+    if client is None:
+        pairs, about_inputs = read_pairs(readers, strict, progress)
+    else:
+        with shared_out(client, opened, readers, strict) as shares:
+            pairs, about_inputs = read_pairs(readers, strict, progress, shares)
     items = pairs.item_ids
     assert isinstance(items, IdIndex)
     record: dict[str, Any] = {

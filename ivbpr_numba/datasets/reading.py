@@ -1,165 +1,30 @@
-"""Inputs → interactions: ids become numbers block by block, bad lines are counted."""
+"""Inputs → interactions, here or by a crew; what the inputs must have in common is checked."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from ivbpr_numba.datasets.intake import Intake
 from ivbpr_numba.datasets.pairs import Pairs
+from ivbpr_numba.datasets.sharing import Shares
 from ivbpr_numba.errors import DataError, parameter
 from ivbpr_numba.events import Observer
-from ivbpr_numba.ids import id_text
-from ivbpr_numba.readers.badlines import BadLines
-from ivbpr_numba.readers.id_index import REASONS, IdIndex
-from ivbpr_numba.readers.rows import Reader, Rows
-from ivbpr_numba.readers.time_column import ReadTimes, TimeColumn
-from ivbpr_numba.readers.times import UNITS
+from ivbpr_numba.readers.id_index import IdIndex
+from ivbpr_numba.readers.rows import Reader
 
 __all__ = ["read_pairs"]
 
 IDS_A_BLOCK = 1 << 20  # ids compared at once
 
 
-@dataclass
-class _Columns:
-    """Numbers of the interactions read so far, in blocks."""
-
-    users: list[np.ndarray]
-    items: list[np.ndarray]
-    times: list[np.ndarray]
-
-
-class _Role:
-    """The ids of users or of items, as one input writes them."""
-
-    def __init__(self, name: str, index: IdIndex) -> None:
-        self.name = name
-        self._index = index
-        self._floats_before = index.floats
-        self.example = ""
-        # Whether every usable id so far is text such as "17.0".
-        self.all_float_text = True
-
-    def add(self, values: list[Any]) -> np.ndarray:
-        """Number the ids of one block."""
-        codes = self._index.add(values)
-        if self.all_float_text:
-            for value, code in zip(values, codes.tolist()):
-                if code < 0:
-                    continue
-                self.all_float_text = isinstance(value, str) and _is_float_text(value)
-                if not self.example or not self.all_float_text:
-                    self.example = id_text(value) or ""
-                if not self.all_float_text:
-                    break
-        return codes
-
-    @property
-    def floats(self) -> int:
-        """How many ids were stored as floats."""
-        return self._index.floats - self._floats_before
-
-
-def _is_float_text(value: str) -> bool:
-    head = value.removesuffix(".0")
-    return head != value and head.isascii() and head.isdecimal()
-
-
-class _Intake:
-    """One input while it is read."""
-
-    def __init__(self, reader: Reader, users: IdIndex, items: IdIndex, strict: bool) -> None:
-        self.reader = reader
-        self.bad = BadLines(reader.stream.name, strict, reader.unit)
-        self.roles = [_Role("user", users), _Role("item", items)]
-        self.used = 0
-        self.times = TimeColumn(reader.compact_dates, reader.time_format)
-        self._by_day: list[np.ndarray] = []
-        self._by_month: list[np.ndarray] = []
-
-    def take(self, rows: Rows, columns: _Columns) -> None:
-        """Number the ids of one block and keep its good rows."""
-        codes = [role.add(values) for role, values in zip(self.roles, (rows.users, rows.items))]
-        good = (codes[0] >= 0) & (codes[1] >= 0)
-        read = None
-        if rows.times is not None:
-            read = self.times.read(rows.times, rows.lines)
-            good &= read.good
-        if not good.all():
-            for k in np.flatnonzero(~good).tolist():
-                self.bad.add(int(rows.lines[k]), self._reason(k, codes, rows, read))
-            codes = [own[good] for own in codes]
-        if read is not None:
-            # One array twice where no date may be read both ways.
-            by_day = read.by_day if good.all() else read.by_day[good]
-            self._by_day.append(by_day)
-            self._by_month.append(by_day if read.by_month is read.by_day else read.by_month[good])
-        columns.users.append(codes[0])
-        columns.items.append(codes[1])
-        self.used += len(codes[0])
-
-    def _reason(self, k: int, codes: list[np.ndarray], rows: Rows, read: ReadTimes | None) -> str:
-        for role, own in zip(self.roles, codes):
-            if own[k] < 0:
-                return f"{role.name} id {REASONS[int(own[k])]}"
-        assert read is not None and rows.times is not None
-        if read.readable[k]:
-            return "time before 1970 or after 2099"
-        return "no time" if rows.times[k] in (None, "") else "time that can't be read"
-
-    def finish(self, columns: _Columns) -> None:
-        """Settle what only the end of an input tells.
-
-        Raises
-        ------
-        DataError
-            There is no usable line, or no way to tell days from months.
-        """
-        stream, unit = self.reader.stream, self.reader.unit
-        if not self.used:
-            raise DataError(
-                f"'{stream.path}' has no usable {unit}{': ' if self.bad.count else ''}{self.bad.summary()}.",
-                self.bad.advice or f"Check the format, the columns, or name it with {parameter('source')}.",
-            )
-        day_first = self.times.day_comes_first(f"'{stream.path}'", unit)
-        columns.times += self._by_day if day_first else self._by_month
-        self._by_day, self._by_month = [], []
-
-    @property
-    def why(self) -> str:
-        """What was recognised, and what was read in a way that is not plain."""
-        reader = self.reader
-        floats = [
-            f"{role.floats:,} {role.name} ids stored as floats, read as whole numbers"
-            for role in self.roles
-            if role.floats
-        ]
-        return "; ".join([f"{reader.source} {reader.kind}: {reader.why}", *self.times.notes(), *floats])
-
-    def about(self) -> dict[str, Any]:
-        """The record of this input."""
-        reader, stream = self.reader, self.reader.stream
-        return {
-            "name": stream.name,
-            "bytes": stream.done,
-            "compression": stream.codec,
-            "sha256": stream.sha256,
-            "recognised": reader.source,
-            "kind": reader.kind,
-            "why": reader.why,
-            "columns": reader.columns,
-            "lines": stream.lines,
-            "used": self.used,
-            **{unit: self.times.units[unit] for unit in UNITS},
-            "bad_lines": self.bad.rows(),
-        }
-
-
 def read_pairs(
-    readers: Sequence[Reader], strict: bool = False, progress: Observer | None = None
+    readers: Sequence[Reader],
+    strict: bool = False,
+    progress: Observer | None = None,
+    shares: Shares | None = None,
 ) -> tuple[Pairs, list[dict[str, Any]]]:
     """Read all inputs into one set of interactions.
 
@@ -173,6 +38,8 @@ def read_pairs(
     progress : callable, optional
         Called with ``{"step"}`` when an input begins and with ``{"done", "total", "lines"}`` after each
         block: bytes on disk read and in all (None when a pipe is among the inputs), lines read.
+    shares : Shares, optional
+        Of these readers: a crew that reads them. What comes out is the same.
 
     Returns
     -------
@@ -190,29 +57,37 @@ def read_pairs(
         around them alone.
     """
     users, items = IdIndex(), IdIndex()
-    columns = _Columns([], [], [])
-    intakes: list[_Intake] = []
+    intakes: list[Intake] = []
     sizes = [reader.stream.size for reader in readers]
     total = None if None in sizes else sum(size or 0 for size in sizes)
-    lines_before = 0
-    for reader in readers:
-        intake = _Intake(reader, users, items, strict)
+
+    def tell() -> None:
+        if progress is not None:
+            done, lines = sum(one.bytes for one in intakes), sum(one.lines for one in intakes)
+            progress({"done": done, "total": total, "lines": lines})
+
+    for number, reader in enumerate(readers):
         if progress is not None:
             progress({"step": f"reading {reader.stream.name}"})
-        for rows in reader.read(intake.bad):
-            intake.take(rows, columns)
-            if progress is not None:
-                done = sum(other.stream.done for other in readers)
-                progress({"done": done, "total": total, "lines": lines_before + reader.stream.lines})
-        intake.finish(columns)
-        lines_before += reader.stream.lines
-        intakes.append(intake)
+        intakes.append(Intake(reader, users, items, strict))
+        if shares is None or not shares.into(number, intakes[-1], tell):
+            intakes[-1] = Intake(reader, users, items, strict)
+            for rows in reader.read(intakes[-1].bad):
+                intakes[-1].take(rows)
+                tell()
+            intakes[-1].end()
+        intakes[-1].finish()
     _refuse_half_timed(readers)
     _refuse_half_float(intakes)
     for what, ids in (("user", users), ("item", items)):
         _refuse_half_blank(what, ids)
-    times = _joined(columns.times, np.int64) if columns.times else None
-    pairs = Pairs(_joined(columns.users, np.int32), _joined(columns.items, np.int32), times, users, items)
+    blocks: list[list[np.ndarray]] = [[], [], []]
+    for intake in intakes:
+        for column, own in zip(blocks, (intake.users, intake.items, intake.times)):
+            column += own
+            own.clear()
+    times = _joined(blocks[2], np.int64) if blocks[2] else None
+    pairs = Pairs(_joined(blocks[0], np.int32), _joined(blocks[1], np.int32), times, users, items)
     _note_inputs(pairs, intakes)
     return pairs, [intake.about() for intake in intakes]
 
@@ -238,7 +113,7 @@ def _refuse_half_timed(readers: Sequence[Reader]) -> None:
         )
 
 
-def _refuse_half_float(intakes: Sequence[_Intake]) -> None:
+def _refuse_half_float(intakes: Sequence[Intake]) -> None:
     """One input that writes 17.0 where another writes 17 would make two of each user or item."""
     for number, what in enumerate(("user", "item")):
         roles = [(intake.reader.stream.name, intake.roles[number]) for intake in intakes]
@@ -267,7 +142,7 @@ def _refuse_half_blank(what: str, ids: IdIndex) -> None:
             )
 
 
-def _note_inputs(pairs: Pairs, intakes: Sequence[_Intake]) -> None:
+def _note_inputs(pairs: Pairs, intakes: Sequence[Intake]) -> None:
     end = 0
     for intake in intakes:
         end += intake.used

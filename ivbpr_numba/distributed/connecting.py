@@ -152,7 +152,7 @@ def workers_of(crew: DaskCrew) -> dict[str, dict[str, Any]]:
 
 
 def check_paths(crew: DaskCrew, paths: Sequence[str]) -> None:
-    """Refuse files that a worker can't read.
+    """Refuse files and folders that a worker can't read.
 
     Raises
     ------

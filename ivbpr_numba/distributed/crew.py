@@ -6,7 +6,7 @@ import pickle
 import queue
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DaskCrew", "DaskHands", "Watch", "scattered"]
 
+AHEAD = 64  # pieces for each worker that may be finished while an earlier one is not
 AGAIN = 8  # times that a piece is begun again because its worker was lost, before it is held guilty of that
 WITHOUT_WORKERS = 60.0  # seconds that are waited for a worker where none is left
 SENT = 30.0  # seconds that sending what pieces share may take at a time
@@ -131,7 +132,7 @@ class DaskHands:
             try:
                 following = next(left, None)
                 while following is not None or flying:
-                    while following is not None and len(flying) < watch.size():
+                    while following is not None and watch.room(following[0], flying.values()):
                         self._submit(_Piece(*following), flying)
                         following = next(left, None)
                     future = self._next()
@@ -249,9 +250,10 @@ class Watch:
         self._crew, self._size = crew, crew.size
         self._looked = self._alive = self._connected = time.monotonic()
 
-    def size(self) -> int:
-        """Pieces that are given out at a time."""
-        return self._size
+    def room(self, number: int, flying: Collection[_Piece]) -> bool:
+        """Whether one more piece may be given out: one a worker, and results that wait for others are few."""
+        oldest = min((piece.number for piece in flying), default=number)
+        return len(flying) < self._size and number - oldest < AHEAD * self._size
 
     def progress(self) -> None:
         self._alive = time.monotonic()

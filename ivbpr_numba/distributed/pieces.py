@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import threading
 from collections import OrderedDict
@@ -109,9 +110,12 @@ def worker_facts() -> dict[str, str]:
 
 
 def path_problem(path: str) -> str:
-    """Why this process can't read a file; empty where it can."""
+    """Why this process can't read a file or folder; empty where it can."""
     try:
-        with open(path, "rb"):
-            return ""
+        if os.path.isdir(path):
+            os.scandir(path).close()
+        else:
+            open(path, "rb").close()
+        return ""
     except OSError as problem:
         return problem.strerror or str(problem)

@@ -6,20 +6,20 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from importlib import metadata
 from typing import Any
 
 import numpy as np
 
+from ivbpr_numba.distributed import check_paths, crew_of
 from ivbpr_numba.errors import DataError, UsageError, did_you_mean, parameter
 from ivbpr_numba.events import Observer
 from ivbpr_numba.network.averaging import write_averages
+from ivbpr_numba.network.batches import There, done_by, done_here, programs
 from ivbpr_numba.network.cards import CUDA, FIRST_BATCH, paying_batch
 from ivbpr_numba.network.file import Network, NetworkSession
 from ivbpr_numba.network.format import PROBABILITIES
 from ivbpr_numba.network.journal import Journal, identity_in, journal_path
 from ivbpr_numba.network.running import Run
-from ivbpr_numba.photos.decoding import heif_package
 from ivbpr_numba.photos.pictures import Pictures
 from ivbpr_numba.photos.preprocessing import Preprocessing
 from ivbpr_numba.processes import cores
@@ -50,6 +50,7 @@ def extract(
     overwrite: bool = False,
     progress: Observer | None = None,
     stop: Callable[[], int] | None = None,
+    client: Any = None,
 ) -> dict[str, Any]:
     """Run a network on the images of items and write a feature file.
 
@@ -90,6 +91,9 @@ def extract(
         Called with ``{"step": …}`` and ``{"done": images, "total": images, "seconds_left": …}``.
     stop : callable, optional
         Returns the number of a signal once the work shall stop; by default SIGINT and SIGTERM are watched.
+    client : distributed.Client, optional
+        Of a Dask cluster whose workers read the photos and run the network on their CPUs (extra ``dask``), a
+        batch each; the photos must be there for all of them by the same path. The payload is the same.
 
     Returns
     -------
@@ -107,7 +111,8 @@ def extract(
     DataError
         No usable image, a damaged archive, values that are not finite or, for attributes, no probabilities.
     EnvironmentProblem
-        ``cuda`` can't run, the disk is full, ``onnx`` is needed and missing.
+        ``cuda`` can't run, the disk is full, ``onnx`` is needed and missing; a cluster that can't be used, or
+        a worker that doesn't see the photos.
     Interrupted
         After a signal; the journal stays.
 
@@ -117,6 +122,9 @@ def extract(
     >>> Features.read("photos.h5").names  # doctest: +SKIP
     """
     _check_options(batch, threads, dtype, kind)
+    if client is not None:
+        _check_cluster(device, threads)
+        device = "cpu"
     tell: Observer = progress or (lambda event: None)
     with ExitStack() as stack:
         path = journal_path(out)
@@ -130,6 +138,9 @@ def extract(
             batch = _batch(session, prepared, {} if overwrite else identity_in(path))
         tell({"step": "listing images"})
         pictures = stack.enter_context(_opened(images, items, id_column, file_column))
+        crew = None if client is None else crew_of(client)
+        if crew is not None:
+            check_paths(crew, [os.path.abspath(pictures.path)])
         identity = {
             "network_sha256": network.sha256,
             "output": name,
@@ -137,9 +148,7 @@ def extract(
             "preprocessing": prepared.to_json(),
             "batch": batch,
             "provider": session.provider,
-            "onnxruntime": _version("onnxruntime-gpu", "onnxruntime"),
-            "pillow": _version("pillow"),
-            "heif": None if (heif := heif_package()) is None else f"{heif} {_version(heif)}",
+            **programs(),
         }
         stopped = stop or stack.enter_context(stop_signals())
         keep_lock = stack.enter_context(lock(out))
@@ -149,7 +158,11 @@ def extract(
         run.take_over()
         tell({"step": "running the network"})
         begun = time.perf_counter()
-        run.extract(session, prepared, threads or cores(), tell, stopped)
+        if crew is None:
+            batches = done_here(pictures, run.todo, batch, session, prepared, threads or cores())
+        else:
+            batches = done_by(crew, pictures, run.todo, batch, There.of(pictures, network, name, prepared))
+        run.extract(batches, tell, stopped)
         if run.columns is None:
             journal.remove()
             picture, reason = next(run.bad_ones())
@@ -183,7 +196,7 @@ def extract(
         "dtype": dtype,
         "output": name,
         "provider": session.provider,
-        "why": session.why,
+        "why": session.why if crew is None else "the workers of a cluster run it",
         "batch": batch,
         "images_per_second": _rate(run.done_here, run.seconds),
         "network_images_per_second": _rate(run.run_here, run.network_seconds),
@@ -237,6 +250,19 @@ def _check_options(batch: int | None, threads: int | None, dtype: str, kind: str
         raise UsageError(f"Unknown kind of features '{kind}'.", hint)
 
 
+def _check_cluster(device: str, threads: int | None) -> None:
+    if device == "cuda":
+        raise UsageError(
+            f"{parameter('device', 'cuda')}: the workers of a cluster run the network on their CPUs.",
+            f"Leave {parameter('device')} out.",
+        )
+    if threads is not None:
+        raise UsageError(
+            f"{parameter('threads', threads)}: the workers of a cluster have the threads they began with.",
+            f"Leave {parameter('threads')} out.",
+        )
+
+
 def _kind(asked: str | None, network: Network, output: str) -> str:
     named = network.vocabulary is not None and output == PROBABILITIES
     if asked == "attributes" and not named:
@@ -250,15 +276,6 @@ def _kind(asked: str | None, network: Network, output: str) -> str:
             f"Leave {parameter('kind')} out, or use a network of `ivbpr network train`.",
         )
     return asked or ("attributes" if named else "dense")
-
-
-def _version(*packages: str) -> str:
-    for package in packages:
-        try:
-            return metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return "unknown"
 
 
 def _rate(count: int, seconds: float) -> float | None:

@@ -195,25 +195,28 @@ class Network:
             The file changed since it was read.
         """
         names = list(self.outputs if outputs is None else outputs)
-        content = self.content()
-        if not set(names) <= set(self.outputs):
-            from ivbpr_numba.network.graph import cut, parse
-
-            content = cut(parse(content, self.path), names, self.path).SerializeToString()
+        content = self.content(names)
         return start_session(content, self.path, self.input, names, self.input_shape[0], device, threads)
 
-    def content(self) -> bytes:
-        """The bytes of the file, all weights inside.
+    def content(self, outputs: Sequence[str] = ()) -> bytes:
+        """The bytes of the file, all weights inside; cut to these outputs where some are inner values.
 
         Raises
         ------
+        UsageError
+            An unknown output.
         DataError
-            They changed since the file was read.
+            The file changed since it was read.
         """
         found = read_network(self.path)
         if found.sha256 != self.sha256:
             raise DataError(f"'{self.path}' changed while it was in use.", "Run the command again.")
-        return found.content
+        if set(outputs) <= set(self.outputs):
+            return found.content
+        from ivbpr_numba.network.graph import cut, parse
+
+        whole: bytes = cut(parse(found.content, self.path), list(outputs), self.path).SerializeToString()
+        return whole
 
 
 def start_session(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,25 +12,14 @@ import numpy as np
 
 from ivbpr_numba.errors import DataError, Interrupted, parameter
 from ivbpr_numba.events import Observer
-from ivbpr_numba.network.file import Network, NetworkSession
+from ivbpr_numba.network.batches import Done
+from ivbpr_numba.network.file import Network
 from ivbpr_numba.network.journal import Journal
-from ivbpr_numba.photos.pictures import Pictures, Pixels, pixels_of
-from ivbpr_numba.photos.pipeline import in_order
-from ivbpr_numba.photos.preprocessing import Preprocessing
+from ivbpr_numba.photos.pictures import Pictures
 
 __all__ = ["Run", "check_probabilities", "interrupted"]
 
 TOLERANCE = 1e-3  # of probabilities and of their sums
-
-
-@dataclass
-class _Batch:
-    """Consecutive images in reading order, ready for the network."""
-
-    indices: list[int]
-    bad: dict[int, str]
-    notes: dict[int, str]
-    input: np.ndarray | None  # None where no image can be used
 
 
 @dataclass
@@ -112,50 +101,46 @@ class Run:
             self.columns = columns
             self.places[good] = offset + np.arange(len(good), dtype=np.int64) * 4 * columns
 
+    @property
+    def todo(self) -> list[int]:
+        """Images that the journal doesn't hold yet, in reading order."""
+        return self.pictures.order[self.resumed :]
+
     def extract(
-        self,
-        session: NetworkSession,
-        prepared: Preprocessing,
-        threads: int,
-        tell: Observer,
-        stopped: Callable[[], int],
+        self, batches: Generator[Done, None, None], tell: Observer, stopped: Callable[[], int]
     ) -> None:
-        """Run what the journal doesn't hold yet."""
-        todo = self.pictures.order[self.resumed :]
+        """Take the batches of what is to do, in order, and keep each in the journal."""
         total = len(self.pictures)
         begun = time.perf_counter()
-        decoded = pixels_of(
-            self.pictures, todo, prepared.fit, prepared.size, threads, 2 * self.batch + 2 * threads
-        )
-        batches = in_order(_batches(decoded, self.batch), _Preparer(prepared), 1, 2)
         with closing(batches):
-            for one in batches:
-                self._do(one, session)
+            try:
+                for one in batches:
+                    self._take(one)
+                    done = self.resumed + self.done_here
+                    self.seconds = time.perf_counter() - begun
+                    left = self.seconds / self.done_here * (total - done)
+                    tell({"done": done, "total": total, "seconds_left": left})
+                    number = stopped()
+                    if number and done < total:
+                        raise Interrupted("", "", number)
+            except Interrupted as stop:
                 done = self.resumed + self.done_here
-                self.seconds = time.perf_counter() - begun
-                left = self.seconds / self.done_here * (total - done)
-                tell({"done": done, "total": total, "seconds_left": left})
-                number = stopped()
-                if number and done < total:
-                    raise interrupted(f"after {done:,} of {total:,} images", self.journal, number)
+                where = f"after {done:,} of {total:,} images"
+                raise interrupted(where, self.journal, stop.exit_code - 128) from None
 
-    def _do(self, one: _Batch, session: NetworkSession) -> None:
-        rows = np.empty((0, 0), dtype=np.float32)
-        if one.input is not None:
-            begun = time.perf_counter()
-            (found,) = session.run(one.input)
-            self.network_seconds += time.perf_counter() - begun
-            rows = np.ascontiguousarray(found.reshape(len(found), -1), dtype=np.float32)
-            self._check(rows, [index for index in one.indices if index not in one.bad])
-            self.run_here += len(rows)
+    def _take(self, one: Done) -> None:
+        if len(one.rows):
+            self._check(one.rows, [index for index in one.indices if index not in one.bad])
+        self.network_seconds += one.seconds
+        self.run_here += len(one.rows)
         document = {
             "bad": sorted(one.bad.items()),
             "notes": sorted(one.notes.items()),
-            "columns": rows.shape[1],
+            "columns": one.rows.shape[1],
         }
-        self.journal.append(document, rows)
+        self.journal.append(document, one.rows)
         self.notes.update(one.notes)
-        self._place(one.indices, one.bad, rows.shape[1], self.journal.offsets[-1])
+        self._place(one.indices, one.bad, one.rows.shape[1], self.journal.offsets[-1])
         self.done_here += len(one.indices)
 
     def _check(self, rows: np.ndarray, good: list[int]) -> None:
@@ -218,32 +203,3 @@ def interrupted(where: str, journal: Journal, number: int) -> Interrupted:
         number,
         resume_with="",
     )
-
-
-def _batches(decoded: Any, size: int) -> Iterator[list[Pixels]]:
-    """Groups of `size` images in order; closes the stream they come from."""
-    with closing(decoded):
-        group: list[Pixels] = []
-        for one in decoded:
-            group.append(one)
-            if len(group) == size:
-                yield group
-                group = []
-        if group:
-            yield group
-
-
-@dataclass(frozen=True)
-class _Preparer:
-    """Makes the network's input of a group of images."""
-
-    prepared: Preprocessing
-
-    def __call__(self, group: list[Pixels]) -> _Batch:
-        pixels = [one.pixels for one in group if one.pixels is not None]
-        return _Batch(
-            [one.index for one in group],
-            {one.index: one.reason or "" for one in group if one.pixels is None},
-            {one.index: one.note for one in group if one.note},
-            self.prepared.normalise(np.stack(pixels)) if pixels else None,
-        )

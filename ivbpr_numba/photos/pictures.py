@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -37,6 +37,7 @@ __all__ = [
     "Pixels",
     "decode",
     "load_pixels",
+    "pixels_from",
     "pixels_of",
 ]
 
@@ -276,8 +277,18 @@ def pixels_of(
     Pixels
         Close the iterator where it isn't read to its end.
     """
-    work = partial(_fitted, fit=fit, size=size)
-    return in_order(pictures.read(indices), work, threads or cores(), ahead)
+    return pixels_from(pictures.read(indices), fit, size, threads or cores(), ahead)
+
+
+def pixels_from(
+    contents: Iterable[tuple[int, bytes | str]],
+    fit: Callable[[Image], Image],
+    size: tuple[int, int],
+    threads: int,
+    ahead: int,
+) -> Generator[Pixels, None, None]:
+    """`pixels_of` files whose contents are read already, as `Pictures.read` gives them."""
+    return in_order(contents, partial(_fitted, fit=fit, size=size), threads, ahead)
 
 
 def _fitted(read: tuple[int, bytes | str], fit: Callable[[Image], Image], size: tuple[int, int]) -> Pixels:

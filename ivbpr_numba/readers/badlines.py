@@ -60,6 +60,13 @@ class BadLines:
         for line in lines:
             self.add(int(line), reason)
 
+    def join(self, after: BadLines, lines_before: int) -> None:
+        """Take over those of the lines behind these, which were counted from 1."""
+        for reason, (count, lines) in after.reasons.items():
+            own, first = self.reasons.get(reason, (0, []))
+            shifted = [line + lines_before for line in lines]
+            self.reasons[reason] = (own + count, [*first, *shifted][:_NAMED])
+
     @property
     def count(self) -> int:
         """All bad lines."""

@@ -10,7 +10,7 @@ from itertools import chain
 import numpy as np
 
 from ivbpr_numba.readers.badlines import NOT_UTF8, BadLines
-from ivbpr_numba.readers.streams import ByteStream, line_blocks
+from ivbpr_numba.readers.streams import ByteStream, Uncuttable, line_blocks
 
 __all__ = ["DELIMITERS", "columns", "decode_lines", "delimiter_of", "first_records"]
 
@@ -78,6 +78,8 @@ def columns(
     values : list of lists of n texts
         One list a position.
     """
+    if not stream.begins:
+        skip = 0  # the header lies before
     waiting = ""  # lines of a record whose end has not come yet
     start = 1
     too_long: list[int] = []
@@ -99,6 +101,8 @@ def columns(
         numbers, rows, skip = _checked(numbers, rows, width, bad, skip)
         if rows:
             yield numbers, [[row[position] for row in rows] for position in positions]
+    if (waiting or skip) and not stream.ends:
+        raise Uncuttable("a record, or the header, goes on behind the end of the span")
     if waiting:
         numbers, rows, _ = _parse(start, waiting.removesuffix("\n"), delimiter, bad, final=True)
         numbers, rows, _ = _checked(numbers, rows, width, bad, skip)

@@ -45,7 +45,7 @@ class IdIndex:
     def of(cls, values: np.ndarray) -> IdIndex:
         """Number distinct ids, fixed-width UTF-8, by their position."""
         index = cls()
-        index._number_text(b"\0".join(values.tolist()) + b"\0", len(values), add=True)
+        index.add_text(b"\0".join(values.tolist()) + b"\0", len(values))
         return index
 
     def __len__(self) -> int:
@@ -60,6 +60,18 @@ class IdIndex:
             Codes; negative for unusable ids, see `REASONS`.
         """
         return self._number(values, add=True)
+
+    def add_text(self, text: bytes, n: int) -> np.ndarray:
+        """Number n ids, given as UTF-8 with NUL behind each; see `add`."""
+        return self._number_text(text, n, add=True) if n else np.zeros(0, np.int32)
+
+    def text(self) -> bytes:
+        """All ids, in their order, as UTF-8 with NUL behind each."""
+        lengths = np.diff(self._offsets[: self._count + 1])
+        total = int(lengths.sum())
+        out = np.zeros(total + self._count, np.uint8)
+        out[np.arange(total) + np.repeat(np.arange(self._count), lengths)] = self._arena[:total]
+        return out.tobytes()
 
     def find(self, values: Sequence[Any]) -> np.ndarray:
         """Codes (int32) of `values`, negative where unknown or unusable."""

@@ -17,7 +17,7 @@ from ivbpr_numba.readers.badlines import RECODE
 from ivbpr_numba.store.atomic import PathLike, os_problem
 from ivbpr_numba.store.writers import unreadable
 
-__all__ = ["ByteStream", "is_utf8", "line_blocks"]
+__all__ = ["ByteStream", "Span", "Uncuttable", "is_utf8", "line_blocks"]
 
 HEAD = 1 << 20  # bytes that are looked at to recognise the format
 PIECE = 1 << 22  # bytes that the reading thread hands over at once
@@ -44,6 +44,13 @@ _FOREIGN = {
 }
 
 
+Span = tuple[int, int]  # bytes of a file, from the beginning of a line to the end of one
+
+
+class Uncuttable(Exception):
+    """A span of a file can't be read by itself, or not surely as it would be with what comes before it."""
+
+
 class ByteStream:
     """An input file as decompressed bytes; a pipe will do, it is read once from front to end.
 
@@ -62,6 +69,12 @@ class ByteStream:
         ``plain``, ``gzip`` or ``zstd``.
     head : bytes
         The first `HEAD` decompressed bytes (fewer at the end of the file), without byte-order mark.
+    start : int
+        Where the first line begins: behind a byte-order mark.
+    span : (int, int) or None
+        The bytes on disk that alone are read; see `only`.
+    crc : int
+        CRC-32 of a span, once it was read.
 
     Raises
     ------
@@ -79,6 +92,8 @@ class ByteStream:
         self.name = os.path.basename(os.fspath(path))
         self.done = 0
         self.lines = 0
+        self.span: Span | None = None
+        self.crc = 0
         self._sha = hashlib.sha256()
         try:
             self._file = open(path, "rb", buffering=0)
@@ -109,6 +124,7 @@ class ByteStream:
             if len(head) >= HEAD:
                 break
         whole = bytes(head.removeprefix(codecs.BOM_UTF8))
+        self.start = len(head) - len(whole)
         self.head, self._behind_head = whole[:HEAD], whole[HEAD:]
         for magic, (what, hint) in _FOREIGN.items():
             if self.head.startswith(magic):
@@ -122,8 +138,9 @@ class ByteStream:
 
     def blocks(self) -> Iterator[bytes]:
         """All decompressed bytes in pieces of about `PIECE`; a second thread reads and decompresses."""
-        yield self.head
-        yield self._behind_head
+        if self.span is None:
+            yield self.head
+            yield self._behind_head
         queue: Queue[bytes | BaseException | None] = Queue(maxsize=3)
         stop = threading.Event()
         worker = threading.Thread(target=self._fill, args=(queue, stop), daemon=True)
@@ -137,6 +154,55 @@ class ByteStream:
             stop.set()
             worker.join(timeout=2)  # a pipe may keep it waiting; it is a daemon
             self.close()
+
+    def spans(self, about: int) -> Iterator[Span]:
+        """Cut a plain file behind the first end of a line after every so many bytes; nothing is consumed."""
+        begin, size = self.start, self.size or 0
+        while begin < size:
+            end = begin + about
+            while end < size:
+                data = self._at(end)
+                ends = data.find(b"\n")
+                end += ends + 1 if ends >= 0 else len(data) or size
+                if ends >= 0:
+                    break
+            end = min(end, size)
+            yield begin, end
+            begin = end
+
+    def _at(self, place: int) -> bytes:
+        try:
+            return os.pread(self._file.fileno(), 1 << 12, place)
+        except OSError as problem:
+            raise os_problem(problem, self.path, "read") from problem
+
+    def only(self, span: Span) -> None:
+        """Read nothing but a span of a plain file from now on; `head` stays that of the file."""
+        self.span, self.done = span, 0
+        self._pieces = self._spanned(*span)
+
+    @property
+    def begins(self) -> bool:
+        """Whether what is read begins with the file."""
+        return self.span is None or self.span[0] == self.start
+
+    @property
+    def ends(self) -> bool:
+        """Whether what is read ends with the file."""
+        return self.span is None or self.span[1] == self.size
+
+    def _spanned(self, begin: int, end: int) -> Iterator[bytes]:
+        self._file.seek(begin)
+        while self.done < end - begin:
+            try:
+                data = self._file.read(min(_RAW, end - begin - self.done))
+            except OSError as problem:
+                raise os_problem(problem, self.path, "read") from problem
+            if not data:
+                raise Uncuttable(f"'{self.path}' became shorter")
+            self.done += len(data)
+            self.crc = zlib.crc32(data, self.crc)
+            yield data
 
     def drain(self) -> None:
         """Read to the end for the digest's sake, where another library reads the content."""
@@ -301,12 +367,16 @@ def line_blocks(stream: ByteStream, too_long: list[int]) -> Iterator[tuple[int, 
         while (end := _cut(piece, begin)) >= 0:
             block = rest + piece[begin:end]
             begin, rest = end + 1, b""
+            if stream.span is not None and len(block) > LONGEST_LINE:
+                raise Uncuttable("whether such a line is too long depends on where reading begins")
             after = first + block.count(b"\n") + 1
             stream.lines = after - 1
             yield first, _unix(block)
             first = after
         rest += piece[begin:]
         if len(rest) > LONGEST_LINE:
+            if stream.span is not None:
+                raise Uncuttable("a line that is too long")
             too_long.append(first)
             rest, skipping = b"", True
     if rest:

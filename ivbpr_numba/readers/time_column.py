@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ivbpr_numba.errors import DataError, UsageError, parameter
-from ivbpr_numba.readers.times import MISSING, day_and_month, parse_times, settle_times
+from ivbpr_numba.readers.times import MISSING, UNITS, day_and_month, parse_times, settle_times
 
 __all__ = ["FORMS", "ReadTimes", "TimeColumn", "check_time_format"]
 
@@ -110,6 +110,25 @@ class TimeColumn:
             self._remember(both, values[k], int(lines[k]))
         return ReadTimes(by_day, by_month, readable, good)
 
+    def join(self, after: TimeColumn, lines_before: int) -> None:
+        """Take over what another one found in the lines behind those of this one.
+
+        Parameters
+        ----------
+        after : TimeColumn
+            It counted its lines from 1.
+        lines_before : int
+            Lines in front of them.
+        """
+
+        def first(own: tuple[str, int] | None, its: tuple[str, int] | None) -> tuple[str, int] | None:
+            return own or (its and (its[0], its[1] + lines_before))
+
+        self.units.update(after.units)
+        self._only_by_day = first(self._only_by_day, after._only_by_day)
+        self._only_by_month = first(self._only_by_month, after._only_by_month)
+        self._either = first(self._either, after._either)
+
     def day_comes_first(self, where: str, unit: str = "line") -> bool:
         """Whether dates are to be read with the day first, after everything was read.
 
@@ -137,7 +156,7 @@ class TimeColumn:
 
     def notes(self) -> list[str]:
         """What to say about how the times were read."""
-        said = [f"{count:,} times in {unit}" for unit, count in self.units.items()]
+        said = [f"{count:,} times in {unit}" for unit in UNITS if (count := self.units[unit])]
         if self._form is not None:
             said.append(f"times in the form {self._form}")
         for first, what in ((self._only_by_day, "day"), (self._only_by_month, "month")):

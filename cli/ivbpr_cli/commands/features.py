@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
-from ivbpr_cli.commands.options import argument, names, option, out
+from ivbpr_cli.commands.options import Scheduler, Workers, argument, client_of, names, option, out
 from ivbpr_cli.commands.photos_shown import SHOWN, unused_photos
 from ivbpr_cli.output import Answer, Screen, Table, facts, percent
 from ivbpr_cli.paths import input_file, input_images, output_file
@@ -181,6 +181,8 @@ def extract(
     overwrite: Annotated[
         bool, option("Throw OUT.partial away and start anew.", flags=("--overwrite",))
     ] = False,
+    scheduler: Scheduler = None,
+    workers: Workers = None,
 ) -> None:
     """Features of product photos from a network; the same command goes on where it was interrupted."""
     input_images(images)
@@ -196,7 +198,7 @@ def extract(
     inputs = (images, model, items, Path(preprocess) if preprocess else None)
     output_file(out, *inputs, states=[journal_path(out)])
 
-    with screen.progress("extracting") as observer:
+    with client_of(scheduler, workers) as client, screen.progress("extracting") as observer:
         report = run(
             images,
             model,
@@ -213,6 +215,7 @@ def extract(
             dtype=dtype,
             overwrite=overwrite,
             progress=observer,
+            client=client,
         )
     converted, left_out = report["converted"], report["left_out"]
     tables = [facts(report), *unused_photos(report["bad"], report["others"])]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from ivbpr_cli.commands.options import argument, names, option, out
+from ivbpr_cli.commands.options import Scheduler, Workers, argument, client_of, names, option, out
 from ivbpr_cli.output import Answer, Screen, Table, facts
 from ivbpr_cli.paths import input_file, output_file
 
@@ -44,6 +44,8 @@ def prepare(
     test_from: Annotated[Text, option("Start of the test.", SPLIT, metavar="DATE")] = None,
     seed: Annotated[int, option("Seed of the split: random, and among equal times.", SPLIT)] = 0,
     strict: Annotated[bool, option("A bad line is an error, not a counted drop.", SPLIT)] = False,
+    scheduler: Scheduler = None,
+    workers: Workers = None,
 ) -> None:
     """Turn purchases into a dataset: ids, filters, a split; every drop is counted."""
     named = [*inputs, *(meta or []), *(features or []), *([catalogue] if catalogue else [])]
@@ -54,7 +56,7 @@ def prepare(
     from ivbpr_numba.datasets.prepare import prepare as build
     from ivbpr_numba.documents import datasets as documents
 
-    with screen.progress("preparing") as observer:
+    with client_of(scheduler, workers) as client, screen.progress("preparing") as observer:
         dataset = build(
             inputs,
             out=out,
@@ -77,6 +79,7 @@ def prepare(
             seed=seed,
             strict=strict,
             progress=observer,
+            client=client,
         )
     screen.show(_answer(documents.prepare(dataset, out)))
 
