@@ -31,8 +31,8 @@ class Lost(Exception):
 class Flow(Protocol):
     """Where functions are called and their results are held."""
 
-    def put(self, value: Any, everywhere: bool = False) -> Any:
-        """Hold a value from here; everywhere: all functions will need it."""
+    def put(self, value: Any) -> Any:
+        """Hold a value from here."""
         ...
 
     def call(self, function: Callable[..., Any], *given: Any, results: int = 1) -> Any:
@@ -59,7 +59,7 @@ class Flow(Protocol):
 class Here:
     """In this process, at once."""
 
-    def put(self, value: Any, everywhere: bool = False) -> Any:
+    def put(self, value: Any) -> Any:
         return value
 
     def call(self, function: Callable[..., Any], *given: Any, results: int = 1) -> Any:

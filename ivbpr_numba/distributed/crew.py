@@ -25,12 +25,14 @@ if TYPE_CHECKING:
 
     from distributed import Client, Future
 
-__all__ = ["DaskCrew", "DaskHands", "Watch", "scattered"]
+__all__ = ["DaskCrew", "DaskHands", "Watch", "bounded", "scattered"]
 
 AHEAD = 64  # pieces for each worker that may be finished while an earlier one is not
 AGAIN = 8  # times that a piece is begun again because its worker was lost, before it is held guilty of that
 WITHOUT_WORKERS = 60.0  # seconds that are waited for a worker where none is left
-SENT = 30.0  # seconds that sending what pieces share may take at a time
+SENT = 30.0  # seconds that something may be on its way, however small it is
+SLOWEST = 5e6  # bytes a second of what is large
+REACHED = "3s"  # that connecting to a worker may take
 WITHOUT_SCHEDULER = 10.0  # seconds that a lost connection is waited for
 
 
@@ -160,7 +162,7 @@ class DaskHands:
 
     def _submit(self, piece: _Piece, flying: dict[Future, _Piece]) -> None:
         if self._sent is None or self._sent.status != "finished":
-            self._sent = scattered(self._crew, self._load, everywhere=True)
+            self._sent = scattered(self._crew, self._load)
         piece.begun += 1
         future = self._client.submit(
             do_piece,
@@ -226,19 +228,41 @@ class DaskHands:
                 self._client.unsubscribe_topic(self._token)
 
 
-def scattered(crew: DaskCrew, value: Any, everywhere: bool) -> Future:
-    """A value on one worker, or on all; where some are lost meanwhile it is sent again."""
-    begun = time.monotonic()
+def scattered(crew: DaskCrew, value: Any) -> Future:
+    """A value on one worker, from which others fetch it; where that is lost meanwhile it is sent again.
+
+    At first straight to the worker: the scheduler may wait long for one that is gone.
+    """
+    import dask
+    from dask.sizeof import sizeof
+
+    begun, direct = time.monotonic(), True
     while True:
         try:
-            found: list[Future] = crew.client.scatter([value], broadcast=everywhere, hash=False, timeout=SENT)
+            with dask.config.set({"distributed.comm.timeouts.connect": REACHED}):
+                options = {"direct": direct, "hash": False, "timeout": SENT}
+                found: list[Future] = bounded(
+                    crew, lambda: crew.client.scatter([value], asynchronous=True, **options), sizeof(value)
+                )
             return found[0]
         except Exception as problem:  # whatever the loss of a worker looks like from here
             if crew.client.status != "running":
                 raise crew.lost() from problem
             if time.monotonic() - begun > WITHOUT_WORKERS:
                 raise _nobody() from problem
+            direct = not direct
             time.sleep(POLL)
+
+
+def bounded(crew: DaskCrew, ask: Callable[[], Any], nbytes: int) -> Any:
+    """What the client is asked for, where so many bytes travel: Dask itself may wait for ever.
+
+    Raises
+    ------
+    TimeoutError
+        It takes much longer than it should, most likely because a worker was lost meanwhile.
+    """
+    return crew.client.sync(ask, callback_timeout=SENT + nbytes / SLOWEST)
 
 
 class Watch:

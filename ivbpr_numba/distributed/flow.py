@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ivbpr_numba.dataflow import Lost
-from ivbpr_numba.distributed.crew import DaskCrew, Watch, scattered
+from ivbpr_numba.distributed.crew import DaskCrew, Watch, bounded, scattered
 from ivbpr_numba.distributed.facts import facts_here
 from ivbpr_numba.distributed.pieces import do_call
 from ivbpr_numba.errors import EnvironmentProblem, IvbprError
@@ -37,8 +37,8 @@ class DaskFlow:
         self._token = f"ivbpr-{uuid.uuid4().hex}"
         self._called = 0
 
-    def put(self, value: Any, everywhere: bool = False) -> Future:
-        return scattered(self._crew, value, everywhere)
+    def put(self, value: Any) -> Future:
+        return scattered(self._crew, value)
 
     def call(self, function: Callable[..., Any], *given: Any, results: int = 1) -> Any:
         found = self._submit(do_call, function, facts_here(), *given)
@@ -75,7 +75,11 @@ class DaskFlow:
                 time.sleep(POLL)
             watch.look()
         try:
-            found: list[Any] = self._client.gather(list(held))
+            keys = [one.key for one in held]
+            nbytes = sum(self._client.nbytes(keys, summary=False).values())
+            found: list[Any] = bounded(
+                self._crew, lambda: self._client.gather(list(held), asynchronous=True), nbytes
+            )
         except IvbprError:
             raise
         except Exception as problem:  # lost on the way

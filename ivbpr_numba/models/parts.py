@@ -208,7 +208,7 @@ class Parts:
         for b in range(len(self.bounds) - 1):
             blocks.append(flow.put((self._block(b, self.tables), self._block(b, averaged))))
         learners = [flow.put(self._learner(p)) for p in range(len(self.users))]
-        return _Held(learners, flow.put(self._common(), everywhere=True), own, blocks)
+        return _Held(learners, flow.put(self._common()), own, blocks)
 
     def _advance(self, iteration: int) -> Iteration:
         """One iteration of what is held."""
