@@ -1,10 +1,10 @@
 """Whether a fit in parts learns like one in one part: paired by seed, with the bytes that a round moves.
 
-    python -m benchmarks.parts dataset.h5 --features attributes.h5 --models bpr-mf i-vbpr --parts 2 4 8 --seeds 10
+    python -m benchmarks.parts dataset.h5 --features attributes.h5 --models bpr-mf i-vbpr --parts 2 4 8
 
-A line of JSON for each fit, then a table: the test AUC of all items with one part, and for each number of parts
-the mean of the differences to it and their 90 % interval by Student's t. Bytes are those that all parts together
-send and fetch in an iteration, which is one round, beside what is learned in it.
+A line of JSON for each fit, then a table: the test AUC of all items, and for each number of parts the mean of
+the differences to one part and their 90 % interval by Student's t. Bytes are those that all parts together
+send and fetch in an iteration, which is one round.
 """
 
 from __future__ import annotations

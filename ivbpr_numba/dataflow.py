@@ -1,7 +1,7 @@
 """Chains of pure functions whose results stay where they are computed: in this process, or on a cluster.
 
-What a flow holds is named by whatever it gives back (*held*); a function gets the values. As functions are pure,
-where they run, and how often after a loss, never decides what comes out.
+What a flow holds is named by whatever it gives back (*held*); a function gets the values. As functions are
+pure, where they run, and how often after a loss, never decides what comes out.
 """
 
 from __future__ import annotations

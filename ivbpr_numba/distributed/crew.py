@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -236,14 +237,15 @@ def scattered(crew: DaskCrew, value: Any) -> Future:
     import dask
     from dask.sizeof import sizeof
 
-    begun, direct = time.monotonic(), True
+    begun, direct, nbytes = time.monotonic(), True, sizeof(value)
+
+    def ask(direct: bool) -> Any:
+        return crew.client.scatter([value], direct=direct, hash=False, timeout=SENT, asynchronous=True)
+
     while True:
         try:
             with dask.config.set({"distributed.comm.timeouts.connect": REACHED}):
-                options = {"direct": direct, "hash": False, "timeout": SENT}
-                found: list[Future] = bounded(
-                    crew, lambda: crew.client.scatter([value], asynchronous=True, **options), sizeof(value)
-                )
+                found: list[Future] = bounded(crew, partial(ask, direct), nbytes)
             return found[0]
         except Exception as problem:  # whatever the loss of a worker looks like from here
             if crew.client.status != "running":

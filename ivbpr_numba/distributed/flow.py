@@ -24,8 +24,8 @@ __all__ = ["DaskFlow"]
 class DaskFlow:
     """What is held lies on the workers, as Dask's futures.
 
-    A worker that is lost takes with it what only it had. What was computed from things that others still have is
-    computed again by Dask; where that is not possible, `take` raises `Lost`.
+    A worker that is lost takes with it what only it had. What was computed from things that others still have
+    is computed again by Dask; where that is not possible, `take` raises `Lost`.
 
     Parameters
     ----------

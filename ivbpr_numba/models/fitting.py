@@ -114,7 +114,8 @@ class Run:
         self.flow = DaskFlow(self.crew)
         if options.get("parts") == 1:
             self.warn(
-                f"The workers count AUC, but one part is learned here: {parameter('parts')} deals the users to more."
+                "The workers count AUC, but one part is learned here: "
+                f"{parameter('parts')} deals the users to more."
             )
 
     def of_trial(self, **known: Any) -> Run:

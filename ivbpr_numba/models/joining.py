@@ -1,9 +1,9 @@
 """What the parts of a fit changed, and the rule that joins it.
 
-Where numbers moved little, all moves count, as if the parts' triples had been applied one after the other: the
-sum. Where a part's triples alone have moved a number as far as they can, the sum would go N times too far: the
-mean. What is in between is told by how far c touches move a number that each of them pulls to one place with rate
-s: 1 − exp(−s c) of the way. So the sum of the moves is multiplied by
+Where numbers moved little, all moves count, as if the parts' triples had been applied one after the other:
+the sum. Where a part's triples alone have moved a number as far as they can, the sum would go N times too
+far: the mean. What is in between is told by how far c touches move a number that each of them pulls to one
+place with rate s: 1 − exp(−s c) of the way. So the sum of the moves is multiplied by
 
     (1 − exp(−Σ_p s_p c_p)) / Σ_p (1 − exp(−s_p c_p)),
 
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -81,7 +82,7 @@ def changes_of(
     items = after["items"]
     items -= before["items"]
     pull = pulls["items"]
-    for low, high in zip(bounds, bounds[1:]):
+    for low, high in pairwise(bounds):
         touches, moved, rows = pull.touches[low:high], items[low:high], None
         touched = np.flatnonzero(touches[:, 0])
         if len(touched) < FEW * (high - low):

@@ -70,8 +70,8 @@ GROUPS = {
 }
 MAX_BLOCK = 1024
 BLOCK_LIMIT = 260.0  # η · B · M · (1 + Θ) up to which a block learns like single triples
-# Mean second derivative of the loss that tells how far triples pull a number, found by equal learning in parts
-# (benchmarks/PARTS.md): of items, and of columns of features, which are pulled harder than one by one.
+# Mean second derivative of the loss that tells how far triples pull a number, found by equal learning in
+# parts (benchmarks/PARTS.md): of items, and of columns of features.
 ITEM_CURVATURE = 0.02
 COLUMN_CURVATURE = 0.1
 RATE_LIMIT = 8.0  # η · M · (1 + Θ) above which even single triples are unstable

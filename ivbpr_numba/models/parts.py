@@ -1,20 +1,21 @@
 """A fit in parts: every part of the users learns an iteration by itself, then what they changed is joined.
 
-Users are dealt to N parts. A part has the rows of its own users, which nobody else needs, and a copy of the item
-side (γ_i, β_i, E, β and what is there in time); in an iteration it applies the triples of its users to both. Then
-the parts stand at N different item sides, and one rule joins them (`joining`). All of it is a function of the seed
-and of N: where the parts are computed, in which order, and how often after a loss, does not matter.
+Users are dealt to N parts. A part has the rows of its own users, which nobody else needs, and a copy of the
+item side (γ_i, β_i, E, β and what is there in time); in an iteration it applies the triples of its users to
+both. Then the parts stand at N different item sides, and one rule joins them (`joining`). All of it is a
+function of the seed and of N: where the parts are computed, in which order, and how often after a loss, does
+not matter.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from ivbpr_numba import backends
 from ivbpr_numba.arrays import aligned
 from ivbpr_numba.dataflow import Flow, Lost
 from ivbpr_numba.errors import UsageError, parameter
@@ -173,7 +174,7 @@ class Parts:
         for users, tables in zip(self.users, own):
             for name, table in tables.items():
                 into[name][users] = table
-        for low, high, tables in zip(self.bounds, self.bounds[1:], blocks):
+        for (low, high), tables in zip(pairwise(self.bounds), blocks):
             for name, table in tables.items():
                 if name == "items":
                     into[name][low:high] = table
@@ -283,7 +284,7 @@ def _learn(
     bounds: Sequence[int],
     *blocks: State,
 ) -> tuple[Any, ...]:
-    """One iteration of a part: its users afterwards, what was done and its bytes, and changes for each block."""
+    """One iteration of a part: its users' state, what was done and its bytes, and changes for each block."""
     own, averaged = state
     shared = dict(blocks[0][0])
     if len(blocks) > 1:

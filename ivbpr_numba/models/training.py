@@ -92,7 +92,7 @@ def _average(state: TrainingState, raw: Tables, decay: float, kernels: Kernels) 
 
 
 def average(before: Tables, raw: Tables, iteration: int, decay: float) -> Tables:
-    """The averaged tables after an iteration, in arrays of their own: the numbers of `_average` on the CPU."""
+    """The averaged tables after an iteration, in arrays of their own: what `_average` does, on the CPU."""
     state = TrainingState(raw, before, before, iteration=iteration)
     _average(state, raw, decay, kernels())
     return state.averaged

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +47,8 @@ def test_as_many_workers_as_there_are(four: Any, monkeypatch: pytest.MonkeyPatch
     submit, scatter = distributed.Client.submit, distributed.Client.scatter
     for n in (1, 2, 3):
         some = {"workers": workers[:n]}
-        monkeypatch.setattr(distributed.Client, "submit", lambda *given, **more: submit(*given, **some, **more))
-        monkeypatch.setattr(distributed.Client, "scatter", lambda *given, **more: scatter(*given, **some, **more))
+        monkeypatch.setattr(distributed.Client, "submit", partialmethod(submit, **some))
+        monkeypatch.setattr(distributed.Client, "scatter", partialmethod(scatter, **some))
         assert fitted("i-tvbpr", {"client": four}, **options_of("i-tvbpr")).payload_sha256_ == wanted
 
 
@@ -113,7 +114,9 @@ def test_a_lost_scheduler(tmp_path: Path) -> None:
         for _ in range(2):
             workers.append(
                 subprocess.Popen(
-                    [*command, "--nthreads", "1", "--no-dashboard"], env=environment, stderr=subprocess.DEVNULL
+                    [*command, "--nthreads", "1", "--no-dashboard"],
+                    env=environment,
+                    stderr=subprocess.DEVNULL,
                 )
             )
 
@@ -145,7 +148,16 @@ def test_workers_that_compute_other_bits(four: Any, monkeypatch: pytest.MonkeyPa
 def test_by_the_command(ivbpr: Run, four: Any, tmp_path: Path) -> None:
     DATA.write(tmp_path / "d.h5")
     ATTRIBUTES.write(tmp_path / "f.h5")
-    given = ("fit", tmp_path / "d.h5", "--model", "i-vbpr", "--features", tmp_path / "f.h5", "--iterations", 5)
+    given = (
+        "fit",
+        tmp_path / "d.h5",
+        "--model",
+        "i-vbpr",
+        "--features",
+        tmp_path / "f.h5",
+        "--iterations",
+        5,
+    )
     found = []
     for name, more in (("a", ()), ("b", ("--scheduler", four.scheduler.address))):
         done = ivbpr(*given, "--parts", 3, "-o", tmp_path / f"{name}.h5", "--format", "json", *more)
