@@ -100,14 +100,21 @@ def joined(before: dict[str, np.ndarray], changes: Sequence[Changes]) -> dict[st
     """A block of the item side after an iteration, by the changes of all parts in their order; float32."""
     after = dict(before)
     for name in changes[0].moves:
-        shape = before[name].shape
-        total, whole, each = (np.zeros(shape) for _ in range(3))
-        for one in changes:
+        total, shape = np.zeros(before[name].shape), before[name].shape
+        pulls = [one.pulls[name] for one in changes]
+        place: np.ndarray | slice = slice(None)
+        if pulls[0].rate.ndim == 1:  # of items: a factor for all numbers of a row that have the same rate
+            rates, place = np.unique([pull.rate for pull in pulls], axis=1, return_inverse=True)
+            pulls = [Pull(pull.touches, rate) for pull, rate in zip(pulls, rates)]
+            shape = (shape[0], rates.shape[1])
+        whole, each = np.zeros(shape), np.zeros(shape)
+        for one, pull in zip(changes, pulls):
             rows = one.rows if name == "items" and one.rows is not None else slice(None)
-            pulled = np.multiply(*one.pulls[name], dtype=np.float64)
+            pulled = np.multiply(*pull, dtype=np.float64)
             total[rows] += one.moves[name]
             whole[rows] += pulled
             each[rows] -= np.expm1(-pulled)
-        total *= np.divide(-np.expm1(-whole), each, out=np.ones(shape), where=each > 0)
+        factor = np.divide(-np.expm1(-whole), each, out=np.ones(shape), where=each > 0)
+        total *= factor[..., place]
         after[name] = (before[name] + total).astype(before[name].dtype)
     return after

@@ -30,7 +30,7 @@ from ivbpr_numba.ranking import Scorer
 __all__ = ["Parts", "deal", "part_seed"]
 
 USER_TABLES = ("users", "visual")  # a row for each user
-BLOCK = 64 << 20  # bytes of item rows that are joined in one place
+BLOCK = 8 << 20  # bytes of item rows that are joined in one place
 AGAIN = 8  # times that an iteration is begun anew because something of it was lost
 
 State = tuple[Tables, Tables]  # raw and averaged tables; the latter empty where nothing is averaged
