@@ -9,7 +9,7 @@ that nothing is compiled or sent for the first time.
     python -m benchmarks.cluster --simulate
 
 What more workers would do, by arithmetic: an iteration takes the triples of a part, the joining, the bytes on
-their way and the tasks; seconds of joining and of a task are measured here, a triple's and the link are given.
+their way and the tasks; joining and a task are measured here, a triple's seconds and the link are given.
 """
 
 from __future__ import annotations
