@@ -5,5 +5,6 @@ Dask is imported here alone, and only where a cluster is asked for (extra ``dask
 
 from ivbpr_numba.distributed.connecting import check_paths, cluster, connected, crew_of, workers_of
 from ivbpr_numba.distributed.crew import DaskCrew
+from ivbpr_numba.distributed.flow import DaskFlow
 
-__all__ = ["DaskCrew", "check_paths", "cluster", "connected", "crew_of", "workers_of"]
+__all__ = ["DaskCrew", "DaskFlow", "check_paths", "cluster", "connected", "crew_of", "workers_of"]
