@@ -3,7 +3,7 @@
 Dask is imported here alone, and only where a cluster is asked for (extra ``dask``).
 """
 
-from ivbpr_numba.distributed.connecting import check_paths, cluster, connected, crew_of, workers_of
+from ivbpr_numba.distributed.connecting import cluster, connected, crew_of, workers_of
 from ivbpr_numba.distributed.crew import DaskCrew
 
-__all__ = ["DaskCrew", "check_paths", "cluster", "connected", "crew_of", "workers_of"]
+__all__ = ["DaskCrew", "cluster", "connected", "crew_of", "workers_of"]

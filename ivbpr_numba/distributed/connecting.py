@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from ivbpr_numba.distributed.crew import DaskCrew
 from ivbpr_numba.distributed.facts import differing, facts_here
 from ivbpr_numba.distributed.pieces import path_problem, worker_facts
 from ivbpr_numba.errors import EnvironmentProblem, UsageError, parameter
+from ivbpr_numba.store.atomic import PathLike
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -102,13 +104,20 @@ def connected(scheduler: str) -> Iterator[DaskCrew]:
         yield DaskCrew(client)
 
 
-def crew_of(client: Client) -> DaskCrew:
+def crew_of(client: Client, paths: Iterable[PathLike] = ()) -> DaskCrew:
     """The crew of a client; its workers are asked whether they compute the bits that this process would.
+
+    Parameters
+    ----------
+    client : distributed.Client
+    paths : iterable of paths
+        Files and folders that the workers will read.
 
     Raises
     ------
     EnvironmentProblem
-        There is no worker, one has no ivbpr, another version or another CPU; all of those are named.
+        There is no worker, one has no ivbpr, another version or another CPU, all of those are named; or one
+        can't read a file.
     """
     crew = DaskCrew(client)
     found, begun = workers_of(crew), time.monotonic()
@@ -125,6 +134,7 @@ def crew_of(client: Client) -> DaskCrew:
             f"Workers would compute other bits than this machine. {'. '.join(wrong)}.",
             "Give all of them the same versions, and CPUs of one kind.",
         )
+    check_paths(crew, map(os.path.abspath, paths))
     return crew
 
 
@@ -151,7 +161,7 @@ def workers_of(crew: DaskCrew) -> dict[str, dict[str, Any]]:
     return found
 
 
-def check_paths(crew: DaskCrew, paths: Sequence[str]) -> None:
+def check_paths(crew: DaskCrew, paths: Iterable[str]) -> None:
     """Refuse files and folders that a worker can't read.
 
     Raises
