@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ivbpr_numba import expected
-from ivbpr_numba.distributed.crew import DaskCrew
+from ivbpr_numba.distributed.crew import WITHOUT_WORKERS, DaskCrew
 from ivbpr_numba.distributed.facts import differing, facts_here
 from ivbpr_numba.distributed.pieces import path_problem, worker_facts
 from ivbpr_numba.errors import EnvironmentProblem, UsageError, parameter
@@ -65,17 +65,22 @@ def cluster(scheduler: str | None = None, workers: int | None = None) -> Iterato
         return
     expected.whole("workers", workers, 1)
     _check_installed()
+    from dask import config
     from distributed import Client, LocalCluster
 
-    local = LocalCluster(
-        n_workers=workers,
-        threads_per_worker=1,
-        processes=True,
-        host="127.0.0.1",
-        dashboard_address=None,
-        silence_logs=logging.CRITICAL,  # what matters is told as an error of ours
-    )
-    with local, Client(local, set_as_default=False) as client:
+    # A worker that was lost may need long to come again on a busy machine; Dask gives it up after 15 seconds.
+    with (
+        config.set({"distributed.deploy.lost-worker-timeout": f"{WITHOUT_WORKERS:g}s"}),
+        LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=True,
+            host="127.0.0.1",
+            dashboard_address=None,
+            silence_logs=logging.CRITICAL,  # what matters is told as an error of ours
+        ) as local,
+        Client(local, set_as_default=False) as client,
+    ):
         client.wait_for_workers(workers, timeout=ASKED)
         yield crew_of(client)
 

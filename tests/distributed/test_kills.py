@@ -31,22 +31,26 @@ pytestmark = pytest.mark.cluster
 def killer(client: Any, kills: int) -> Iterator[threading.Thread]:
     """A thread that kills so many workers, one after the other, those that have work first.
 
-    Dask starts a worker again that dies, but not one that dies in the moment in which it starts.
+    Dask starts a worker again that dies, but not one that dies before its nanny has heard of it.
     """
     done = 0
 
     def kill() -> None:
         nonlocal done
-        rng = np.random.default_rng(kills)
+        rng, seen = np.random.default_rng(kills), dict[int, float]()
         until = time.monotonic() + 200
         while done < kills and time.monotonic() < until:
             try:
-                client.wait_for_workers(2, timeout=60)
-                time.sleep(float(rng.uniform(0.5, 1.5)))
-                pids = client.run(os.getpid, on_error="ignore")
-                busy = [pids[address] for address, keys in client.processing().items() if keys]
-                os.kill(int(rng.choice(sorted(busy or pids.values()))), signal.SIGKILL)
-                done += 1
+                time.sleep(float(rng.uniform(0.3, 1.0)))
+                pids, now = client.run(os.getpid, on_error="ignore"), time.monotonic()
+                seen = {pid: seen.get(pid, now) for pid in pids.values()}
+                old = {address: pid for address, pid in pids.items() if now - seen[pid] > 1.5}
+                busy = [
+                    old[address] for address, keys in client.processing().items() if keys and address in old
+                ]
+                if len(old) > 1:
+                    os.kill(int(rng.choice(sorted(busy or old.values()))), signal.SIGKILL)
+                    done += 1
             except (OSError, KeyError, ValueError, TimeoutError):
                 continue
 
