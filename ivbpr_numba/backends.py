@@ -72,6 +72,10 @@ class Kernels:
     def __init__(self, device: str) -> None:
         self.device = device
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Elsewhere they are those of there."""
+        return kernels, (self.device,)
+
     def put(self, value: Any) -> Any:
         """An array, or a tuple of arrays and numbers, where the kernels read it."""
         return value

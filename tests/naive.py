@@ -27,7 +27,7 @@ import numpy as np
 
 # --- random numbers: pure functions of their words ---------------------------------------------------------
 
-USER, POS, NEG, ORDER, SEG, SPLIT, RAND, INIT, WORLD, SAMPLE, FOLD, CLASS, GROW, MEMBER = range(1, 15)
+USER, POS, NEG, ORDER, SEG, SPLIT, RAND, INIT, WORLD, SAMPLE, FOLD, CLASS, GROW, MEMBER, PART = range(1, 16)
 MASK = 2**64 - 1
 
 
@@ -69,19 +69,22 @@ def eligible_users(lists, n_items):
     return [u for u, items in enumerate(lists) if 0 < len(items) < n_items]
 
 
-def draws_per_user(lists, n_items, seed, t, sampling="users"):
-    """n_u(t): how many triples each user gets in iteration t."""
+def draws_per_user(lists, n_items, seed, t, sampling="users", everybody=None):
+    """n_u(t): how many triples each user gets in iteration t; some of the users get their share of all."""
     eligible = eligible_users(lists, n_items)
     if sampling == "interactions":
         return {u: len(lists[u]) for u in eligible}
     assert sampling == "users"
     n_pairs = sum(len(lists[u]) for u in eligible)
+    if everybody is not None:
+        all_eligible = eligible_users(everybody, n_items)
+        n_pairs = round(sum(len(everybody[u]) for u in all_eligible) * len(eligible) / len(all_eligible))
     return Counter(eligible[bounded(mix64(seed, USER, t, m), len(eligible))] for m in range(n_pairs))
 
 
-def admissible_weights(lists, n_items, u, negatives):
+def admissible_weights(lists, n_items, u, negatives, everybody=None):
     """Weight of every item as a negative of u: 0 for P_u, else 1, or its count for "popularity"."""
-    counts = training_counts(lists, n_items)
+    counts = training_counts(everybody or lists, n_items)
     weights = {
         "uniform": np.ones(n_items, dtype=np.int64),
         "trained": (counts > 0).astype(np.int64),
@@ -91,31 +94,35 @@ def admissible_weights(lists, n_items, u, negatives):
     return weights
 
 
-def users_without_negative(lists, n_items, negatives):
+def users_without_negative(lists, n_items, negatives, everybody=None):
     """Eligible users whose set of negatives is empty; they draw from all items instead."""
     if negatives == "uniform":
         return []
-    trained = {i for items in lists for i in items}
+    trained = {i for items in everybody or lists for i in items}
     return [u for u in eligible_users(lists, n_items) if trained <= set(lists[u])]
 
 
-def draw_iteration(lists, n_items, seed, t, negatives="uniform", sampling="users"):
-    """Triples (u, i, j) of iteration t (counted from 1) in the order in which they are applied."""
+def draw_iteration(lists, n_items, seed, t, negatives="uniform", sampling="users", everybody=None):
+    """Triples (u, i, j) of iteration t (counted from 1) in the order in which they are applied.
+
+    Where the lists are those of some users, `everybody` has all.
+    """
     eligible = eligible_users(lists, n_items)
-    n_draws = draws_per_user(lists, n_items, seed, t, sampling)
+    n_draws = draws_per_user(lists, n_items, seed, t, sampling, everybody)
     candidates = {
         "uniform": list(range(n_items)),
-        "trained": sorted({i for items in lists for i in items}),
+        "trained": sorted({i for items in everybody or lists for i in items}),
         "popularity": [i for items in lists for i in items],
     }
-    no_negative = set(users_without_negative(lists, n_items, negatives))
+    no_negative = set(users_without_negative(lists, n_items, negatives, everybody))
     triples = []
     for place in keyed_shuffle(len(eligible), mix64(seed, ORDER, t)):
         u = eligible[place]
         law = "uniform" if u in no_negative else negatives
         for k in range(n_draws[u]):
             i = draw_positive(lists[u], seed, t, u, k)
-            triples.append((u, i, draw_negative(lists, n_items, candidates[law], law, seed, t, u, k)))
+            j = draw_negative(lists, n_items, candidates[law], law, seed, t, u, k, everybody=everybody)
+            triples.append((u, i, j))
     return triples
 
 
@@ -125,14 +132,14 @@ def draw_positive(items, seed, t, u, k):
     return items[keyed_shuffle(len(items), mix64(seed, POS, t, u, turn))[place]]
 
 
-def draw_negative(lists, n_items, candidates, negatives, seed, t, u, k, attempts=64):
+def draw_negative(lists, n_items, candidates, negatives, seed, t, u, k, attempts=64, everybody=None):
     """First candidate not in P_u; after `attempts` rejections one draw over the admissible items alone."""
     positives = set(lists[u])
     for a in range(attempts):
         j = candidates[bounded(mix64(seed, NEG, t, u, k, a), len(candidates))]
         if j not in positives:
             return j
-    weights = admissible_weights(lists, n_items, u, negatives)
+    weights = admissible_weights(lists, n_items, u, negatives, everybody)
     place = bounded(mix64(seed, NEG, t, u, k, attempts), int(weights.sum()))
     return int(np.searchsorted(np.cumsum(weights), place, side="right"))
 
@@ -527,6 +534,101 @@ def sgd_temporal(params, f, triples, epochs, rule, block=1, category=None):
     for epoch, same in blocks_in_time(triples, epochs, block):
         params = sgd_temporal_block(params, f, same, epoch, rule, category)
     return params
+
+
+def users_of_parts(lists, n_items, parts):
+    """Users of each part: those who have triples are dealt out one by one, then the others."""
+    eligible = eligible_users(lists, n_items)
+    others = [u for u in range(len(lists)) if u not in eligible]
+    return [sorted(eligible[p::parts] + others[p::parts]) for p in range(parts)]
+
+
+def joint_spread(f):
+    """(C^2)_kk / C_kk of the covariance C of the columns over the items; 0 where a column is constant."""
+    c = np.atleast_2d(np.cov(np.asarray(f, dtype=np.float64).T, bias=True))
+    return np.array([row @ row / row[k] if row[k] > 0 else 0.0 for k, row in enumerate(c)])
+
+
+def pulls(params, triples, epochs, rule, f=None, category=None):
+    """s c of every number of the item side after a part's triples: how far they may have pulled it.
+
+    0.02 and 0.1 stand for the curvature of the loss by items and by columns of features.
+    """
+    p, eta, n_items = params, rule.learning_rate, len(params["item_factors"])
+    touches = np.bincount([item for _, i, j in triples for item in (i, j)], minlength=n_items)
+    length = (p["user_factors"] ** 2).sum(1).mean()
+    found = {
+        "item_factors": touches[:, None]
+        * eta
+        * (0.02 * length + rule.lambda_factors)
+        * np.ones(p["item_factors"].shape),
+        "item_bias": touches * eta * (0.02 + rule.lambda_bias),
+    }
+    if f is None:
+        return found
+    per_triple = 2 * rule.visual_step * joint_spread(f)
+    of_e = per_triple * (0.1 * (p["user_visual"] ** 2).sum(1).mean() + rule.lambda_visual)
+    of_beta = per_triple * (0.1 + rule.lambda_visual)
+    found["embedding"] = len(triples) * np.ones(p["embedding"].shape) * of_e
+    found["visual_bias"] = len(triples) * of_beta
+    if "weight" not in p:
+        return found
+    d = len(p["embedding"])
+    for name in ("weight", "drift", "bias_weight", "bias_drift"):
+        found[name] = np.zeros(p[name].shape)
+    for epoch in range(len(p["weight"])):
+        n = epochs.count(epoch)
+        found["weight"][epoch] = n * of_e.sum()
+        found["drift"][epoch] = n * np.ones((d, 1)) * of_e
+        found["bias_weight"][epoch] = found["bias_drift"][epoch] = n * of_beta
+    if "item_bias_drift" in p:
+        found["item_bias"] = np.zeros(n_items)
+        for name in ("item_bias_drift", "category_bias"):
+            found[name] = np.zeros(p[name].shape)
+        for (_, i, j), epoch in zip(triples, epochs):
+            for item in (i, j):
+                found["item_bias_drift"][epoch, item] += eta * (0.02 + rule.lambda_bias)
+                if category[item] >= 0:
+                    found["category_bias"][epoch, category[item]] += eta * (0.02 + rule.lambda_bias)
+    return found
+
+
+def joined_moves(moves, exponents):
+    """Sum of the parts' moves of one number, times (1 - exp(-sum_p x_p)) / sum_p (1 - exp(-x_p))."""
+    one_by_one = sum(1 - math.exp(-x) for x in exponents)
+    return sum(moves) * ((1 - math.exp(-sum(exponents))) / one_by_one if one_by_one > 0 else 1.0)
+
+
+def iteration_in_parts(
+    params, lists, seed, t, parts, rule, law, f=None, block=1, epoch_of=None, category=None
+):
+    """Iteration t of a fit whose users are dealt to parts; returns new parameters.
+
+    law has negatives and sampling; epoch_of gives the epoch of a purchase (u, i).
+    """
+    n_items = len(params["item_factors"])
+    own = [name for name in ("user_factors", "user_visual") if name in params]
+    after, learned = copy_params(params), []
+    for p, users in enumerate(users_of_parts(lists, n_items, parts)):
+        part = copy_params(params) | {name: params[name][users] for name in own}
+        part_lists = [lists[u] for u in users]
+        part_seed = mix64(seed, PART, p) >> 1
+        triples = draw_iteration(part_lists, n_items, part_seed, t, **law, everybody=lists)
+        epochs = [epoch_of[users[u], i] for u, i, _ in triples] if epoch_of else None
+        if f is None:
+            part = sgd_mf(part, triples, rule)
+        elif epochs is None:
+            part = sgd_visual(part, f, triples, rule, block)
+        else:
+            part = sgd_temporal(part, f, triples, epochs, rule, block, category)
+        for name in own:
+            after[name][users] = part[name]
+        learned.append((part, pulls(part, triples, epochs, rule, f, category)))
+    for name in set(learned[0][1]):
+        for place in np.ndindex(params[name].shape):
+            moves = [part[name][place] - params[name][place] for part, _ in learned]
+            after[name][place] += joined_moves(moves, [pulled[name][place] for _, pulled in learned])
+    return after
 
 
 def feature_spread(f):

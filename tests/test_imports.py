@@ -35,6 +35,7 @@ FLOORS = {
     "ivbpr_numba.store": 2.0,
     "ivbpr_numba.events": 2.05,
     "ivbpr_numba.processes": 2.06,
+    "ivbpr_numba.dataflow": 2.06,
     "ivbpr_numba.distributed": 2.07,
     "ivbpr_numba.readers": 2.1,
     "ivbpr_numba.features": 3.0,

@@ -20,7 +20,7 @@ from ivbpr_numba.store.atomic import PathLike
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["check_paths", "cluster", "connected", "crew_of", "workers_of"]
+__all__ = ["cluster", "connected", "crew_of", "workers_of"]
 
 ANSWER = 10.0  # seconds that a scheduler may take to answer
 COME = 15.0  # seconds that are waited for a first worker
@@ -139,7 +139,7 @@ def crew_of(client: Client, paths: Iterable[PathLike] = ()) -> DaskCrew:
             f"Workers would compute other bits than this machine. {'. '.join(wrong)}.",
             "Give all of them the same versions, and CPUs of one kind.",
         )
-    check_paths(crew, map(os.path.abspath, paths))
+    _check_paths(crew, map(os.path.abspath, paths))
     return crew
 
 
@@ -166,7 +166,7 @@ def workers_of(crew: DaskCrew) -> dict[str, dict[str, Any]]:
     return found
 
 
-def check_paths(crew: DaskCrew, paths: Iterable[str]) -> None:
+def _check_paths(crew: DaskCrew, paths: Iterable[str]) -> None:
     """Refuse files and folders that a worker can't read.
 
     Raises

@@ -9,12 +9,13 @@ import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from ivbpr_numba.distributed.facts import facts_here
-from ivbpr_numba.distributed.pieces import Outcome, do_piece
+from ivbpr_numba.distributed.pieces import Outcome, do_piece, unlike
 from ivbpr_numba.errors import EnvironmentProblem, Interrupted
 from ivbpr_numba.events import Event
 from ivbpr_numba.processes import POLL, Tell, Work
@@ -25,12 +26,14 @@ if TYPE_CHECKING:
 
     from distributed import Client, Future
 
-__all__ = ["DaskCrew", "DaskHands"]
+__all__ = ["DaskCrew", "DaskHands", "Watch", "bounded", "scattered"]
 
 AHEAD = 64  # pieces for each worker that may be finished while an earlier one is not
 AGAIN = 8  # times that a piece is begun again because its worker was lost, before it is held guilty of that
 WITHOUT_WORKERS = 60.0  # seconds that are waited for a worker where none is left
-SENT = 30.0  # seconds that sending what pieces share may take at a time
+SENT = 30.0  # seconds that something may be on its way, however small it is
+SLOWEST = 5e6  # bytes a second of what is large
+REACHED = "3s"  # that connecting to a worker may take
 WITHOUT_SCHEDULER = 10.0  # seconds that a lost connection is waited for
 
 
@@ -127,7 +130,7 @@ class DaskHands:
             for number, task in enumerate(tasks)
         )
         flying: dict[Future, _Piece] = {}
-        watch = _Watch(self._crew)
+        watch = Watch(self._crew)
         with stop_signals() as stopped, self._told(tell) as drain:
             try:
                 following = next(left, None)
@@ -160,7 +163,7 @@ class DaskHands:
 
     def _submit(self, piece: _Piece, flying: dict[Future, _Piece]) -> None:
         if self._sent is None or self._sent.status != "finished":
-            self._sent = self._scattered()
+            self._sent = scattered(self._crew, self._load)
         piece.begun += 1
         future = self._client.submit(
             do_piece,
@@ -174,19 +177,6 @@ class DaskHands:
         )
         flying[future] = piece
         future.add_done_callback(self._ended.put)
-
-    def _scattered(self) -> Future:
-        """The load on all workers; where some are lost meanwhile it is sent again."""
-        begun = time.monotonic()
-        while True:
-            try:
-                return self._client.scatter(self._load, broadcast=True, hash=False, timeout=SENT)
-            except Exception as problem:  # whatever the loss of a worker looks like from here
-                if self._client.status != "running":
-                    raise self._crew.lost() from problem
-                if time.monotonic() - begun > WITHOUT_WORKERS:
-                    raise _nobody() from problem
-                time.sleep(POLL)
 
     def _outcome(self, future: Future, piece: _Piece) -> Outcome | None:
         """What came of a piece; None where it must be begun again."""
@@ -239,7 +229,45 @@ class DaskHands:
                 self._client.unsubscribe_topic(self._token)
 
 
-class _Watch:
+def scattered(crew: DaskCrew, value: Any) -> Future:
+    """A value on one worker, from which others fetch it; where that is lost meanwhile it is sent again.
+
+    At first straight to the worker: the scheduler may wait long for one that is gone.
+    """
+    import dask
+    from dask.sizeof import sizeof
+
+    begun, direct, nbytes = time.monotonic(), True, sizeof(value)
+
+    def ask(direct: bool) -> Any:
+        return crew.client.scatter([value], direct=direct, hash=False, timeout=SENT, asynchronous=True)
+
+    while True:
+        try:
+            with dask.config.set({"distributed.comm.timeouts.connect": REACHED}):
+                found: list[Future] = bounded(crew, partial(ask, direct), nbytes)
+            return found[0]
+        except Exception as problem:  # whatever the loss of a worker looks like from here
+            if crew.client.status != "running":
+                raise crew.lost() from problem
+            if time.monotonic() - begun > WITHOUT_WORKERS:
+                raise _nobody() from problem
+            direct = not direct
+            time.sleep(POLL)
+
+
+def bounded(crew: DaskCrew, ask: Callable[[], Any], nbytes: int) -> Any:
+    """What the client is asked for, where so many bytes travel: Dask itself may wait for ever.
+
+    Raises
+    ------
+    TimeoutError
+        It takes much longer than it should, most likely because a worker was lost meanwhile.
+    """
+    return crew.client.sync(ask, callback_timeout=SENT + nbytes / SLOWEST)
+
+
+class Watch:
     """Whether there is still a scheduler, and a worker."""
 
     EVERY = 1.0  # seconds
@@ -291,9 +319,5 @@ def _opened(outcome: Outcome) -> Any:
     if kind == "problem":
         raise value
     if kind == "unlike":
-        address, unlike = value
-        raise EnvironmentProblem(
-            f"The worker {address} would compute other bits than this machine: {unlike}.",
-            "Give all of them the same versions, and CPUs of one kind.",
-        )
+        raise unlike(*value)
     return value

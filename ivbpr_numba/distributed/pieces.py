@@ -13,11 +13,11 @@ import orjson
 
 from ivbpr_numba import backends
 from ivbpr_numba.distributed.facts import differing, facts_here
-from ivbpr_numba.errors import IvbprError
+from ivbpr_numba.errors import EnvironmentProblem, IvbprError
 from ivbpr_numba.events import Event
 from ivbpr_numba.processes import portable, warnings_as_events
 
-__all__ = ["Outcome", "do_piece", "path_problem", "worker_facts"]
+__all__ = ["Outcome", "do_call", "do_piece", "path_problem", "unlike", "worker_facts"]
 
 KEPT = 2  # loads that a worker keeps unpacked
 
@@ -68,6 +68,32 @@ def do_piece(
         except Exception as problem:  # a bug: the caller shows where it was
             problem.add_note(f"on the worker {worker.address}, task {number}")
             return "problem", portable(problem)
+
+
+def do_call(function: Callable[..., Any], expected: Mapping[str, str], *given: Any) -> Any:
+    """Call a function of ours with what lies on the cluster; see `dataflow.Flow`.
+
+    Raises
+    ------
+    EnvironmentProblem
+        This process computes other bits.
+    """
+    from distributed import get_worker
+
+    worker = get_worker()
+    differs = differing(expected, facts_here())
+    if differs:
+        raise unlike(worker.address, differs)
+    with _alone, backends.threads(min(worker.state.nthreads, backends.thread_count(None))):
+        return function(*given)
+
+
+def unlike(address: str, differs: str) -> EnvironmentProblem:
+    """The error about a worker whose bits would be others."""
+    return EnvironmentProblem(
+        f"The worker {address} would compute other bits than this machine: {differs}.",
+        "Give all of them the same versions, and CPUs of one kind.",
+    )
 
 
 def _unpack(token: str, load: bytes) -> tuple[Callable[..., Any], Any]:

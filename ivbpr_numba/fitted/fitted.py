@@ -25,13 +25,13 @@ IN_TIME = ("epoch_edges", "weight", "drift", "bias_weight", "bias_drift", *DRIFT
 def learning_options(config: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a configuration that decides what is learned: no threads, no device.
 
-    Validation over everybody is what there is without the option, so it is no part either: only a sample
-    is.
+    Validation over everybody, and a fit in one part, are what there is without the options, so they are no
+    part either.
     """
     return {
         name: value
         for name, value in config.items()
-        if name not in RUN_OPTIONS and (name, value) != ("valid_users", "all")
+        if name not in RUN_OPTIONS and (name, value) not in (("valid_users", "all"), ("parts", 1))
     }
 
 

@@ -154,6 +154,7 @@ class Model(Answering):
         checkpoint_every: int | None = None,
         log: PathLike | None = None,
         start: Start | None = None,
+        client: Any = None,
     ) -> Self:
         """Learn from the training pairs; the parameters of the best validation AUC are kept.
 
@@ -180,6 +181,8 @@ class Model(Answering):
         start : Start, optional
             An earlier fit to go on from, or epochs that stay where they are; otherwise everything begins at
             random and is learned.
+        client : distributed.Client, optional
+            Of a Dask cluster, whose workers learn the `parts` and count AUC: to the same bits as here.
 
         Returns
         -------
@@ -215,6 +218,8 @@ class Model(Answering):
         work = work_of(options, data, used) if options["device"] == "auto" else 0.0
         with begin(options, wanted, told, target, work) as run:
             run.start = start
+            if client is not None:
+                run.use(client, options)
             facts = {**run.facts, **{f"{key}_sha256": digest for key, digest in inputs.items()}}
             if chosen:
                 facts["chosen"] = chosen
@@ -228,7 +233,7 @@ class Model(Answering):
             learned = self._learn(data, used, options, run)
             if start is not None:
                 facts |= start.facts
-            self.adopt(*_finished(name, data, {**options, **learned.config}, facts, learned, run.kernels))
+            self.adopt(*_finished(name, data, {**options, **learned.config}, facts, learned, run))
             if out is not None:
                 self.save(out, overwrite=True, keep_lock=run.keep_lock)
                 assert run.checkpoint is not None
@@ -324,7 +329,7 @@ class Model(Answering):
             refuse_finished(out, wanted)
         with begin(config, wanted, told, target) as run:
             facts |= {**run.facts, **{f"{key}_sha256": digest for key, digest in inputs.items()}}
-            self.adopt(*_finished(before.name, data, config, facts, learned, run.kernels))
+            self.adopt(*_finished(before.name, data, config, facts, learned, run))
             if out is not None:
                 self.save(out, overwrite=True, keep_lock=run.keep_lock)
         return self
@@ -399,7 +404,7 @@ def _finished(
     config: dict[str, Any],
     facts: dict[str, Any],
     learned: Learned,
-    kernels: backends.Kernels,
+    run: Run,
 ) -> tuple[Fitted, Views]:
     """Judge what was learned, and put it together."""
     parts: dict[str, Any] = {
@@ -412,5 +417,5 @@ def _finished(
         "provenance": {**facts, **learned.facts},
     }
     views = Views(Fitted(**parts, metrics={}, payload_sha256=""), learned.features, learned.source)
-    fitted = Fitted.sealed(**parts, metrics=metrics_of(views.scorer(), data, kernels))
+    fitted = Fitted.sealed(**parts, metrics=metrics_of(views.scorer(), data, run.kernels, run.crew))
     return fitted, dataclasses.replace(views, fitted=fitted)

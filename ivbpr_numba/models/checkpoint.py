@@ -99,6 +99,7 @@ class Checkpoint:
 
     def write(self, state: TrainingState) -> None:
         """Replace the file atomically."""
+        state.bring()
         scalars = {name: getattr(state, name) for name in SCALARS}
         if math.isnan(scalars["best_auc"]):
             scalars["best_auc"] = None

@@ -13,8 +13,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from ivbpr_numba.dataflow import Flow
 from ivbpr_numba.kernels.scalar.random import MEMBER, mix64
 from ivbpr_numba.models.learners import Iteration, Member, Tables
+from ivbpr_numba.models.parts import Parts
 from ivbpr_numba.models.start import Start
 from ivbpr_numba.parameters import FactorParameters, TemporalParameters
 from ivbpr_numba.ranking import Scorer
@@ -33,9 +35,11 @@ def member_seed(seed: int, member: int) -> int:
     return mix64(seed, MEMBER, member) >> 1 if member else seed
 
 
-def learner_of(options: dict[str, Any], make: Callable[[dict[str, Any]], Any]) -> Any:
-    """The learner for resolved options: that which `make` makes of them, or an `Ensemble` of such."""
+def learner_of(options: dict[str, Any], make: Callable[[dict[str, Any]], Any], flow: Flow) -> Any:
+    """The learner for resolved options: that which `make` makes of them, in `Parts`, or an `Ensemble`."""
     size = options["ensemble"]
+    if options["parts"] > 1:
+        return Parts(make(options), options["parts"], flow)
     if size == 1:
         return make(options)
     seeds = [member_seed(options["seed"], m) for m in range(size)]
@@ -115,6 +119,10 @@ class Ensemble:
         for m, member in enumerate(self.members):
             own = share(known, m, len(self.members)) if isinstance(known, FactorParameters) else known
             member.begin(replace(start, parameters=own))
+
+    def attach(self, state: Any) -> bool:
+        """Learn for this state, whose tables stay here."""
+        return False
 
     def place(self) -> None:
         """Move the tables to where the kernels read them."""

@@ -66,6 +66,10 @@ class BPRMF(LearningOptions, Trained):
     ensemble : int, optional
         S, at least 1: so many models of seeds of their own, learned side by side, whose mean score is one
         model of this kind with S times the factors.
+    parts : int, optional
+        N, at least 1: users are dealt to so many parts, each learns an iteration with a copy of the items'
+        parameters, and what they changed is joined; see `parts`. What comes out depends on N, not on how
+        many workers a cluster has for them.
     """
 
     specifications: ClassVar[tuple[Specification, ...]] = (SPECIFICATIONS["bpr-mf"],)
@@ -76,7 +80,7 @@ class BPRMF(LearningOptions, Trained):
         def make(own: dict[str, Any]) -> FactorLearner:
             return FactorLearner(own, train.indptr, train.indices, len(data.items), run.kernels)
 
-        return self._train(learner_of(options, make), data, options, run)
+        return self._train(learner_of(options, make, run.flow), data, options, run)
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -125,6 +129,10 @@ class MMMF(BPRMF):
     ensemble : int, optional
         S, at least 1: so many models of seeds of their own, learned side by side, whose mean score is one
         model of this kind with S times the factors.
+    parts : int, optional
+        N, at least 1: users are dealt to so many parts, each learns an iteration with a copy of the items'
+        parameters, and what they changed is joined; see `parts`. What comes out depends on N, not on how
+        many workers a cluster has for them.
     margin : float, optional
         With 0 only pairs in the wrong order move anything.
     """

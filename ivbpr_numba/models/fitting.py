@@ -11,6 +11,8 @@ from importlib import metadata
 from typing import Any
 
 from ivbpr_numba import backends, expected
+from ivbpr_numba.dataflow import Flow, Here
+from ivbpr_numba.distributed import DaskCrew, DaskFlow, crew_of
 from ivbpr_numba.errors import UsageError, parameter
 from ivbpr_numba.events import Event, JsonLines, Observer
 from ivbpr_numba.kernels.compilation import compile_seconds, computing_clock
@@ -59,6 +61,10 @@ class Run:
         What is added to every event; see `of_trial`.
     start : Start or None
         What it goes on from.
+    crew : DaskCrew or None
+        Who counts validations, and the finished model's AUC.
+    flow : Flow
+        Where parts learn.
     begun : float
         Clock of the computing at the start, in seconds.
     compiled : float
@@ -74,6 +80,8 @@ class Run:
     heading: list[dict[str, Any]] = field(default_factory=list)
     trial: dict[str, Any] = field(default_factory=dict)
     start: Start | None = None
+    crew: DaskCrew | None = None
+    flow: Flow = field(default_factory=Here)
     begun: float = field(default_factory=computing_clock)
     compiled: float = field(default_factory=compile_seconds)
 
@@ -86,6 +94,29 @@ class Run:
             self.log.write({key: event[key] for key in LOG_KEYS if key in event})
         for observer in self.observers:
             observer(event)
+
+    def use(self, client: Any, options: dict[str, Any]) -> None:
+        """Learn and count on the cluster of a Dask client.
+
+        Raises
+        ------
+        UsageError
+            Another device than the CPU.
+        EnvironmentProblem
+            The cluster can't be used; see `crew_of`.
+        """
+        if options["device"] != "cpu":
+            raise UsageError(
+                f"{parameter('device', options['device'])}: the workers of a cluster compute on CPUs.",
+                "Leave the device out, or the cluster.",
+            )
+        self.crew = crew_of(client)
+        self.flow = DaskFlow(self.crew)
+        if options.get("parts") == 1:
+            self.warn(
+                "The workers count AUC, but one part is learned here: "
+                f"{parameter('parts')} deals the users to more."
+            )
 
     def of_trial(self, **known: Any) -> Run:
         """The same run for one of several trials; `known` is noted in its checkpoint."""

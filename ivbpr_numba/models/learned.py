@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ivbpr_numba.backends import Kernels
 from ivbpr_numba.parameters import Parameters
+from ivbpr_numba.processes import Crew
 from ivbpr_numba.ranking import COLD_BELOW, Scorer, all_and_cold, count, item_classes, questions
 
 if TYPE_CHECKING:
@@ -55,13 +56,15 @@ class Learned:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-def metrics_of(scorer: Scorer, data: Dataset, kernels: Kernels) -> dict[str, dict[str, Any]]:
+def metrics_of(
+    scorer: Scorer, data: Dataset, kernels: Kernels, crew: Crew | None = None
+) -> dict[str, dict[str, Any]]:
     """AUC of a finished model on both held-out parts, All Items and Cold Start, counted by these kernels."""
     classes = item_classes(data.train_counts)
     metrics: dict[str, dict[str, Any]] = {}
     for split in ("valid", "test"):
         asked = questions(data, split)
         cold = data.train_counts[asked.targets] < COLD_BELOW
-        counts = count(scorer, asked, classes, kernels)
+        counts = count(scorer, asked, classes, kernels, crew)
         metrics[split] = all_and_cold(counts, cold, cold_below=COLD_BELOW)
     return metrics

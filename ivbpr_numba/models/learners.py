@@ -8,9 +8,11 @@ arrays are those of the device; whole numbers (where epochs end), which Python d
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -19,6 +21,7 @@ from ivbpr_numba.arrays import padded, zeros
 from ivbpr_numba.errors import UsageError, parameter
 from ivbpr_numba.features.alignment import Scaling, project_style
 from ivbpr_numba.features.inputs import FeatureInput, SparseInput
+from ivbpr_numba.features.joint import joint_spread
 from ivbpr_numba.kernels.arguments import (
     EmbeddingTable,
     FactorTables,
@@ -29,17 +32,22 @@ from ivbpr_numba.kernels.arguments import (
 from ivbpr_numba.kernels.scalar.random import INIT, mix64
 from ivbpr_numba.models.ahead import Ahead
 from ivbpr_numba.models.embedding import layout_of
+from ivbpr_numba.models.joining import Pull
 from ivbpr_numba.models.presets import AUTO
 from ivbpr_numba.models.start import Start
 from ivbpr_numba.models.triples import Rounds, Triples, TripleSampler
 from ivbpr_numba.parameters import FactorParameters, Parameters, TemporalParameters, VisualParameters
 from ivbpr_numba.ranking import ItemSide, Scorer, VectorScorer, scorer_of
 
+if TYPE_CHECKING:
+    from typing import Self
+
 __all__ = [
     "FactorLearner",
     "Iteration",
     "Learner",
     "Member",
+    "Sampled",
     "Tables",
     "VisualLearner",
     "block_size",
@@ -62,6 +70,10 @@ GROUPS = {
 }
 MAX_BLOCK = 1024
 BLOCK_LIMIT = 260.0  # η · B · M · (1 + Θ) up to which a block learns like single triples
+# Mean second derivative of the loss that tells how far triples pull a number, found by equal learning in
+# parts (benchmarks/PARTS.md): of items, and of columns of features.
+ITEM_CURVATURE = 0.02
+COLUMN_CURVATURE = 0.1
 RATE_LIMIT = 8.0  # η · M · (1 + Θ) above which even single triples are unstable
 
 
@@ -82,6 +94,8 @@ class Learner(Protocol):
     kernels: backends.Kernels
 
     def begin(self, start: Start) -> None: ...
+
+    def attach(self, state: Any) -> bool: ...
 
     def place(self) -> None: ...
 
@@ -185,7 +199,7 @@ def _rates(
     return Rates(*(np.float32(value) for value in (step, factors, bias, user_visual, visual, visual_step)))
 
 
-class _Sampled:
+class Sampled:
     """Learners that draw triples and apply them."""
 
     options: dict[str, Any]
@@ -193,6 +207,8 @@ class _Sampled:
     sampler: TripleSampler
     tables: Tables
     ahead: Ahead
+    applied: Triples  # of the last step
+    common: tuple[str, ...] = ()  # attributes that learners of some users have in common
     on_one_thread: bool  # whether applying triples in their order leaves the other threads idle
 
     def named(self, tables: Tables) -> Tables:
@@ -202,6 +218,10 @@ class _Sampled:
     def begin(self, start: Start) -> None:
         """Take over what `start` knows, before the first iteration."""
         start.take_over(self.named(self.tables))
+
+    def attach(self, state: Any) -> bool:
+        """Learn for this state; whether the learner itself averages, and keeps the tables elsewhere: no."""
+        return False
 
     def place(self) -> None:
         """Move the tables to where the kernels read them, once `begin` and a checkpoint wrote to them."""
@@ -214,6 +234,37 @@ class _Sampled:
             self.tables = {name: self.kernels.copy(table) for name, table in own.items()}
         self._rehearse(rehearsed)
         self.tables = own
+
+    def of_users(self, users: np.ndarray, seed: int) -> Self:
+        """A learner of these users alone, numbered from 0, whose tables are still to be given."""
+        return self._of_pairs(users, seed)[0]
+
+    def _of_pairs(self, users: np.ndarray, seed: int) -> tuple[Self, np.ndarray]:
+        """The same, and where the users' training pairs are among all."""
+        own = copy.copy(self)
+        own.sampler, places = self.sampler.of_users(users, seed)
+        own.ahead, own.tables = Ahead(), {}
+        return own, places
+
+    def pulls(self) -> dict[str, Pull]:
+        """How strongly the last step pulled at each table of the item side; see `joining`."""
+        raise NotImplementedError
+
+    def _pull_of_items(self, factors: int, decay: float) -> Pull:
+        """That at γ_i and β_i, as they lie in their table."""
+        o, users = self.options, self.tables["users"]
+        spread = float(np.square(users[:, :factors], dtype=np.float64).sum() / len(users))
+        s = np.zeros(users.shape[1], np.float32)
+        s[:factors] = o["learning_rate"] * (ITEM_CURVATURE * spread + decay)
+        s[factors] = o["learning_rate"] * (ITEM_CURVATURE + o["lambda_bias"])
+        return Pull(self._touches()[:, None], s)
+
+    def _touches(self) -> np.ndarray:
+        """Triples of the last step that each item was in, (I,) int32."""
+        drawn, n_items = self.applied, len(self.sampler.law.counts)
+        found = np.bincount(drawn.positives, minlength=n_items)
+        found += np.bincount(drawn.negatives, minlength=n_items)
+        return found.astype(np.int32)
 
     def _rehearse(self, n: int) -> None:
         self._apply(self.sampler.draw(1).first(n))
@@ -233,6 +284,9 @@ class _Sampled:
     def parameters(self, tables: Tables) -> Parameters:
         raise NotImplementedError
 
+    def scorer(self, tables: Tables) -> Scorer:
+        raise NotImplementedError
+
     def step(self, iteration: int) -> Iteration:
         """Apply the triples of one iteration, from 1, to `tables`."""
         idle = self.on_one_thread and self.options["update"] == "ordered"
@@ -243,7 +297,7 @@ class _Sampled:
         raise NotImplementedError
 
 
-class FactorLearner(_Sampled):
+class FactorLearner(Sampled):
     """MM-MF (hinge) and BPR-MF (logistic).
 
     Parameters
@@ -291,12 +345,17 @@ class FactorLearner(_Sampled):
     def _apply(self, drawn: Triples) -> Iteration:
         racers = self.kernels.racers() if self.options["update"] == "hogwild" else 1
         loss = self.kernels.factor_epoch(drawn.rows, *self._given(), racers)
+        self.applied = drawn
         return Iteration(len(drawn.users), loss, drawn.fallbacks)
 
     def _apply_rounds(self, drawn: Rounds) -> Iteration:
-        return Iteration(
-            len(drawn), self.kernels.factor_rounds(drawn.rows, drawn.segments, *self._given()), 0
-        )
+        loss = self.kernels.factor_rounds(drawn.rows, drawn.segments, *self._given())
+        self.applied = drawn.triples
+        return Iteration(len(drawn), loss, 0)
+
+    def pulls(self) -> dict[str, Pull]:
+        """How strongly the last step pulled at the items; see `joining`."""
+        return {"items": self._pull_of_items(self.size, self.options["lambda_theta"])}
 
     def _given(self) -> tuple[FactorTables, int, np.float32, Rates]:
         """What kernels need to know beside the triples."""
@@ -327,7 +386,7 @@ class FactorLearner(_Sampled):
         return scorer_of(parameters, len(parameters.user_factors))
 
 
-class VisualLearner(_Sampled):
+class VisualLearner(Sampled):
     """VBPR and I-VBPR on blocks of triples.
 
     Parameters
@@ -338,6 +397,7 @@ class VisualLearner(_Sampled):
     scaling : Scaling
     """
 
+    common: tuple[str, ...] = ("source", "scaling", "multiplier", "spread")
     keep_pairs = False  # whether triples must tell which purchase they are of
 
     def __init__(
@@ -386,10 +446,8 @@ class VisualLearner(_Sampled):
         )
 
     def _load(self) -> float:
-        """M (1 + Θ), see `block_size`; Θ of the raw parameters as they are now."""
-        visual = self.kernels.get(self.tables["visual"])
-        theta = float(np.square(visual, dtype=np.float64).sum() / len(visual))
-        return 2.0 * self.scaling.variance * (1.0 + theta)
+        """M (1 + Θ), see `block_size`."""
+        return 2.0 * self.scaling.variance * (1.0 + self._theta())
 
     def _steepest(self) -> float:
         """The load of one column alone, where a block must stay stable in every column; 0: it need not."""
@@ -430,7 +488,36 @@ class VisualLearner(_Sampled):
             loss = self.layout.racing_epoch(kernels)(*given, kernels.racers())
         else:
             loss = self.layout.epoch(kernels)(*given)
+        self.applied = drawn
         return Iteration(len(drawn.users), loss, drawn.fallbacks, warning)
+
+    def pulls(self) -> dict[str, Pull]:
+        """How strongly the last step pulled at each table of the item side; see `joining`."""
+        return {
+            "items": self._pull_of_items(self.latent, self._rates().factors),
+            "embedding": Pull(np.full((1, 1), len(self.applied.users)), self._pull_of_columns()),
+        }
+
+    def _pull_of_columns(self) -> np.ndarray:
+        """s of E and β, or of ΔE and Δβ of an epoch, by a triple, as they lie in their table.
+
+        A triple pulls at all columns in which its two items differ, together: see `joint_spread`.
+        """
+        found, rate = zeros(self.layout.shape), 2.0 * self.visual_step * self.spread
+        decay = self.options["lambda_visual"]
+        self.layout.embedding(found)[:] = rate * (COLUMN_CURVATURE * self._theta() + decay)
+        self.layout.bias(found)[:] = rate * (COLUMN_CURVATURE + decay)
+        return found
+
+    @cached_property
+    def spread(self) -> np.ndarray:
+        """See `joint_spread`, (F,) float64; needed in parts alone."""
+        return joint_spread(self.source, self.scaling)
+
+    def _theta(self) -> float:
+        """Θ = mean ‖θ_u‖², of the raw parameters as they are now."""
+        visual = self.kernels.get(self.tables["visual"])
+        return float(np.square(visual, dtype=np.float64).sum() / len(visual))
 
     def named(self, tables: Tables) -> Tables:
         """The learned arrays by name, as views of `tables`."""

@@ -39,6 +39,7 @@ class LearningOptions(RunOptions):
     valid_users: int | str | None = None
     update: str | None = None
     ensemble: int | None = None
+    parts: int | None = None
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

@@ -90,6 +90,8 @@ def _checked(option: str, value: Any) -> Any:
         return _integer(option, value, 0, 4096)
     if option == "ensemble":
         return _integer(option, value, 1, 64)
+    if option == "parts":
+        return _integer(option, value, 1, 65536)
     if option == "seed":
         return _integer(option, value, 0, 2**63 - 1)
     if option == "device":
@@ -174,9 +176,27 @@ def resolve(
         )
     if resolved.get("patience") is not None and resolved.get("eval_every") is None:
         raise UsageError(f"{parameter('patience')} needs {parameter('eval_every')}.", "Give both or neither.")
+    if resolved.get("parts", 1) > 1:
+        _check_parts(resolved)
     if "epochs" in resolved:
         _check_time(model, preset, resolved)
     return {"preset": preset, **resolved}
+
+
+def _check_parts(options: Mapping[str, Any]) -> None:
+    """Options that parts exclude."""
+    asked = parameter("parts", options["parts"])
+    if options["negatives"] == "popularity":  # a part knows how often an item was bought, not by whom
+        raise UsageError(
+            f"{asked} and {parameter('negatives', 'popularity')} exclude each other.",
+            "Use trained or uniform.",
+        )
+    for name, only in (("update", "ordered"), ("ensemble", 1), ("device", "cpu")):
+        if options[name] != only:
+            raise UsageError(
+                f"{asked} and {parameter(name, options[name])} exclude each other.",
+                f"Leave one of them out: parts are of {parameter(name, only)}.",
+            )
 
 
 def _check_time(model: str, preset: str, options: Mapping[str, Any]) -> None:

@@ -51,7 +51,7 @@ class Specification:
     ignored: tuple[str, ...] = ()
 
 
-_COMMON = {"sampling": "users", "update": "ordered", "ensemble": 1, "seed": 0}
+_COMMON = {"sampling": "users", "update": "ordered", "ensemble": 1, "parts": 1, "seed": 0}
 _MYMEDIALITE = {
     **_COMMON,
     "factors": 10,

@@ -71,6 +71,10 @@ class TVBPR(TimeOptions, VBPR):
     ensemble : int, optional
         S, at least 1: so many models of seeds of their own, learned side by side, whose mean score is one
         model of this kind with S times the factors.
+    parts : int, optional
+        N, at least 1: users are dealt to so many parts, each learns an iteration with a copy of the items'
+        parameters, and what they changed is joined; see `parts`. What comes out depends on N, not on how
+        many workers a cluster has for them.
     visual_factors : int, optional
         D, visual factors, at least 1.
     visual_rate : float or "auto", optional

@@ -26,13 +26,24 @@ from ivbpr_numba.kernels.arguments import (
 )
 from ivbpr_numba.kernels.scalar.random import SAMPLE, mix64
 from ivbpr_numba.models.epochs import bin_edges, bins_of, epoch_edges, epoch_of, segment, start_ends
-from ivbpr_numba.models.learners import Iteration, Tables, VisualLearner, copied, draw_initial, fetched
+from ivbpr_numba.models.joining import Pull
+from ivbpr_numba.models.learners import (
+    ITEM_CURVATURE,
+    Iteration,
+    Tables,
+    VisualLearner,
+    copied,
+    draw_initial,
+    fetched,
+)
 from ivbpr_numba.models.start import Start
 from ivbpr_numba.models.training import diverged
 from ivbpr_numba.models.triples import Triples
 from ivbpr_numba.parameters import TemporalParameters
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from ivbpr_numba.datasets.dataset import Dataset
 
 __all__ = ["TemporalLearner"]
@@ -55,6 +66,7 @@ class TemporalLearner(VisualLearner):
         Of the device that learns; those of the CPU by default.
     """
 
+    common = (*VisualLearner.common, "events", "category")
     keep_pairs = True
 
     def __init__(
@@ -105,6 +117,37 @@ class TemporalLearner(VisualLearner):
                 )
             self.edges, self.segmenting = start.epoch_edges, False
             self.tables["ends"][:] = np.arange(n_epochs)
+
+    def _of_pairs(self, users: np.ndarray, seed: int) -> tuple[Self, np.ndarray]:
+        own, places = super()._of_pairs(users, seed)
+        own.times, own._known = self.times[places], None
+        return own, places
+
+    def pulls(self) -> dict[str, Pull]:
+        """How strongly the last step pulled at each table of the item side; see `joining`.
+
+        w and b multiply E and β: what pulls at E and β of an epoch pulls at them.
+        """
+        n_epochs, drawn, layout = len(self.tables["ends"]), self.applied, self.layout
+        epochs = self._epochs_of_pairs()[drawn.pairs]
+        triples, by_column = np.bincount(epochs, minlength=n_epochs)[:, None], self._pull_of_columns()
+        of_bias = np.zeros(layout.bias_shape, np.float32)
+        layout.by_column(of_bias)[:] = layout.bias(by_column)
+        found = super().pulls() | {
+            "drift": Pull(triples[:, :, None], by_column),
+            "weight": Pull(triples, layout.embedding(by_column).sum(axis=-1)),
+            "bias_weight": Pull(triples, of_bias),
+        }
+        s = self.options["learning_rate"] * (ITEM_CURVATURE + self.options["lambda_bias"])
+        for name, of_item in (("item_drift", None), ("category_drift", self.category)):
+            if not self.tables[name].size:
+                continue
+            touches = np.zeros(self.tables[name].shape, np.int32)
+            for items in (drawn.positives, drawn.negatives):
+                rows = items if of_item is None else of_item[items]
+                np.add.at(touches, (epochs[rows >= 0], rows[rows >= 0]), 1)
+            found[name] = Pull(touches, np.full((1, 1), s, np.float32))
+        return found
 
     def settle(self, iteration: int, members: Sequence[Any], joined: Callable[[], Any]) -> None:
         """Segment if it is time; all members have the same epochs."""
@@ -174,6 +217,9 @@ class TemporalLearner(VisualLearner):
             self._rates(),
             Drift(t["item_drift"], t["category_drift"], kernels.resident(self.category)),
         )
+        self.applied = drawn
+        if self.kernels.device == "cpu" and t["item_drift"].size:
+            t["items"][:, self.latent] = 0  # scratch of the kernel, of which parts must not make anything
         return Iteration(n, loss, drawn.fallbacks, warning)
 
     def _epochs_of_pairs(self) -> Any:

@@ -52,6 +52,7 @@ class Trained(Model):
                 [run.tell],
                 run.checkpoint,
                 stopped,
+                run.crew,
             )
         parameters = learner.parameters(state.chosen)
         if not all(np.isfinite(array).all() for array in parameters.arrays().values()):

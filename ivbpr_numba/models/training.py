@@ -9,14 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from ivbpr_numba.backends import Kernels
+from ivbpr_numba.backends import Kernels, kernels
 from ivbpr_numba.errors import Interrupted, UsageError, parameter
 from ivbpr_numba.events import Event, Observer
 from ivbpr_numba.kernels.compilation import compile_seconds, computing_clock
 from ivbpr_numba.models.learners import Learner, Tables
+from ivbpr_numba.processes import Crew
 from ivbpr_numba.ranking import Questions, count
 
-__all__ = ["Diverged", "TrainingState", "diverged", "run_iterations"]
+__all__ = ["Diverged", "TrainingState", "average", "diverged", "run_iterations"]
 
 
 @dataclass
@@ -40,6 +41,8 @@ class TrainingState:
         Triples drawn by the uniform law because their user had no other admissible negative.
     spare : dict of arrays
         Room for the next average while `averaged` is kept as `best`; no part of a checkpoint.
+    bring : callable
+        Fetches `raw` and `averaged` where they are kept elsewhere between the iterations.
     """
 
     raw: Tables
@@ -53,6 +56,7 @@ class TrainingState:
     history: list[dict[str, Any]] = field(default_factory=list)
     fallbacks: int = 0
     spare: Tables = field(default_factory=dict)
+    bring: Callable[[], None] = lambda: None
 
     @property
     def current(self) -> Tables:
@@ -85,6 +89,13 @@ def _average(state: TrainingState, raw: Tables, decay: float, kernels: Kernels) 
             flat = (average.ravel(), table.ravel())
             kernels.move_average(*flat, np.float32(1.0 - decay), into[name].ravel())
     state.averaged = into
+
+
+def average(before: Tables, raw: Tables, iteration: int, decay: float) -> Tables:
+    """The averaged tables after an iteration, in arrays of their own: what `_average` does, on the CPU."""
+    state = TrainingState(raw, before, before, iteration=iteration)
+    _average(state, raw, decay, kernels())
+    return state.averaged
 
 
 def _keep(state: TrainingState, kernels: Kernels) -> None:
@@ -121,6 +132,7 @@ def run_iterations(
     observers: Sequence[Observer] = (),
     checkpoint: Callable[[TrainingState, bool], None] | None = None,
     stopped: Callable[[], int] = lambda: 0,
+    crew: Crew | None = None,
 ) -> TrainingState:
     """Fit until the iterations are done, patience runs out, or a signal comes.
 
@@ -139,6 +151,8 @@ def run_iterations(
         Called as (state, urgent) after every iteration; decides itself whether to write.
     stopped : callable
         Number of the signal that came, or 0.
+    crew : Crew, optional
+        Who counts for validations.
 
     Raises
     ------
@@ -152,6 +166,7 @@ def run_iterations(
     warned: set[str] = set()
     window_triples, window_seconds = 0, 0.0
     compiled_before = compile_seconds()
+    elsewhere = learner.attach(state)
 
     # Compiled before the first iteration, so that people wait once; the clock leaves compilation out anyway.
     if state.iteration < total:
@@ -180,7 +195,7 @@ def run_iterations(
         done = learner.iterate(state.iteration)
         if not math.isfinite(done.loss):
             raise diverged(f"at iteration {state.iteration} the loss is no longer finite")
-        if decay:
+        if decay and not elsewhere:
             _average(state, learner.tables, decay, learner.kernels)
         spent = computing_clock() - begun
         state.triples += done.triples
@@ -192,9 +207,12 @@ def run_iterations(
         last = state.iteration == total
         if last or (every and state.iteration % every == 0):
             begun = computing_clock()
+            state.bring()
             auc = math.nan
             if asked is not None:
-                values, _, _ = count(learner.scorer(state.current), asked, everything, learner.kernels).auc()
+                values, _, _ = count(
+                    learner.scorer(state.current), asked, everything, learner.kernels, crew
+                ).auc()
                 known = values[np.isfinite(values)]
                 auc = float(known.mean()) if len(known) else math.nan
                 if math.isfinite(auc) and (state.best_iteration == 0 or auc > state.best_auc):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -63,6 +64,13 @@ class Rounds:
         bounds = self.segments.bounds
         return int((bounds[:, -1] - bounds[:, 0]).sum())
 
+    @property
+    def triples(self) -> Triples:
+        """The same, group by group."""
+        ends = self.segments.bounds[:, [0, -1]]
+        users, positives, negatives = (np.concatenate([array[a:b] for a, b in ends]) for array in self.rows)
+        return Triples(users, positives, negatives, 0)
+
     def first(self, n: int) -> Rounds:
         """At most the first `n` of every group."""
         groups, bounds = self.segments
@@ -121,6 +129,23 @@ class TripleSampler:
         self.law = arguments.NegativeLaw.of(negatives, counts)
         self._kept = self.n_draws if keep_pairs else 0
         self._rooms: list[tuple[arguments.Triples, np.ndarray] | None] = [None, None]
+
+    def of_users(self, users: np.ndarray, seed: int) -> tuple[TripleSampler, np.ndarray]:
+        """A sampler of some users alone, numbered from 0, and where their pairs are among all, (n',) int64.
+
+        What can be a negative is decided by all data; by ``users`` these draw their share of all triples.
+        """
+        own, sizes = copy.copy(self), self.sizes[users]
+        indptr = np.concatenate([[0], np.cumsum(sizes)])
+        places = np.repeat(self.pairs.indptr[users] - indptr[:-1], sizes) + np.arange(indptr[-1])
+        own.pairs, own.sizes = arguments.Pairs(indptr, self.pairs.indices[places]), sizes
+        own.eligible = np.flatnonzero((sizes > 0) & (sizes < len(self.law.counts)))
+        own.seed = np.uint64(seed)
+        own.n_draws = int(sizes[own.eligible].sum())
+        if self.by_users:
+            own.n_draws = round(self.n_draws * len(own.eligible) / len(self.eligible))
+        own._kept, own._rooms = min(self._kept, own.n_draws), [None, None]
+        return own, places
 
     def _room(self, iteration: int) -> tuple[arguments.Triples, np.ndarray]:
         """Arrays for the triples and pairs of an iteration, in turn with those of the one before it."""

@@ -75,6 +75,10 @@ class VBPR(VisualOptions, Trained):
     ensemble : int, optional
         S, at least 1: so many models of seeds of their own, learned side by side, whose mean score is one
         model of this kind with S times the factors.
+    parts : int, optional
+        N, at least 1: users are dealt to so many parts, each learns an iteration with a copy of the items'
+        parameters, and what they changed is joined; see `parts`. What comes out depends on N, not on how
+        many workers a cluster has for them.
     visual_factors : int, optional
         D, visual factors, at least 1.
     visual_rate : float or "auto", optional
@@ -129,7 +133,7 @@ class VBPR(VisualOptions, Trained):
         else:  # once a fit, by the CPU: to the same bits whatever learns
             scaling = fit_scaling(source, options["feature_scaling"])
         _refuse_silence(scaling, features, options["feature_scaling"])
-        learner = learner_of(options, lambda own: self._learner(data, source, scaling, own, run))
+        learner = learner_of(options, lambda own: self._learner(data, source, scaling, own, run), run.flow)
         record = FeatureRecord.of(features, scaling)
         facts = {"visual_rate": visual_rate(options, scaling)} if options["visual_rate"] == AUTO else {}
         return self._train(

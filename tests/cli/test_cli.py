@@ -209,9 +209,10 @@ class TestInstalledScript:
     SCRIPT = Path(sys.executable).with_name("ivbpr")
 
     @pytest.fixture(autouse=True, scope="class")
-    def compiled(self) -> None:
+    @classmethod
+    def compiled(cls) -> None:
         """Nobody is told that something is compiled: it was, once."""
-        subprocess.run([self.SCRIPT, "doctor"], capture_output=True)
+        subprocess.run([cls.SCRIPT, "doctor"], capture_output=True)
 
     def test_version(self) -> None:
         done = subprocess.run([self.SCRIPT, "--version"], capture_output=True, text=True)

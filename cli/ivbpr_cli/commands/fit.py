@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from ivbpr_cli.commands.options import argument, option, out, say_device
+from ivbpr_cli.commands.options import Scheduler, Workers, argument, client_of, option, out, say_device
 from ivbpr_cli.compiling import takes
 from ivbpr_cli.output import Answer, Screen, facts
 from ivbpr_cli.paths import input_file, output_file, plot_file
@@ -79,6 +79,10 @@ def fit(
     ensemble: Annotated[
         Whole, option("Learn so many, each with a seed of its own, and rank by their mean.", TRAIN)
     ] = None,
+    parts: Annotated[
+        Whole,
+        option("Deal the users to so many parts that learn side by side; see the guide cluster.", TRAIN),
+    ] = None,
     epochs: Annotated[
         Text, option("Epochs N; auto tries 3, 5, 8, 12 on validation.", TIME, metavar="N|auto")
     ] = None,
@@ -99,6 +103,8 @@ def fit(
         Path | None,
         option("Draw its learning curve: .svg, or .png with the extra 'plot'.", RUN, metavar="FILE"),
     ] = None,
+    scheduler: Scheduler = None,
+    workers: Workers = None,
     checkpoint_every: Annotated[Whole, option("Iterations from one checkpoint to the next.", RUN)] = None,
     resume: Annotated[bool, option("Go on from OUT.partial.h5.", RUN)] = False,
     overwrite: Annotated[
@@ -145,7 +151,7 @@ def fit(
                 screen.note(told)
 
     screen.compiling_takes = takes("fit", model)
-    with screen.progress(model) as observer:
+    with client_of(scheduler, workers) as client, screen.progress(model) as observer:
         learner.fit(
             Dataset.read(dataset),
             features=Features.read(features) if features is not None else None,
@@ -155,6 +161,7 @@ def fit(
             overwrite=overwrite,
             checkpoint_every=checkpoint_every,
             log=log,
+            client=client,
         )
     if plot is not None:
         _draw(screen, learner, plot)
@@ -225,7 +232,7 @@ OPTIONS = (
         "sampling",
     ),
     *("average", "block", "iterations", "eval_every", "patience", "valid_users", "update"),
-    *("ensemble", "seed", "threads", "device"),
+    *("ensemble", "parts", "seed", "threads", "device"),
     *("epochs", "bins", "bin_type", "segment_on", "segment_negatives", "segment_every", "temporal_init"),
     "item_drift",
 )

@@ -9,7 +9,7 @@ import numpy as np
 __all__ = ["absorb", "bounded", "finalise", "stream", "unit24"]
 
 # Streams: the second word after the seed. FORMAT.md lists them; a number is never used twice.
-USER, POS, NEG, ORDER, SEG, SPLIT, RAND, INIT, WORLD, SAMPLE, FOLD, CLASS, GROW, MEMBER = range(1, 15)
+USER, POS, NEG, ORDER, SEG, SPLIT, RAND, INIT, WORLD, SAMPLE, FOLD, CLASS, GROW, MEMBER, PART = range(1, 16)
 
 # A negative that was rejected this often is drawn by counting through the admissible items instead.
 MAX_ATTEMPTS = 64
