@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ivbpr_numba.datasets.intake import Intake, Part
-from ivbpr_numba.distributed import check_paths, crew_of
+from ivbpr_numba.distributed import crew_of
 from ivbpr_numba.errors import DataError, EnvironmentProblem, IvbprError, UsageError
 from ivbpr_numba.events import Observer
 from ivbpr_numba.processes import Crew
@@ -140,9 +140,8 @@ def shared_out(client: Client, recognise: Recognise, readers: Sequence[Reader], 
     EnvironmentProblem
         The cluster can't be used, or a worker can't read a file.
     """
-    crew = crew_of(client)
-    check_paths(crew, [os.path.abspath(r.stream.path) for r in readers if r.stream.size is not None])
-    return Shares(crew, recognise, readers, strict)
+    paths = [reader.stream.path for reader in readers if reader.stream.size is not None]
+    return Shares(crew_of(client, paths), recognise, readers, strict)
 
 
 def _tasks_of(reader: Reader) -> Iterator[_Task]:

@@ -3,8 +3,8 @@
 Dask is imported here alone, and only where a cluster is asked for (extra ``dask``).
 """
 
-from ivbpr_numba.distributed.connecting import check_paths, cluster, connected, crew_of, workers_of
+from ivbpr_numba.distributed.connecting import cluster, connected, crew_of, workers_of
 from ivbpr_numba.distributed.crew import DaskCrew
 from ivbpr_numba.distributed.flow import DaskFlow
 
-__all__ = ["DaskCrew", "DaskFlow", "check_paths", "cluster", "connected", "crew_of", "workers_of"]
+__all__ = ["DaskCrew", "DaskFlow", "cluster", "connected", "crew_of", "workers_of"]

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ivbpr_numba import expected
-from ivbpr_numba.distributed.crew import DaskCrew
+from ivbpr_numba.distributed.crew import WITHOUT_WORKERS, DaskCrew
 from ivbpr_numba.distributed.facts import differing, facts_here
 from ivbpr_numba.distributed.pieces import path_problem, worker_facts
 from ivbpr_numba.errors import EnvironmentProblem, UsageError, parameter
+from ivbpr_numba.store.atomic import PathLike
 
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["check_paths", "cluster", "connected", "crew_of", "workers_of"]
+__all__ = ["cluster", "connected", "crew_of", "workers_of"]
 
 ANSWER = 10.0  # seconds that a scheduler may take to answer
 COME = 15.0  # seconds that are waited for a first worker
@@ -63,17 +65,22 @@ def cluster(scheduler: str | None = None, workers: int | None = None) -> Iterato
         return
     expected.whole("workers", workers, 1)
     _check_installed()
+    from dask import config
     from distributed import Client, LocalCluster
 
-    local = LocalCluster(
-        n_workers=workers,
-        threads_per_worker=1,
-        processes=True,
-        host="127.0.0.1",
-        dashboard_address=None,
-        silence_logs=logging.CRITICAL,  # what matters is told as an error of ours
-    )
-    with local, Client(local, set_as_default=False) as client:
+    # A worker that was lost may need long to come again on a busy machine; Dask gives it up after 15 seconds.
+    with (
+        config.set({"distributed.deploy.lost-worker-timeout": f"{WITHOUT_WORKERS:g}s"}),
+        LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=True,
+            host="127.0.0.1",
+            dashboard_address=None,
+            silence_logs=logging.CRITICAL,  # what matters is told as an error of ours
+        ) as local,
+        Client(local, set_as_default=False) as client,
+    ):
         client.wait_for_workers(workers, timeout=ASKED)
         yield crew_of(client)
 
@@ -102,13 +109,20 @@ def connected(scheduler: str) -> Iterator[DaskCrew]:
         yield DaskCrew(client)
 
 
-def crew_of(client: Client) -> DaskCrew:
+def crew_of(client: Client, paths: Iterable[PathLike] = ()) -> DaskCrew:
     """The crew of a client; its workers are asked whether they compute the bits that this process would.
+
+    Parameters
+    ----------
+    client : distributed.Client
+    paths : iterable of paths
+        Files and folders that the workers will read.
 
     Raises
     ------
     EnvironmentProblem
-        There is no worker, one has no ivbpr, another version or another CPU; all of those are named.
+        There is no worker, one has no ivbpr, another version or another CPU, all of those are named; or one
+        can't read a file.
     """
     crew = DaskCrew(client)
     found, begun = workers_of(crew), time.monotonic()
@@ -125,6 +139,7 @@ def crew_of(client: Client) -> DaskCrew:
             f"Workers would compute other bits than this machine. {'. '.join(wrong)}.",
             "Give all of them the same versions, and CPUs of one kind.",
         )
+    _check_paths(crew, map(os.path.abspath, paths))
     return crew
 
 
@@ -151,7 +166,7 @@ def workers_of(crew: DaskCrew) -> dict[str, dict[str, Any]]:
     return found
 
 
-def check_paths(crew: DaskCrew, paths: Sequence[str]) -> None:
+def _check_paths(crew: DaskCrew, paths: Iterable[str]) -> None:
     """Refuse files and folders that a worker can't read.
 
     Raises

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ivbpr_numba.distributed import check_paths, crew_of
+from ivbpr_numba.distributed import crew_of
 from ivbpr_numba.errors import DataError, UsageError, did_you_mean, parameter
 from ivbpr_numba.events import Observer
 from ivbpr_numba.network.averaging import write_averages
@@ -138,9 +138,7 @@ def extract(
             batch = _batch(session, prepared, {} if overwrite else identity_in(path))
         tell({"step": "listing images"})
         pictures = stack.enter_context(_opened(images, items, id_column, file_column))
-        crew = None if client is None else crew_of(client)
-        if crew is not None:
-            check_paths(crew, [os.path.abspath(pictures.path)])
+        crew = None if client is None else crew_of(client, [pictures.path])
         identity = {
             "network_sha256": network.sha256,
             "output": name,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import platform
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ivbpr_numba import expected
 from ivbpr_numba.datasets.dataset import Dataset
-from ivbpr_numba.errors import DataError, UsageError
+from ivbpr_numba.errors import DataError, EnvironmentProblem, UsageError
 from ivbpr_numba.features.features import Features
 from ivbpr_numba.store.atomic import PathLike
 from ivbpr_numba.table2.columns import features_of
@@ -64,7 +65,11 @@ class Input:
         wanted = state.pop("wanted", None)
         self.__dict__.update(state)
         if wanted is not None:
-            self.value = self._read()
+            try:
+                self.value = self._read()
+            except UsageError as problem:  # it was there when the table was begun
+                where = f"On {platform.node()}: {problem.message}"
+                raise EnvironmentProblem(where, "All who make a table need its files.") from None
             if self.value.payload_sha256 != wanted:
                 raise DataError(f"'{self.path}' changed while the table was made.", "Run it again.")
 

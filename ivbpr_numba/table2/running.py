@@ -165,7 +165,10 @@ def table2(
     if device == "cuda":  # told now, not by the first cell; one at a time has the device's memory
         backends.choose_device(device)
         processes = processes or 1
-    crew: Crew = Processes(process_count(processes, len(cells))) if client is None else crew_of(client)
+    if client is None:
+        crew: Crew = Processes(process_count(processes, len(cells)))
+    else:  # workers read what has a file by themselves
+        crew = crew_of(client, [one.path for one in given.inputs if one.path is not None])
     with _place(out, asked, overwrite) as place:
         if place.finished is not None:
             return place.finished

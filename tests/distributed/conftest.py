@@ -9,9 +9,11 @@ import pytest
 
 
 def started() -> Iterator[Any]:
-    """The client of four workers with a thread each; one that is killed comes again."""
+    """The client of four workers with a thread each; one that is killed comes again, however long it needs."""
     distributed = pytest.importorskip("distributed", reason="needs the extra dask")
+    config = pytest.importorskip("dask", reason="needs the extra dask").config
     with (
+        config.set({"distributed.deploy.lost-worker-timeout": "200s"}),
         distributed.LocalCluster(
             n_workers=4, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address=None
         ) as local,

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from test_processes import piece
 
-from ivbpr_numba.distributed import DaskCrew, check_paths, cluster, connected, crew_of, workers_of
+from ivbpr_numba.distributed import DaskCrew, cluster, connected, crew_of, workers_of
 from ivbpr_numba.distributed import facts as own_facts
 from ivbpr_numba.errors import DataError, EnvironmentProblem, UsageError
 
@@ -122,9 +122,9 @@ def test_workers_are_asked(four: Any) -> None:
 
 def test_files_that_a_worker_cannot_read(crew: DaskCrew, tmp_path: Any) -> None:
     (tmp_path / "here").write_text("x")
-    check_paths(crew, [str(tmp_path / "here")])
+    crew_of(crew.client, [tmp_path / "here", tmp_path])
     with pytest.raises(EnvironmentProblem, match=r"worker tcp://.* can't read .*nowhere"):
-        check_paths(crew, [str(tmp_path / "nowhere")])
+        crew_of(crew.client, [tmp_path / "here", tmp_path / "nowhere"])
 
 
 def test_nobody_answers() -> None:

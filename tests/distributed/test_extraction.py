@@ -138,8 +138,7 @@ def test_a_photo_that_only_a_worker_cannot_read(
     monkeypatch.setattr(batches, "_do", done)
     from ivbpr_numba.processes import Processes
 
-    monkeypatch.setattr("ivbpr_numba.network.extraction.crew_of", lambda client: Processes(1))
-    monkeypatch.setattr("ivbpr_numba.network.extraction.check_paths", lambda *given: None)
+    monkeypatch.setattr("ivbpr_numba.network.extraction.crew_of", lambda *given: Processes(1))
     with pytest.raises(EnvironmentProblem, match=r"worker on far can't read .* permissions"):
         extract(folder, net, tmp_path / "f.h5", batch=4, client=four)
 

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import os
-import signal
-import threading
-import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from small_models import ATTRIBUTES, DATA, fitted
 
-from ivbpr_numba import UsageError, auc, tune
+from ivbpr_numba import EnvironmentProblem, UsageError, auc, tune
 from ivbpr_numba.answers import answers
 from ivbpr_numba.documents.many import recommend_all
 from ivbpr_numba.ranking import counting
@@ -72,31 +68,25 @@ def test_a_table_is_the_same_whoever_makes_it(four: Any, tmp_path: Path) -> None
     assert here.payload_sha256 == there.payload_sha256
 
 
-def test_twenty_kills(fresh: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Workers are killed at random moments while a model is judged again and again."""
-    monkeypatch.setattr(counting, "PART", 3)
-    model, kills = fitted("i-vbpr"), 0
-    expected = {**auc(model), "seconds": 0}
-    going = threading.Event()
-    going.set()
-
-    def kill() -> None:
-        nonlocal kills
-        rng = np.random.default_rng(0)
-        while going.is_set() and kills < 20:
-            time.sleep(float(rng.uniform(0.05, 1.0)))
-            try:
-                fresh.wait_for_workers(4, timeout=60)  # one that dies while it starts is gone
-                pids = sorted(fresh.run(os.getpid, on_error="ignore").values())
-                os.kill(int(rng.choice(pids)), signal.SIGKILL)
-                kills += 1
-            except (OSError, ValueError, TimeoutError):
-                continue
-
-    killer = threading.Thread(target=kill)
-    killer.start()
-    while killer.is_alive():
-        assert {**auc(model, client=fresh), "seconds": 0} == expected
-    going.clear()
-    killer.join()
-    assert kills == 20
+def test_files_of_a_table_are_read_by_workers(
+    four: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    DATA.write(tmp_path / "d.h5")
+    ATTRIBUTES.write(tmp_path / "f.h5")
+    asked: dict[str, Any] = {
+        "runs": 1,
+        "models": ["pop", "i-vbpr"],
+        "options": {"iterations": 5},
+        "min_users": 2,
+    }
+    files = tmp_path / "d.h5", tmp_path / "f.h5"
+    here = table2(files[0], attributes=files[1], processes=1, **asked)
+    assert table2(files[0], attributes=files[1], client=four, **asked).payload_sha256 == here.payload_sha256
+    real = os.path.abspath
+    monkeypatch.setattr(
+        os.path,
+        "abspath",
+        lambda path: real(path).replace("f.h5", "elsewhere") if str(path) == str(files[1]) else real(path),
+    )
+    with pytest.raises(EnvironmentProblem, match=r"worker tcp://.* can't read .*elsewhere"):
+        table2(files[0], attributes=files[1], client=four, **asked)
