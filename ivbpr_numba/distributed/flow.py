@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import operator
-import time
+import queue
 import uuid
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -53,26 +54,18 @@ class DaskFlow:
         return self._client.submit(function, *given, key=f"{self._token}-{self._called}")
 
     def take(self, held: Sequence[Future]) -> list[Any]:
-        from distributed import wait
-
-        watch = Watch(self._crew)
+        watch, ended = Watch(self._crew), queue.SimpleQueue[Any]()
+        for one in held:
+            one.add_done_callback(ended.put)
         while not all(one.status == "finished" for one in held):
             for one in held:
                 if one.status == "error":
                     raise _failed(one.exception())
                 if one.status not in ("pending", "finished"):
                     raise Lost(_again_and_again())
-            try:
-                wait(
-                    list(held),
-                    timeout=POLL,
-                    return_when="FIRST_COMPLETED" if len(held) == 1 else "ALL_COMPLETED",
-                )
+            with contextlib.suppress(queue.Empty):
+                ended.get(timeout=POLL)
                 watch.progress()
-            except TimeoutError:
-                pass
-            except Exception:  # cancelled: the loop above sees which
-                time.sleep(POLL)
             watch.look()
         try:
             keys = [one.key for one in held]
