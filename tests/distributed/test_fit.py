@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from small_models import ATTRIBUTES, DATA, FEATURES, fitted, made
 
@@ -59,42 +55,6 @@ def test_one_part_is_learned_here(four: Any) -> None:
     assert any("one part is learned here" in event.get("message", "") for event in told)
     with pytest.raises(UsageError, match="device"):
         fitted("bpr-mf", {"client": four}, device="auto")
-
-
-@contextmanager
-def killing(client: Any, times: int, seed: int) -> Iterator[threading.Thread]:
-    """Workers are killed at random moments, so often, while the block runs; it ends when they were."""
-
-    def kill() -> None:
-        rng, killed = np.random.default_rng(seed), 0
-        while killed < times:
-            time.sleep(float(rng.uniform(0.05, 1.0)))
-            try:
-                client.wait_for_workers(4, timeout=60)  # one that dies while it starts is gone
-                pids = sorted(client.run(os.getpid, on_error="ignore").values())
-                os.kill(int(rng.choice(pids)), signal.SIGKILL)
-                killed += 1
-            except (OSError, ValueError, TimeoutError):
-                continue
-
-    killer = threading.Thread(target=kill)
-    killer.start()
-    try:
-        yield killer
-    finally:
-        killer.join()
-
-
-@pytest.mark.parametrize("name", ["i-vbpr", "i-tvbpr"])
-def test_killed_workers(fresh: Any, name: str) -> None:
-    """Ten kills while it is fitted again and again: the same bits, in a bounded time."""
-    options = options_of(name, iterations=40)
-    wanted, fits, begun = fitted(name, **options).payload_sha256_, 0, time.monotonic()
-    with killing(fresh, 10, seed=1) as killer:
-        while killer.is_alive():
-            assert fitted(name, {"client": fresh}, **options).payload_sha256_ == wanted
-            fits += 1
-    assert fits > 0 and time.monotonic() - begun < 240
 
 
 def test_a_lost_scheduler(tmp_path: Path) -> None:

@@ -104,3 +104,15 @@ def test_while_purchases_are_prepared(
         while thread.is_alive():
             found = prepare(tmp_path / "p.csv", client=fresh)
             assert found.payload_sha256 == expected.payload_sha256 and found.source == expected.source
+
+
+@often
+@pytest.mark.parametrize("name", ["i-vbpr", "i-tvbpr"])
+def test_while_parts_are_fitted(kills: int, name: str, fresh: Any) -> None:
+    options: dict[str, Any] = {"parts": 4, "factors": 3, "iterations": 40}
+    if name == "i-tvbpr":
+        options |= {"segment_every": 2, "epochs": 3, "bins": 6}
+    expected = fitted(name, **options).payload_sha256_
+    with killer(fresh, kills) as thread:
+        while thread.is_alive():
+            assert fitted(name, {"client": fresh}, **options).payload_sha256_ == expected
